@@ -1,0 +1,648 @@
+"""Acts: what one officer states and signs, as strict bytes (DESIGN.md section 4).
+
+An act is a DSSE envelope around compact JSON. One act has exactly one payload encoding: keys sorted, no blanks, no
+escapes that are not needed. So `parse` compares what it read with what it would have written, which refuses
+duplicate keys, blanks and second spellings in one step. What is signed is for ever: the tables below do not change;
+a new field or kind is a new rules number.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    NoReturn,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from blocklist.documents import is_identifier
+from blocklist.errors import VerificationError
+from blocklist.names import NameRefused, Scope, require_canonical
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import Signer
+
+RULES = 1
+"""The number that fixes kinds, fold rules and renderers; carried by `found` and `adopt`."""
+
+PAYLOAD_TYPE = "application/vnd.blocklist.act+json"
+MAX_NAMES = 10_000
+MAX_LINE = 8 * 1024 * 1024
+"""Octets of one envelope: ten thousand of the longest names, twice in base64, with room for a large policy."""
+
+ENVIRONMENTS = ("test", "production")
+ROLES = ("agent", "head", "qualified-person")
+RECIPIENTS = ("host", "publisher", "platform")
+ANSWERS = ("removed", "refused", "silent", "clarification")
+BASES = ("no-identification", "not-removed")
+OUTCOMES = ("still-unlawful", "disappeared", "lawful")
+REASONS = ("annulled", "suspended", "disappeared", "lawful", "error")
+RESPONSES = ("accepted", "refused")
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_LINE = re.compile(
+    rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.blocklist\.act\+json",'
+    rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{1,400}={0,2})"\}\]\}'
+)
+
+
+class ActError(VerificationError):
+    """The bytes are not an act in the one form that an act has."""
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ActError(message, "the act was altered, or made by a newer program")
+
+
+# Values of fields: what is read from JSON, checked, and written back to the same JSON.
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One act of the same register, by number and id."""
+
+    seq: int
+    id: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "seq": self.seq}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Canonical A-label names by scope, each sorted and unique, 1 to 10,000 in all."""
+
+    domain: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.domain) + len(self.host)
+
+    def by_scope(self) -> tuple[tuple[Scope, tuple[str, ...]], ...]:
+        """Both scopes with their names."""
+        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"domain": list(self.domain), "host": list(self.host)}
+
+    def commitment(self, salt: str) -> str:
+        """HMAC-SHA256 under `salt` (hex) of the names' compact JSON: binds, and tells nothing without the salt."""
+        return hmac.new(bytes.fromhex(salt), encode(self.to_json()), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An officer whom the founding act appoints: id and public key (SubjectPublicKeyInfo DER, base64)."""
+
+    id: str
+    key: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "key": self.key}
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8 JSON with sorted keys: the only encoding of a payload."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def format_instant(instant: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SSZ`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_instant(text: object) -> datetime:
+    """The instant that `format_instant` wrote.
+
+    Raises:
+        ActError: Any other spelling, or a year outside 2000 to 2199.
+    """
+    if isinstance(text, str) and _INSTANT.fullmatch(text):
+        try:
+            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            pass
+    _refuse(f"{text!r} is not an instant such as 2026-11-22T12:00:00Z")
+
+
+def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        _refuse(f"an object with exactly the keys {', '.join(keys)} is expected")
+    return value
+
+
+def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            _refuse(f"{str(value)[:80]!r} is not {what}")
+        return value
+
+    return read
+
+
+def _code(*allowed: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in allowed:
+            _refuse(f"{str(value)[:80]!r} is none of {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def _number(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            _refuse(f"{str(value)[:80]} is not a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _bounded_list(value: object, high: int) -> list[object]:
+    if not isinstance(value, list) or not 1 <= len(value) <= high:
+        _refuse(f"a list of 1 to {high} entries is expected")
+    return value
+
+
+_digest = _text(_DIGEST, "64 hexadecimal digits")
+_sequence = _number(1, 2**53)
+_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), "a base64 public key")
+
+
+def parse_identifier(value: object) -> str:
+    """An id of an officer or a list: `[a-z][a-z0-9-]{0,31}`, and none that metadata files are named by.
+
+    Raises:
+        ActError: It is not one.
+    """
+    if not isinstance(value, str) or not is_identifier(value):
+        _refuse(f"{str(value)[:80]!r} is not an id: lower-case letters, digits and hyphens, at most 32")
+    return value
+
+
+def _ref(value: object) -> Ref:
+    entries = _object(value, ("id", "seq"))
+    return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
+
+
+def _refs(value: object) -> tuple[Ref, ...]:
+    refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
+    if list(refs) != sorted(set(refs), key=lambda ref: ref.seq):
+        _refuse("references must be sorted by number, each once")
+    return refs
+
+
+def read_names(value: object) -> Names:
+    """Names as a payload or a dossier holds them.
+
+    Raises:
+        ActError: They are not canonical, sorted and unique, or too many.
+    """
+    scopes = _object(value, ("domain", "host"))
+    for texts in scopes.values():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            _refuse("names must be lists of texts")
+        try:
+            require_canonical(texts)
+        except NameRefused as refusal:
+            _refuse(refusal.message)
+    names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
+    if not 1 <= len(names) <= MAX_NAMES:
+        _refuse(f"an act holds 1 to {MAX_NAMES} names, not {len(names)}")
+    return names
+
+
+def _heads(value: object) -> tuple[Head, ...]:
+    entries = [_object(entry, ("id", "key")) for entry in _bounded_list(value, 32)]
+    heads = tuple(Head(parse_identifier(entry["id"]), _key_text(entry["key"])) for entry in entries)
+    if [head.id for head in heads] != sorted({head.id for head in heads}):
+        _refuse("heads must be sorted by id, each once")
+    return heads
+
+
+def _policy(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        _refuse("the policy must be an object")
+    return value
+
+
+def _file_digests(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
+        _refuse("the digests of 1 to 16 policy files are expected")
+    file_name = _text(_FILE_NAME, "a file name")
+    return {file_name(name): _digest(digest) for name, digest in value.items()}
+
+
+# The types of fields: each names the function that reads it, so a kind's class is its whole specification.
+
+Identifier = Annotated[str, parse_identifier]
+Instant = Annotated[datetime, parse_instant]
+Digest = Annotated[str, _digest]
+KeyText = Annotated[str, _key_text]
+Reference = Annotated[Ref, _ref]
+NameSet = Annotated[Names, read_names]
+Rules = Annotated[int, _number(1, 2**31)]
+PolicyJson = Annotated[Mapping[str, object], _policy]
+FileDigests = Annotated[Mapping[str, str], _file_digests]
+
+
+class Body:
+    """What an act says beyond its header; one frozen dataclass a kind, whose fields are the payload's."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    def check(self) -> None:
+        """Refuse fields that do not go together.
+
+        Raises:
+            ActError: They do not.
+        """
+
+
+KINDS: dict[str, type[Body]] = {}
+_B = TypeVar("_B", bound=Body)
+
+
+def _kind(cls: type[_B]) -> type[_B]:
+    KINDS[cls.kind] = cls
+    return cls
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found(Body):
+    """The first act: a head founds the register of one list in one environment."""
+
+    kind: ClassVar[str] = "found"
+    list: Identifier
+    environment: Annotated[str, _code(*ENVIRONMENTS)]
+    heads: Annotated[tuple[Head, ...], _heads]
+    policy: PolicyJson
+    files: FileDigests
+    rules: Rules
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appoint(Body):
+    """A head appoints an officer (décret 2015-125 art. 1: individually designated agents)."""
+
+    kind: ClassVar[str] = "appoint"
+    officer: Identifier
+    role: Annotated[str, _code(*ROLES)]
+    key: KeyText
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revoke(Body):
+    """A head ends an officer's appointment."""
+
+    kind: ClassVar[str] = "revoke"
+    officer: Identifier
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopt(Body):
+    """A head adopts a policy: the validated policy itself, and the SHA-256 of the files it was read from."""
+
+    kind: ClassVar[str] = "adopt"
+    policy: PolicyJson
+    files: FileDigests
+    rules: Rules
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Body):
+    """An agent asked a recipient to remove content (LCEN art. 6-1 al. 1): the clock T0 is the act's instant."""
+
+    kind: ClassVar[str] = "request"
+    to: Annotated[str, _code(*RECIPIENTS)]
+    names: NameSet | None = None
+
+    def check(self) -> None:
+        """A platform's request carries no name: what it is about is a page, not a site."""
+        if (self.names is None) != (self.to == "platform"):
+            _refuse("a request to a host or publisher carries names, one to a platform none")
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Body):
+    """What came back to a request."""
+
+    kind: ClassVar[str] = "answer"
+    request: Reference
+    outcome: Annotated[str, _code(*ANSWERS)]
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Body):
+    """An agent proposes to block names, which stay secret until they are approved."""
+
+    kind: ClassVar[str] = "add"
+    commitment: Digest
+    count: Annotated[int, _number(1, MAX_NAMES)]
+    ground: Identifier
+    basis: Annotated[str, _code(*BASES)]
+    review_by: Instant
+    requests: Annotated[tuple[Ref, ...], _refs] | None = None
+
+    def check(self) -> None:
+        """`not-removed` cites the requests that were not followed; `no-identification` has none to cite."""
+        if (self.requests is None) != (self.basis == "no-identification"):
+            _refuse("basis not-removed cites its requests, basis no-identification none")
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approve(Body):
+    """Another officer approves exactly one act; for an `add` this opens its commitment."""
+
+    kind: ClassVar[str] = "approve"
+    act: Reference
+    names: NameSet | None = None
+    salt: Digest | None = None
+
+    def check(self) -> None:
+        """Names are worth nothing without their salt, and the reverse."""
+        if (self.names is None) != (self.salt is None):
+            _refuse("an approval carries names and salt, or neither")
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject(Body):
+    """Another officer rejects a pending act, or its author withdraws it."""
+
+    kind: ClassVar[str] = "reject"
+    act: Reference
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review(Body):
+    """An agent verified the sites again (décret 2015-125 art. 4): a later date, or the end of the measures."""
+
+    kind: ClassVar[str] = "review"
+    names: NameSet
+    outcome: Annotated[str, _code(*OUTCOMES)]
+    review_by: Instant | None = None
+
+    def check(self) -> None:
+        """Only what is still unlawful gets a new date."""
+        if (self.review_by is None) != (self.outcome != "still-unlawful"):
+            _refuse("outcome still-unlawful carries a review date, every other outcome none")
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove(Body):
+    """An agent ends measures at once; one signature is enough."""
+
+    kind: ClassVar[str] = "remove"
+    names: NameSet
+    reason: Annotated[str, _code(*REASONS)]
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommend(Body):
+    """The qualified person finds measures irregular (LCEN art. 6-1 al. 3); without names, a general remark."""
+
+    kind: ClassVar[str] = "recommend"
+    names: NameSet | None = None
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Respond(Body):
+    """The office answers a recommendation; accepting it ends its measures."""
+
+    kind: ClassVar[str] = "respond"
+    recommendation: Reference
+    outcome: Annotated[str, _code(*RESPONSES)]
+
+
+@_kind
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erase(Body):
+    """A head states that the dossier of an act was destroyed (GDPR); the chain stays whole."""
+
+    kind: ClassVar[str] = "erase"
+    act: Reference
+
+
+@cache
+def _readers(kind: str) -> tuple[Mapping[str, Callable[[object], object]], frozenset[str]]:
+    """The readers of a kind's fields, and which fields may be absent."""
+    readers, optional = {}, set()
+    for name, hint in get_type_hints(KINDS[kind], include_extras=True).items():
+        if get_origin(hint) is ClassVar:
+            continue
+        if get_origin(hint) is Union:
+            optional.add(name)
+            hint = get_args(hint)[0]
+        readers[name] = hint.__metadata__[0]
+    return readers, frozenset(optional)
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, datetime):
+        return format_instant(value)
+    if isinstance(value, tuple):
+        return [entry.to_json() for entry in value]
+    return value.to_json() if isinstance(value, Ref | Names) else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One officer's statement: the header that every payload has, and a body by kind.
+
+    `register` is the id of the founding act and `prev` that of the act before; both are absent in the first act.
+    `dossier` is HMAC-SHA256 (hex) of the confidential dossier's bytes under a salt kept with the dossier.
+    """
+
+    seq: int
+    at: datetime
+    by: str
+    body: Body
+    register: str | None = None
+    prev: str | None = None
+    dossier: str | None = None
+
+    def payload(self) -> bytes:
+        """The exact bytes that are signed."""
+        members: dict[str, object] = {"kind": self.body.kind}
+        for source, names in ((self, _HEADER), (self.body, _readers(self.body.kind)[0])):
+            for name in names:
+                value = getattr(source, name)
+                if value is not None:
+                    members[name] = _to_json(value)
+        return encode(members)
+
+
+_HEADER: Mapping[str, Callable[[object], object]] = {
+    "seq": _sequence,
+    "at": parse_instant,
+    "by": parse_identifier,
+    "register": _digest,
+    "prev": _digest,
+    "dossier": _digest,
+}
+
+
+def _no_float(text: str) -> NoReturn:
+    _refuse(f"{text[:80]} is not a whole number")
+
+
+def _load(payload: bytes) -> dict[str, Any]:
+    """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not)."""
+    try:
+        text = payload.decode()
+        members = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
+        canonical = encode(members)
+    except (ValueError, RecursionError) as fault:
+        raise ActError("the payload is not JSON in UTF-8") from fault
+    if not isinstance(members, dict) or canonical != payload:
+        _refuse("the payload is not a compact JSON object with sorted, unique keys")
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+        _refuse("the payload holds text that is not in normal form NFC")
+    return members
+
+
+def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: frozenset[str]) -> dict[str, Any]:
+    """Take the fields of `readers` out of `members`, each read by its reader."""
+    values = {}
+    for name, read in readers.items():
+        if name in members:
+            try:
+                values[name] = read(members.pop(name))
+            except ActError as fault:
+                _refuse(f"{name}: {fault.message}")
+        elif name not in optional:
+            _refuse(f"the field {name} is missing")
+    return values
+
+
+def parse(payload: bytes) -> Act:
+    """Read an act from its payload.
+
+    Raises:
+        ActError: The bytes are not exactly what `Act.payload` writes for some act.
+    """
+    members = _load(payload)
+    kind = members.pop("kind", None)
+    cls = KINDS.get(kind) if isinstance(kind, str) else None
+    if cls is None:
+        _refuse(f"the kind {str(kind)[:80]!r} is unknown")
+    if type(members.get("rules")) is int and members["rules"] > RULES:
+        raise ActError(f"the act follows rules {members['rules']}, this program knows {RULES}", "upgrade blocklist")
+    first = cls is Found
+    header = _read_fields(members, _HEADER, frozenset({"dossier", "register", "prev"} if first else {"dossier"}))
+    body = cls(**_read_fields(members, *_readers(cls.kind)))
+    if members:
+        _refuse(f"the field {min(members)[:80]!r} does not belong to an act of kind {kind}")
+    if first and (header.keys() & {"register", "prev"} or header["seq"] != 1):
+        _refuse("a founding act has number 1, and neither register nor prev")
+    body.check()
+    return Act(body=body, **header)
+
+
+# Envelopes: DSSE, one signature, one line.
+
+
+def authenticated_bytes(payload: bytes) -> bytes:
+    """What a signature covers: the DSSE pre-authentication encoding of the payload and its type."""
+    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+
+
+@dataclass(frozen=True)
+class SignedAct:
+    """An act with the bytes that were signed; `keyid` is the SHA-256 of the signing key (a hint, not a proof)."""
+
+    act: Act
+    payload: bytes
+    keyid: str
+    signature: bytes
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the payload: re-encoding a signature does not change it."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+    @property
+    def ref(self) -> Ref:
+        """Number and id."""
+        return Ref(self.act.seq, self.id)
+
+    def line(self) -> bytes:
+        """The envelope as stored and shipped, without the line's end."""
+        return b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":"%b","sig":"%b"}]}' % (
+            base64.b64encode(self.payload),
+            PAYLOAD_TYPE.encode(),
+            self.keyid.encode(),
+            base64.b64encode(self.signature),
+        )
+
+
+def sign(act: Act, signer: Signer) -> SignedAct:
+    """Sign `act` as a DSSE envelope.
+
+    Raises:
+        ActError: The act is not well formed, so nothing was signed.
+    """
+    from securesystemslib.dsse import Envelope  # signing is rare, reading is not
+
+    payload = act.payload()
+    if parse(payload) != act:
+        _refuse("the act does not read back as it was written")
+    signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
+    return SignedAct(act, payload, signature.keyid, bytes.fromhex(signature.signature))
+
+
+def read_line(line: bytes) -> SignedAct:
+    """Read one envelope.
+
+    Raises:
+        ActError: It is not exactly the line that `SignedAct.line` writes.
+    """
+    if len(line) > MAX_LINE:
+        _refuse(f"an envelope has at most {MAX_LINE} octets")
+    match = _LINE.fullmatch(line)
+    if match is None:
+        _refuse("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks")
+    try:
+        payload, signature = (base64.b64decode(match[group], validate=True) for group in (1, 3))
+    except binascii.Error as fault:
+        raise ActError("the envelope is not valid base64") from fault
+    signed = SignedAct(parse(payload), payload, match[2].decode(), signature)
+    if signed.line() != line:
+        _refuse("the envelope's base64 is not in its one form")
+    return signed

@@ -1,0 +1,77 @@
+"""The command line: parse, call one function of the office or the client, print. Nothing is decided here.
+
+A command's module is imported when the command runs, so that starting up costs little more than importing click.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from blocklist import __version__
+from blocklist.cli.common import Settings, common_options, fail
+from blocklist.errors import BlocklistError, UsageError
+
+GROUPS = {
+    "Start": {"init": "start", "demo": "demo"},
+    "Curate": {"add": "curate", "import": "curate", "approve": "curate", "reject": "curate", "remove": "curate"},
+    "Review": {"review": "curate"},
+    "Look": {"list": "look", "show": "look", "log": "look", "status": "look"},
+    "Oversight": {"audit": "look"},
+    "Publish": {"plan": "publish", "publish": "publish"},
+    "Office": {"key": "officers", "officer": "officers"},
+    "Provider": {"subscribe": "provider", "pull": "provider", "verify": "provider"},
+}
+"""The help's groups, by who uses them: each command and the module that holds it."""
+
+MODULES = {name: module for commands in GROUPS.values() for name, module in commands.items()}
+
+
+class Commands(click.Group):
+    """Loads a command's module when the command is asked for, and turns every error into two lines."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order of the help."""
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in MODULES:
+            return None
+        module = import_module(f"blocklist.cli.{MODULES[cmd_name]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One section for each group."""
+        for title, names in GROUPS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (click's signature)
+        """Run, and exit with the code of what happened."""
+        kwargs["standalone_mode"] = False
+        try:
+            sys.exit(super().main(*args, **kwargs) or 0)
+        except BlocklistError as error:
+            fail(error)
+        except click.ClickException as error:
+            fail(UsageError(error.format_message().rstrip("."), "see 'blocklist COMMAND --help'"))
+        except click.Abort:
+            click.echo("blocklist: error: stopped; nothing was changed", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.stderr.close()  # whoever read our output has left, and would not read a complaint either
+            sys.exit(1)
+
+
+@click.group(cls=Commands, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="blocklist")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Keep and publish a signed register of blocked sites, in which every measure ends unless it is reviewed."""
+    ctx.ensure_object(Settings)

@@ -1,0 +1,197 @@
+"""What every command shares: the common options, output as text or JSON, questions, dates."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from blocklist.errors import BlocklistError, UsageError
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
+    from blocklist.office import Office, Workspace
+
+PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
+
+
+@dataclass(slots=True)
+class Settings:
+    """The common options, wherever on the command line they stand."""
+
+    folder: Path = Path()
+    officer: str | None = None
+    json: bool = False
+    yes: bool = False
+
+
+def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:  # noqa: ANN401  (any option's value)
+        if value not in (None, False):
+            setattr(ctx.ensure_object(Settings), name, value)
+
+    return callback
+
+
+def common_options() -> list[click.Parameter]:
+    """`-C`, `--as` and `--json`, accepted before and after the command."""
+
+    def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
+        return click.Option(names, expose_value=False, callback=_set(field), **rest)
+
+    return [
+        option(["-C", "folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
+        option(["--as", "officer"], "officer", envvar="BLOCKLIST_AS", metavar="ID", help="The officer who signs."),
+        option(["--json", "as_json"], "json", is_flag=True, help="Print one JSON object."),
+    ]
+
+
+class Verb(click.Command):
+    """A command that takes the common options after its name too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (click's signature)
+        super().__init__(*args, **kwargs)
+        self.params += common_options()
+
+
+yes_option = click.option("--yes", is_flag=True, expose_value=False, callback=_set("yes"), help="Answer yes.")
+
+
+# Output: data to standard output, messages to standard error
+
+
+def say(text: str) -> None:
+    """A message for the person."""
+    click.echo(text, err=True)
+
+
+def finish(settings: Settings, members: dict[str, object], text: str = "") -> None:
+    """The command's one result: JSON if that was asked for, else a message."""
+    if settings.json:
+        click.echo(json.dumps(members, ensure_ascii=False, default=str))
+    elif text:
+        say(text)
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns on standard output."""
+    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def fail(error: BlocklistError) -> NoReturn:
+    """Print an error as one line and a hint, and exit with its code."""
+    click.echo(f"blocklist: error: {error.message}", err=True)
+    for line in error.hint.splitlines():
+        click.echo(f"blocklist: hint: {line}", err=True)
+    sys.exit(error.exit_code)
+
+
+def ask(settings: Settings, question: str) -> None:
+    """Ask on a terminal; without one, or with `--yes`, nothing is asked.
+
+    Raises:
+        click.Abort: The answer is no.
+    """
+    if not settings.yes and sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
+
+
+# Where things are
+
+
+def keys_path() -> Path:
+    """The key folder: `BLOCKLIST_KEYS`, or the user's configuration folder."""
+    return Path(os.environ.get("BLOCKLIST_KEYS") or click.get_app_dir("blocklist"))
+
+
+def passphrase(what: str) -> bytes:
+    """The passphrase for `what`, from the file that `BLOCKLIST_PASSPHRASE_FILE` names or from a prompt.
+
+    Raises:
+        UsageError: There is neither file nor terminal, or the passphrase is empty.
+    """
+    from blocklist import files
+
+    path = os.environ.get(PASSPHRASE_FILE)
+    if path:
+        secret = files.read(Path(path), "the passphrase file", 4096).split(b"\n")[0].rstrip(b"\r")
+    elif sys.stdin.isatty():
+        secret = str(click.prompt(f"Passphrase for {what}", hide_input=True, err=True)).encode()
+    else:
+        raise UsageError(f"{what} has a passphrase and there is no terminal", f"{PASSPHRASE_FILE} names a file with it")
+    if not secret:
+        raise UsageError(f"the passphrase for {what} is empty", "choose one, or use --no-passphrase")
+    return secret
+
+
+def new_passphrase(what: str) -> bytes:
+    """A passphrase for a new key: asked twice on a terminal."""
+    secret = passphrase(what)
+    if not os.environ.get(PASSPHRASE_FILE) and passphrase(f"{what}, again") != secret:
+        raise UsageError("the two passphrases differ", "nothing was made; try again")
+    return secret
+
+
+def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:
+    """The workspace of `-C`, with the key folder of this user."""
+    from blocklist.office import Workspace
+    from blocklist.signing import KeyFolder
+
+    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read))
+
+
+def office(settings: Settings) -> Office:
+    """The register of the workspace, opened and verified."""
+    from blocklist.office import Office
+
+    return Office(workspace(settings), clock(), settings.officer)
+
+
+# Time
+
+
+def clock() -> datetime:
+    """Now, in UTC. There is no way to tell the program another time."""
+    return datetime.now(UTC)
+
+
+def paris() -> ZoneInfo:
+    """The time zone in which dates are meant and shown."""
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo("Europe/Paris")
+
+
+def shown(instant: datetime) -> str:
+    """An instant for people: Paris time with its offset."""
+    return instant.astimezone(paris()).isoformat(" ", "minutes" if instant.second == 0 else "seconds")
+
+
+def read_date(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """A day, meaning its end in Paris, or an instant in UTC."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text) if len(text) == 10 else None
+    except ValueError:
+        day = None
+    if day is not None:
+        morning = datetime.combine(day + timedelta(days=1), datetime.min.time(), paris())
+        return morning.astimezone(UTC)
+    from blocklist.acts import ActError, parse_instant
+
+    try:
+        return parse_instant(text)
+    except ActError as fault:
+        raise click.BadParameter("a date is 2027-02-14, or an instant in UTC such as 2027-02-14T12:00:00Z") from fault

@@ -1,0 +1,264 @@
+"""`add`, `import`, `approve`, `reject`, `review`, `remove`: the acts of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from blocklist import acts, files, intake
+from blocklist.cli.common import Settings, Verb, ask, finish, office, read_date, say, shown, yes_option
+from blocklist.errors import RefusedError, UsageError
+from blocklist.names import Name, Scope, to_unicode
+from blocklist.office import GuardError, Proposal, Refused
+
+if TYPE_CHECKING:
+    from blocklist.office import Office
+    from blocklist.register import Pending
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_SHOWN = 30
+_MAX_IMPORT = 64 * 1024 * 1024
+
+name_arguments = click.argument("names", nargs=-1, required=True, metavar="NAME...")
+date_option = click.option(
+    "--review-by", callback=read_date, metavar="DATE", help="A day (its end in Paris) or an instant in UTC."
+)
+evidence_option = click.option(
+    "--evidence", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Kept with the dossier."
+)
+note_option = click.option("--note", default="", metavar="TEXT", help="Kept in the confidential dossier.")
+
+
+def proposal_options(command: _F) -> _F:
+    """What `add` and `import` say beside the names."""
+    for option in (
+        evidence_option,
+        note_option,
+        date_option,
+        click.option("--ref", "reference", required=True, metavar="TEXT", help="The office's file reference."),
+        click.option("--basis", type=click.Choice(acts.BASES), required=True, help="LCEN art. 6-1 al. 2."),
+        click.option("--ground", required=True, metavar="G", help="An id of the policy's grounds."),
+    ):
+        command = option(command)
+    return command
+
+
+def _refuse_not_removed(basis: str) -> None:
+    if basis == "not-removed":
+        raise RefusedError(
+            "basis not-removed cites removal requests, and this register has no way to make them yet",
+            "LCEN art. 6-1 al. 2; with no identified publisher use --basis no-identification",
+        )
+
+
+def _say_findings(error: GuardError) -> None:
+    for finding in error.findings:
+        say(f"{finding.guard}: {finding.message}")
+        if finding.hint:
+            say(f"    {finding.hint}")
+
+
+def describe(opened: Office, names: Sequence[Name]) -> str:
+    """What exactly is blocked, a line a name; names that are not plain ASCII in both forms."""
+    suffixes = opened.guards().suffixes
+    lines = []
+    for name in names[:_SHOWN]:
+        unicode = to_unicode(name.text)
+        both = f"  [{unicode}]" if unicode != name.text else ""
+        lines.append(f"  {suffixes.describe(name)}{both}")
+    if len(names) > _SHOWN:
+        lines.append(f"  … and {len(names) - _SHOWN} more names")
+    return "\n".join(lines)
+
+
+def _scopes(names: Sequence[Name]) -> dict[str, str]:
+    return {name.text: str(name.scope) for name in names}
+
+
+@click.command("add", cls=Verb)
+@name_arguments
+@proposal_options
+@click.option("--scope", type=click.Choice([str(scope) for scope in Scope]), help="For all names; by default by name.")
+@yes_option
+@click.pass_obj
+def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None, **proposed: Any) -> None:  # noqa: ANN401
+    """Propose to block names; another officer approves."""
+    _refuse_not_removed(proposed["basis"])
+    with office(settings) as opened:
+        wanted = [opened.read_name(text, Scope(scope) if scope else None) for text in names]
+        try:
+            found = opened.findings(wanted)
+            if found:
+                raise GuardError(found, "nothing was signed; leave these names out, or correct them")
+            say(describe(opened, wanted))
+            ask(settings, f"Propose {len(set(wanted))} names?")
+            signed = opened.add(wanted, Proposal(**proposed))
+        except GuardError as error:
+            _say_findings(error)
+            raise
+        _finish_names(
+            settings, signed.act.seq, wanted, f"proposed, ground {proposed['ground']}; another officer approves"
+        )
+
+
+def _finish_names(settings: Settings, seq: int, names: Sequence[Name], what: str) -> None:
+    unique = sorted(set(names))
+    members: dict[str, object] = {"act": seq, "names": [name.text for name in unique], "scopes": _scopes(unique)}
+    count = f"{len(unique)} name" + ("" if len(unique) == 1 else "s")
+    finish(settings, members, f"act {seq}: {count} {what}")
+
+
+@click.command("import", cls=Verb)
+@click.argument("file", type=click.Path(path_type=Path))
+@proposal_options
+@click.option("--format", "format_id", type=click.Choice(intake.FORMATS), help="By default told by the content.")
+@click.option("--skip-refused", is_flag=True, help="Add the good names and list the refused ones.")
+@yes_option
+@click.pass_obj
+def import_command(
+    settings: Settings,
+    /,
+    file: Path,
+    format_id: str | None,
+    skip_refused: bool,
+    **proposed: Any,  # noqa: ANN401
+) -> None:
+    """Propose the names of a FILE: one a line, hosts format, CSV with a header, or YAML."""
+    _refuse_not_removed(proposed["basis"])
+    entries = intake.read(files.read(file, "the file", _MAX_IMPORT), format_id)
+    with office(settings) as opened:
+        ask(settings, f"Propose the names of {len(entries)} lines?")
+        signed, refused = opened.import_names(entries, Proposal(**proposed), skip_refused=skip_refused)
+        members = {"acts": [entry.act.seq for entry in signed], "refused": [_refused(entry) for entry in refused]}
+        for entry in refused if not settings.json else ():
+            say(f"line {entry.line}: {entry.reason}")
+        added = sum(entry.act.body.count for entry in signed if isinstance(entry.act.body, acts.Add))
+    if not signed:
+        if settings.json:
+            finish(settings, members)
+        raise RefusedError(
+            f"{len(refused)} of {len(entries)} lines of {file} are refused, nothing was signed",
+            "correct the file, or add the good names with --skip-refused",
+        )
+    numbers = f"act {signed[0].act.seq}" if len(signed) == 1 else f"acts {signed[0].act.seq} to {signed[-1].act.seq}"
+    finish(settings, members, f"{numbers}: {added} names proposed, {len(refused)} lines refused")
+
+
+def _refused(entry: Refused) -> dict[str, object]:
+    return {"line": entry.line, "name": entry.name, "reason": entry.reason}
+
+
+@click.command("approve", cls=Verb)
+@click.argument("numbers", nargs=-1, type=int, metavar="[SEQ...]")
+@yes_option
+@click.pass_obj
+def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
+    """Approve acts of other officers; without a number, go through what waits for you."""
+    import sys
+
+    with office(settings) as opened:
+        waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
+        if not numbers and waiting and not (settings.yes or sys.stdin.isatty()):
+            listed = ", ".join(str(entry.ref.seq) for entry in waiting)
+            raise UsageError(f"acts {listed} wait for you and there is no terminal to ask", "name the acts to approve")
+        signed, names = [], []
+        for entry in waiting:
+            approved = _approve(settings, opened, entry)
+            signed.append(approved)
+            if isinstance(approved.act.body, acts.Approve) and approved.act.body.names is not None:
+                names += _names(approved.act.body.names)
+        members: dict[str, object] = {
+            "act": signed[-1].act.seq if signed else None,
+            "acts": [entry.act.seq for entry in signed],
+            "names": [name.text for name in names],
+            "scopes": _scopes(names),
+        }
+        finish(settings, members, "" if signed else "nothing waits for you")
+
+
+def _names(names: acts.Names) -> list[Name]:
+    return [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
+
+
+def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedAct:
+    """Show in full what will be signed, ask, sign."""
+    body, seq = entry.act.body, entry.ref.seq
+    opened_names = opened.proposed_names(entry)
+    if isinstance(body, acts.Add) and opened_names is not None:
+        names = _names(opened_names[0])
+        say(
+            f"act {seq} by {entry.act.by}: add, ground {body.ground}, basis {body.basis}, until {shown(body.review_by)}"
+        )
+        say(describe(opened, names))
+    else:
+        say(f"act {seq} by {entry.act.by}: {body.kind}")
+    ask(settings, f"Approve act {seq}?")
+    try:
+        approved = opened.approve(seq)
+    except GuardError as error:
+        _say_findings(error)
+        raise
+    state = "waits for more approvals" if seq in opened.register.pending else "in force with the next release"
+    if not settings.json:
+        say(f"act {approved.act.seq}: act {seq} approved; {state}")
+    return approved
+
+
+@click.command("reject", cls=Verb)
+@click.argument("number", type=int, metavar="SEQ")
+@click.option("--note", required=True, metavar="TEXT", help="Kept in the confidential dossier.")
+@yes_option
+@click.pass_obj
+def reject_command(settings: Settings, number: int, note: str) -> None:
+    """Reject a pending act, or withdraw your own."""
+    with office(settings) as opened:
+        entry = opened.pending(number)
+        ask(settings, f"Reject act {number} ({entry.act.body.kind} by {entry.act.by})?")
+        signed = opened.reject(number, note)
+        finish(settings, {"act": signed.act.seq, "rejected": number}, f"act {signed.act.seq}: act {number} rejected")
+
+
+@click.command("review", cls=Verb)
+@name_arguments
+@click.option("--outcome", type=click.Choice(acts.OUTCOMES), required=True, help="Décret 2015-125 art. 4.")
+@date_option
+@note_option
+@evidence_option
+@yes_option
+@click.pass_obj
+def review_command(
+    settings: Settings,
+    names: tuple[str, ...],
+    outcome: str,
+    review_by: datetime | None,
+    note: str,
+    evidence: tuple[Path, ...],
+) -> None:
+    """State that sites were verified again: a later review date, or the end of their measures."""
+    with office(settings) as opened:
+        wanted = [opened.known_name(text) for text in names]
+        ask(settings, f"Review {len(wanted)} names as {outcome}?")
+        signed = opened.review(wanted, outcome, review_by, note, evidence)
+        body = signed.act.body
+        until = body.review_by if isinstance(body, acts.Review) else None
+        what = f"reviewed, {outcome}" + (f", until {shown(until)}" if until else "; gone with the next release")
+        _finish_names(settings, signed.act.seq, wanted, what)
+
+
+@click.command("remove", cls=Verb)
+@name_arguments
+@click.option("--reason", type=click.Choice(acts.REASONS), required=True)
+@click.option("--ref", "reference", default="", metavar="TEXT", help="Judgment or file; kept in the dossier.")
+@yes_option
+@click.pass_obj
+def remove_command(settings: Settings, names: tuple[str, ...], reason: str, reference: str) -> None:
+    """End measures at once; one signature is enough."""
+    with office(settings) as opened:
+        wanted = [opened.known_name(text) for text in names]
+        ask(settings, f"Remove {len(wanted)} names as {reason}?")
+        signed = opened.remove(wanted, reason, reference)
+        _finish_names(settings, signed.act.seq, wanted, f"removed, {reason}; gone with the next release")

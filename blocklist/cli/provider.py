@@ -1,0 +1,141 @@
+"""`subscribe`, `pull`, `verify`: what an internet provider runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from blocklist import files
+from blocklist.acts import ENVIRONMENTS, format_instant
+from blocklist.cli.common import Settings, Verb, clock, fail, finish, say, shown
+from blocklist.cli.publish import counts, plan_members, print_plan
+from blocklist.client import subscription
+from blocklist.client.install import Target
+from blocklist.client.pull import ANY_CHANGE, BrakeError, pull
+from blocklist.client.verify import verify
+from blocklist.errors import UsageError
+
+if TYPE_CHECKING:
+    from blocklist.release import Plan
+
+_MAX_ROOT = 512 * 1024
+config_option = click.option(
+    "-c", "config", type=click.Path(path_type=Path), default="subscription.yaml", show_default=True, metavar="FILE"
+)
+
+
+@click.command("subscribe", cls=Verb)
+@click.argument("url")
+@click.option("--list", "list_id", required=True, metavar="ID")
+@click.option(
+    "--root", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The publisher's TUF root."
+)
+@click.option("--environment", type=click.Choice(ENVIRONMENTS), default="production", show_default=True)
+@click.option("--to", "targets", multiple=True, required=True, metavar="FORMAT=PATH", help="Which export goes where.")
+@click.option("--reload", "reload_command", default="", metavar="COMMAND", help="Run after a file is in place.")
+@click.option("-o", "output", type=click.Path(path_type=Path), default="subscription.yaml", show_default=True)
+@click.pass_obj
+def subscribe_command(
+    settings: Settings,
+    url: str,
+    list_id: str,
+    root: Path,
+    environment: str,
+    targets: tuple[str, ...],
+    reload_command: str,
+    output: Path,
+) -> None:
+    """Write a subscription and pin the publisher's root, which was given to you out of band."""
+    wanted = [_target(text, reload_command) for text in targets]
+    pinned = files.read(root, "the root", _MAX_ROOT, "the office hands it out as 1.root.json")
+    made = subscription.write(settings.folder / output, url, list_id, environment, pinned, wanted)
+    members: dict[str, object] = {"subscription": str(made.path), "root": made.root}
+    finish(settings, members, f"{made.path} written; root {made.root}\n  next: blocklist pull -c {made.path}")
+
+
+def _target(text: str, reload_command: str) -> Target:
+    format_id, equals, path = text.partition("=")
+    if not equals or not path:
+        raise UsageError(f"{text!r} is not FORMAT=PATH", "for example --to rpz=/var/lib/bind/blocklist.zone")
+    return Target(format_id, Path(path).absolute(), reload=reload_command)
+
+
+@click.command("pull", cls=Verb)
+@config_option
+@click.option(
+    "--accept",
+    is_flag=False,
+    flag_value=ANY_CHANGE,
+    metavar="[CHECKSUM]",
+    help="Let in a first pull, or with CHECKSUM exactly that change.",
+)
+@click.option("--adopt", is_flag=True, help="Replace target files that this program did not write.")
+@click.pass_obj
+def pull_command(settings: Settings, config: Path, accept: str | None, adopt: bool) -> None:
+    """Fetch, verify, replay and install the newest release.
+
+    \b
+    Exit codes: 0 installed or unchanged, 1 refused by a brake or check, 2 usage, 3 verification failed,
+    4 stale, 5 unreachable, 6 a target could not be changed. Whatever fails, what is installed stays.
+    """  # noqa: D301  (click's own mark)
+    made = subscription.load(settings.folder / config)
+    try:
+        outcome = pull(made, clock(), accept=accept, adopt=adopt, confirm=_confirm)
+    except BrakeError as error:
+        if not settings.json:
+            print_plan(error.plan)
+        raise
+    members: dict[str, object] = {
+        "release": outcome.release,
+        "installed": list(outcome.installed),
+        "changed": outcome.changed,
+    }
+    if outcome.plan is not None:
+        members |= plan_members(outcome.plan)
+    for note in outcome.notes:
+        say(note)
+    if outcome.changed and outcome.plan is not None:
+        text = f"release {outcome.release} installed: {counts(outcome.plan)}\n  {', '.join(outcome.installed)}"
+    else:
+        text = f"release {outcome.release} is installed already, nothing was changed"
+    finish(settings, members, text if not outcome.failures else "")
+    for failure in outcome.failures[1:]:
+        say(f"blocklist: error: {failure.message}")
+    if outcome.failures:
+        fail(outcome.failures[0])
+
+
+def _confirm(plan: Plan) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    print_plan(plan)
+    return click.confirm("Install this list for the first time?", err=True)
+
+
+@click.command("verify", cls=Verb)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--cert", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The authority, seal.pem.")
+@click.option("--register", metavar="ID", help="The founding id: replay what two officers signed.")
+@click.pass_obj
+def verify_command(settings: Settings, folder: Path, cert: Path, register: str | None) -> None:
+    """Check a downloaded release: its seal, its sums and, with --register, every act behind it."""
+    result = verify(folder, cert, register, clock())
+    members: dict[str, object] = {
+        "instant": format_instant(result.instant),
+        "valid_until": format_instant(result.valid_until),
+        "sealed_by": result.sealed_by,
+        "files": list(result.files),
+        "missing": list(result.missing),
+        "names": result.names,
+    }
+    lines = [f"sealed by {result.sealed_by}, made {shown(result.instant)}, valid until {shown(result.valid_until)}"]
+    if result.missing:
+        lines.append(f"not here, so not checked: {', '.join(result.missing)}")
+    if result.names is None:
+        lines.append("seal only: this does not show that two officers signed for each name (give --register ID)")
+    else:
+        lines.append(f"two officers signed for each of the {result.names} names; the exports are what they signed")
+    finish(settings, members, "\n".join(lines))

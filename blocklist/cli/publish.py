@@ -1,0 +1,85 @@
+"""`plan` and `publish`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from blocklist.cli.common import Settings, Verb, clock, finish, say, workspace
+from blocklist.publishing import draft, publish
+
+if TYPE_CHECKING:
+    from blocklist.publishing import Draft
+    from blocklist.release import Plan
+
+_SHOWN = 50
+
+
+def plan_members(plan: Plan) -> dict[str, object]:
+    """A plan as JSON: the names that are added, removed by acts and lapsed, and the checksum that accepts it."""
+    return {
+        "checksum": plan.checksum,
+        "added": [name.text for name in plan.added],
+        "removed": [name.text for name in plan.removed],
+        "lapsed": [name.text for name in plan.lapsed],
+    }
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan for people, on standard output."""
+    changes = [("+", plan.added, "added"), ("-", plan.removed, "removed"), ("-", plan.lapsed, "lapsed")]
+    for sign, names, how in changes:
+        for name in names[:_SHOWN]:
+            click.echo(f"{sign} {name.text} ({name.scope}) {how}")
+        if len(names) > _SHOWN:
+            click.echo(f"{sign} … and {len(names) - _SHOWN} more {how}")
+    click.echo(f"{counts(plan)}; {plan.before} names before; checksum {plan.checksum}")
+
+
+def counts(plan: Plan) -> str:
+    """How many names a plan changes, in words."""
+    parts = {"added": plan.added, "removed": plan.removed, "lapsed": plan.lapsed, "renewed": plan.renewed}
+    return ", ".join(f"{len(names)} {what}" for what, names in parts.items())
+
+
+@click.command("plan", cls=Verb)
+@click.pass_obj
+def plan_command(settings: Settings) -> None:
+    """Show what a publish would change now, and why it would be braked."""
+    made = draft(workspace(settings), clock())
+    if settings.json:
+        finish(settings, {**plan_members(made.plan), "due": made.due, "braked": list(made.braked)})
+        return
+    print_plan(made.plan)
+    _say_brakes(made)
+
+
+def _say_brakes(made: Draft) -> None:
+    for reason in made.braked:
+        say(f"braked: {reason}")
+    if made.braked:
+        say(f"if this is meant: blocklist publish --accept {made.plan.checksum}")
+    elif not made.due:
+        say("nothing is to be published")
+
+
+@click.command("publish", cls=Verb)
+@click.option("--accept", metavar="CHECKSUM", help="Let exactly this plan pass the brakes.")
+@click.pass_obj
+def publish_command(settings: Settings, accept: str | None) -> None:
+    """Make a release, if anything changed or half of the last one's validity has gone.
+
+    Signs with the publisher's keys; no officer takes part.
+    """
+    result = publish(workspace(settings), clock(), accept)
+    plan = result.draft.plan
+    members = {"release": result.number, "path": str(result.path), "changed": result.changed, **plan_members(plan)}
+    if result.changed:
+        counts = f"{len(plan.added)} added, {len(plan.removed)} removed, {len(plan.lapsed)} lapsed"
+        text = (
+            f"release {result.path.name} published: {len(result.draft.now.measures)} names; {counts}\n  {result.path}"
+        )
+    else:
+        text = f"nothing is to be published; release {result.path.name} is current"
+    finish(settings, members, text)

@@ -1,0 +1,231 @@
+"""Getting bytes from the publisher: bounded, without redirects, over HTTPS or from a local tree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from tuf.api.exceptions import (
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    RepositoryError,
+)
+from tuf.ngclient import FetcherInterface, Updater
+
+from blocklist import __version__, files
+from blocklist.errors import StaleError, UnreachableError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from tuf.api.metadata import TargetFile
+
+    from blocklist.client.subscription import Subscription
+
+TIMEOUT = (10, 30)
+"""Seconds to connect, and to wait for the next bytes."""
+
+CHUNK = 256 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
+
+
+class HttpsFetcher(FetcherInterface):
+    """HTTPS through `requests`; the environment is not consulted, so no variable can replace the trusted CA."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = str(subscription.ca) if subscription.ca else True
+        if subscription.client_certificate and subscription.client_key:
+            self._session.cert = (str(subscription.client_certificate), str(subscription.client_key))
+        if subscription.proxy:
+            self._session.proxies = {"https": subscription.proxy}
+        self._session.headers["User-Agent"] = f"blocklist/{__version__}"
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return self.fetch_from(url, 0)
+
+    def fetch_from(self, url: str, offset: int) -> Iterator[bytes]:
+        """The file from `offset` on.
+
+        Raises:
+            DownloadHTTPError: The answer is not the file, or not that part of it.
+        """
+        headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"} if offset else {}
+        response = self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
+        if response.status_code != (206 if offset else 200):
+            response.close()
+            raise DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
+        if offset and not _starts_at(response.headers.get("Content-Range", ""), offset):
+            response.close()
+            raise DownloadHTTPError(f"{url} answered with another range", response.status_code)
+        return _body(response)
+
+
+def _starts_at(content_range: str, offset: int) -> bool:
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    return match is not None and int(match[1]) == offset
+
+
+def _body(response: requests.Response) -> Iterator[bytes]:
+    with response:
+        yield from response.iter_content(CHUNK)
+
+
+class FileFetcher(FetcherInterface):
+    """A published tree on a file system of this machine."""
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        return self.fetch_from(url, 0)
+
+    def fetch_from(self, url: str, offset: int) -> Iterator[bytes]:
+        """The file from `offset` on.
+
+        Raises:
+            DownloadHTTPError: It is not there.
+        """
+        path = Path(unquote(urlsplit(url).path))
+        try:
+            stream = path.open("rb")
+        except OSError as fault:
+            raise DownloadHTTPError(f"{path}: {fault.strerror}", 404) from fault
+        return _read(stream, offset)
+
+
+def _read(stream: Any, offset: int) -> Iterator[bytes]:  # noqa: ANN401  (any binary file)
+    with stream:
+        stream.seek(offset)
+        while chunk := stream.read(CHUNK):
+            yield chunk
+
+
+class Publisher:
+    """The published tree of one subscription, read through TUF."""
+
+    def __init__(self, subscription: Subscription, root: bytes) -> None:
+        self._url = subscription.url.rstrip("/")
+        https = self._url.startswith("https://")
+        self._fetcher: HttpsFetcher | FileFetcher = HttpsFetcher(subscription) if https else FileFetcher()
+        metadata = subscription.state / "metadata"
+        files.make_folder(metadata, 0o700)
+        with _translated(self._url):
+            self._updater = Updater(str(metadata), f"{self._url}/metadata", fetcher=self._fetcher, bootstrap=root)
+
+    def refresh(self) -> None:
+        """Update the TUF metadata.
+
+        Raises:
+            StaleError: The newest metadata have expired.
+            UnreachableError: The publisher does not answer.
+            VerificationError: The metadata are not genuine, or older than what was seen before.
+        """
+        with _translated(self._url):
+            self._updater.refresh()
+
+    def target(self, path: str) -> TargetFile:
+        """What the metadata say about one file.
+
+        Raises:
+            UsageError: They do not name it.
+        """
+        with _translated(self._url):
+            target = self._updater.get_targetinfo(path)
+        if target is None:
+            raise UsageError(f"{self._url} publishes no {path}", "check list and formats in the subscription")
+        return target
+
+    def release_number(self, list_id: str) -> int:
+        """The version of the list's role, which is the release's number."""
+        # ngclient has no public way to a delegated role's version; `target` has loaded and verified it.
+        role = self._updater._trusted_set[list_id]
+        return int(role.version)
+
+    def content(self, target: TargetFile, limit: int) -> bytes:
+        """A small file, verified.
+
+        Raises:
+            VerificationError: It is not the file that the metadata name.
+            UnreachableError: It could not be fetched.
+        """
+        if target.length > limit:
+            raise VerificationError(f"{target.path} has {target.length} bytes, more than {limit}")
+        with _translated(self._url):
+            content = b"".join(self._bounded(self._fetcher.fetch(self._address(target)), target.length))
+            target.verify_length_and_hashes(content)
+        return content
+
+    def download(self, target: TargetFile, path: Path, known: Path, known_length: int) -> None:
+        """Fetch a file that only grows to `path`: what `known` holds already is not fetched again.
+
+        Raises:
+            VerificationError: It is not the file that the metadata name.
+            UnreachableError: It could not be fetched.
+            TargetError: It could not be written.
+        """
+        with _translated(self._url):
+            if 0 < known_length <= target.length and self._continue(target, path, known, known_length):
+                return
+            written = self._write(path, self._bounded(self._fetcher.fetch(self._address(target)), target.length))
+        if written != (target.hashes.get("sha256"), target.length):
+            raise VerificationError(f"{self._url} offers a {target.path} that is not the one that was signed", _KEEP)
+
+    def _continue(self, target: TargetFile, path: Path, known: Path, known_length: int) -> bool:
+        """Append to what is known; any mismatch means that the whole has to be fetched."""
+        rest = target.length - known_length
+        try:
+            news = self._fetcher.fetch_from(self._address(target), known_length) if rest else iter(())
+            written = self._write(path, _joined(known, known_length, self._bounded(news, rest)))
+        except (DownloadError, requests.RequestException):
+            return False
+        return written == (target.hashes.get("sha256"), target.length)
+
+    @staticmethod
+    def _write(path: Path, chunks: Iterator[bytes]) -> files.Written:
+        with files.written(path):
+            path.unlink(missing_ok=True)
+            return files.write_chunks(path, chunks)
+
+    def _address(self, target: TargetFile) -> str:
+        return f"{self._url}/targets/{target.get_prefixed_paths()[0]}"
+
+    @staticmethod
+    def _bounded(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
+        left = length
+        for chunk in chunks:
+            left -= len(chunk)
+            if left < 0:
+                raise DownloadLengthMismatchError(f"the answer is longer than {length} bytes")
+            yield chunk
+
+
+def _joined(known: Path, length: int, news: Iterator[bytes]) -> Iterator[bytes]:
+    with known.open("rb") as stream:
+        left = length
+        while left and (chunk := stream.read(min(CHUNK, left))):
+            left -= len(chunk)
+            yield chunk
+    yield from news
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn what tuf and requests raise into the tree of errors whose exit codes operators know."""
+    try:
+        yield
+    except ExpiredMetadataError as fault:
+        raise StaleError(f"the newest release at {url} is no longer valid: {fault}", _KEEP) from fault
+    except DownloadLengthMismatchError as fault:
+        raise VerificationError(f"{url} sends more than was signed: {fault}", _KEEP) from fault
+    except (DownloadError, requests.RequestException) as fault:
+        reason = fault.__cause__ or fault
+        raise UnreachableError(f"{url} does not answer as a publisher: {str(reason)[:300]}", _KEEP) from fault
+    except (RepositoryError, ValueError) as fault:
+        raise VerificationError(f"{url} offers metadata that are not genuine: {fault}", _KEEP) from fault
+
+
+_KEEP = "the list that is installed stays; tell the office if this goes on"

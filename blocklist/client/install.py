@@ -1,0 +1,140 @@
+"""Putting one file where a resolver reads it: aside, checked, renamed, reloaded, and back if that fails."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from blocklist import files
+from blocklist.errors import RefusedError, TargetError
+from blocklist.files import Written
+
+COMMAND_TIMEOUT = 120
+"""Seconds that a check or reload command may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file that `pull` keeps: its format, its path, and the operator's own commands.
+
+    In `check`, `{file}` stands for the candidate; `reload` runs after the file is in place.
+    """
+
+    format: str
+    path: Path
+    check: str = ""
+    reload: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A candidate beside its target, on the same file system."""
+
+    target: Target
+    path: Path
+    content: Written
+
+    def discard(self) -> None:
+        """Remove the candidate, if it was not installed."""
+        self.path.unlink(missing_ok=True)
+
+
+def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
+    """Write the candidate beside its target.
+
+    Raises:
+        TargetError: The disk is full, or the folder cannot be written.
+    """
+    path = files.beside(target.path)
+    with files.written(target.path):
+        return Staged(target, path, files.write_chunks(path, chunks))
+
+
+def check(staged: Staged) -> None:
+    """Run the operator's own check command on the candidate.
+
+    Raises:
+        RefusedError: The command says no.
+    """
+    command = [word.replace("{file}", str(staged.path)) for word in shlex.split(staged.target.check)]
+    if command:
+        problem = run(command)
+        if problem:
+            raise RefusedError(f"the check of {staged.target.path} failed: {problem}", "the installed file stays")
+
+
+def install(staged: Staged) -> None:
+    """Put the candidate in place and reload; when that fails, put the previous file back and reload that.
+
+    Raises:
+        TargetError: The previous file is in place again.
+    """
+    target, path = staged.target, staged.target.path
+    previous = path.with_name(f"{path.name}.previous")
+    with files.written(path):
+        existed = path.exists()
+        if existed:
+            _keep_owner(path, staged.path)
+            _link_over(path, previous)
+        staged.path.replace(path)
+        files.sync_folder(path.parent)
+    problem = run(shlex.split(target.reload)) if target.reload else ""
+    if problem:
+        _put_back(path, previous if existed else None)
+        again = run(shlex.split(target.reload))
+        outcome = f"; reloading the previous file failed too: {again}" if again else ""
+        raise TargetError(f"the reload for {path} failed: {problem}{outcome}", "the previous file is in place again")
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 of an installed file, None when it is not there."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def run(command: list[str]) -> str:
+    """Run a command of the operator, without a shell; returns what went wrong, or nothing."""
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"{command[0]} did not end within {COMMAND_TIMEOUT} seconds"
+    except OSError as fault:
+        return f"{command[0]}: {fault.strerror or fault}"
+    if done.returncode == 0:
+        return ""
+    output = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    return f"{command[0]} exited with {done.returncode}{': ' + output[-1][:200] if output else ''}"
+
+
+def _keep_owner(old: Path, new: Path) -> None:
+    status = old.stat()
+    with suppress(PermissionError):  # only root can give files away; the mode is kept in any case
+        os.chown(new, status.st_uid, status.st_gid)
+    new.chmod(status.st_mode & 0o7777)
+
+
+def _link_over(path: Path, name: Path) -> None:
+    """Give the file a second name, replacing what had that name."""
+    temporary = files.beside(name)
+    os.link(path, temporary)
+    temporary.replace(name)
+
+
+def _put_back(path: Path, previous: Path | None) -> None:
+    with files.written(path):
+        if previous is None:
+            path.unlink(missing_ok=True)
+        else:
+            _link_over(previous, path)
+        files.sync_folder(path.parent)

@@ -1,0 +1,123 @@
+"""`verify`: check one downloaded release without a subscription."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from blocklist import files, seal
+from blocklist.acts import format_instant, parse_instant
+from blocklist.client.install import digest_of
+from blocklist.errors import StaleError, UsageError, VerificationError
+from blocklist.register import read_lines, replay
+from blocklist.release import ACTS, SEAL, SUMS, Snapshot, exports
+
+_MAX_SUMS = 1024 * 1024
+_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
+_DATES = re.compile(r"^# Made (\S+), valid until (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was checked. `names` is None when the acts were not replayed."""
+
+    instant: datetime
+    valid_until: datetime
+    sealed_by: str
+    files: tuple[str, ...]
+    missing: tuple[str, ...]
+    names: int | None
+
+
+def verify(folder: Path, certificate: Path, register: str | None, now: datetime) -> Verified:
+    """Check seal and sums of a release, and with `register` replay its acts and rebuild its exports.
+
+    A revocation list `seal.crl` beside the certificate is used.
+
+    Args:
+        folder: The release's folder.
+        certificate: The seal authority, `seal.pem`.
+        register: The founding id that was given out of band, or None: then only the seal is checked.
+        now: The clock.
+
+    Raises:
+        UsageError: A file is missing.
+        VerificationError: Something is not what was sealed, or not what two officers signed for.
+        StaleError: All is genuine, and its validity has ended.
+    """
+    sums = files.read(folder / SUMS, "the sums", _MAX_SUMS, "give the folder of one release")
+    instant, valid_until = _dates(sums)
+    signer = seal.verify(
+        sums,
+        files.read(folder / SEAL, "the seal", _MAX_SUMS),
+        files.read(certificate, "the seal authority", _MAX_SUMS),
+        instant,
+        _revocations(certificate),
+    )
+    listed = _listed(sums)
+    missing = _check_files(folder, listed)
+    if register is not None and missing:
+        raise UsageError(
+            f"{folder / missing[0]} is missing", "--register replays the whole release: fetch all its files"
+        )
+    names = None if register is None else _check_acts(folder, listed, register, instant, now)
+    result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names)
+    if now >= valid_until:
+        raise StaleError(
+            f"{folder} is genuine, and its validity ended at {format_instant(valid_until)}",
+            "fetch the newest release; if there is none, keep what is loaded and tell the office",
+        )
+    return result
+
+
+def _dates(sums: bytes) -> tuple[datetime, datetime]:
+    match = _DATES.search(sums.decode(errors="replace"))
+    if match is None:
+        raise VerificationError(f"{SUMS} does not say when it was made", "it is not a release of this program")
+    return parse_instant(match[1]), parse_instant(match[2])
+
+
+def _revocations(certificate: Path) -> bytes | None:
+    path = certificate.with_name("seal.crl")
+    return files.read(path, "the revocation list", _MAX_SUMS) if path.exists() else None
+
+
+def _listed(sums: bytes) -> dict[str, str]:
+    listed = {}
+    for line in sums.decode().splitlines():
+        if line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None or match[2] in listed:
+            raise VerificationError(f"{SUMS} has a line that is no sum", "it is not a release of this program")
+        listed[match[2]] = match[1]
+    return listed
+
+
+def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
+    """Compare every file that is there; returns those that are not."""
+    present = {name: digest for name in listed if (digest := digest_of(folder / name)) is not None}
+    if not present:
+        raise UsageError(f"{folder} holds none of the files of the release", "give the folder of one release")
+    for name, digest in present.items():
+        if digest != listed[name]:
+            raise VerificationError(f"{folder / name} is not the file that was sealed", "do not load it")
+    return tuple(name for name in listed if name not in present)
+
+
+def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant: datetime, now: datetime) -> int:
+    """Replay the acts and rebuild every export from them."""
+    with (folder / ACTS).open("rb") as stream:
+        *_, (_, state) = replay(read_lines(stream), now)
+    if state.id != register:
+        raise VerificationError(f"the acts are those of register {state.id}, not {register}", "do not load it")
+    if state.at > instant:
+        raise VerificationError("the release is older than its last act, so something is left out of it")
+    snapshot = Snapshot.take(state, instant)
+    for name, chunks in exports(snapshot, state.policy.formats):
+        if files.digest(chunks).sha256 != listed.get(name):
+            raise VerificationError(f"{name} is not what two officers signed for", "do not load it; tell the office")
+    return len(snapshot.measures)

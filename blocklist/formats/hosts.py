@@ -1,0 +1,33 @@
+"""hosts file (hosts(5)), for resolvers that read nothing better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from blocklist.errors import RefusedError
+from blocklist.formats import Release, chunks, header
+from blocklist.measures import Measures
+from blocklist.policy import Action, Policy
+
+_LIMITS = (
+    "A hosts file blocks exact names only: names below a listed domain stay reachable, but for www.",
+    "It holds addresses only: other records, HTTPS records among them, are still resolved.",
+)
+
+
+def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+    """The hosts file: each landing address with each name, and with `www.` before a domain."""
+    addresses = _addresses(policy.action)
+    yield header(release, policy, "#", _LIMITS)
+    host = "".join(f"{address} {{0}}\n" for address in addresses)
+    domain = "".join(f"{address} {prefix}{{0}}\n" for prefix in ("", "www.") for address in addresses)
+    yield from chunks(list(measures.domain), domain.format)
+    yield from chunks(list(measures.host), host.format)
+
+
+def _addresses(action: Action) -> tuple[str, ...]:
+    if action.kind == "cname":
+        raise RefusedError(
+            "a hosts file cannot redirect to a name", "give the policy landing addresses, or leave out the format hosts"
+        )
+    return ("0.0.0.0", "::") if action.kind == "nxdomain" else (*action.a, *action.aaaa)  # noqa: S104

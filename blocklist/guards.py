@@ -1,0 +1,310 @@
+"""Guards against over-blocking: which well-formed names must not be listed, and why.
+
+They run at the office when an act is made and when it is approved. They are not part of the signed rules, because
+the suffix list differs between machines; what must hold everywhere (the protected names) is in the fold as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from blocklist.names import Name, Scope, above, ancestors, nearest, normalise, to_unicode
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+TEST_DOMAINS = frozenset({"example", "test"})
+"""Top-level domains that exist in a test environment only (RFC 6761)."""
+
+SPECIAL_USE = MappingProxyType(
+    {
+        "alt": "is outside the DNS (RFC 9476)",
+        "arpa": "belongs to the workings of the internet, not to a site (RFC 3172)",
+        "internal": "is for private networks: each resolves its own",
+        "invalid": "exists nowhere (RFC 6761)",
+        "local": "is resolved on the local network, without DNS (RFC 6762)",
+        "localhost": "is each user's own machine (RFC 6761)",
+        "onion": "is a Tor service: DNS never sees it and cannot block it (RFC 7686)",
+    }
+)
+"""Top-level domains that a public resolver does not serve as sites, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One name that one guard refuses.
+
+    Attributes:
+        guard: The guard's id.
+        name: The A-label name.
+        message: One sentence that names the name and the rule.
+        hint: What to do instead; may be empty.
+    """
+
+    guard: str
+    name: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a list must not hit, from its policy and its workspace; all names are canonical.
+
+    Attributes:
+        protected: Subtrees that are never blocked.
+        platforms: Names shared by many tenants, each with how they are told apart: `host` or `path`.
+        own: The landing page, the publishing host, the probe name.
+        test: Whether the environment is a test one.
+    """
+
+    protected: frozenset[str]
+    platforms: Mapping[str, str]
+    own: frozenset[str]
+    test: bool
+
+
+class Suffixes:
+    """The public suffix list, for canonical names; a top-level domain that it does not hold is unknown.
+
+    Args:
+        test: Whether `example` and `test` count as top-level domains.
+    """
+
+    def __init__(self, *, test: bool) -> None:
+        self.test = test
+
+    def suffix(self, text: str) -> str | None:
+        """Give the longest public suffix, ICANN or private, of a name; None when its top-level domain is unknown."""
+        top = text[text.rfind(".") + 1 :]
+        if top in TEST_DOMAINS:
+            return top if self.test else None
+        return None if top in SPECIAL_USE else _rules().publicsuffix(text)
+
+    def known(self, text: str) -> bool:
+        """Tell whether the top-level domain is one under which sites are registered."""
+        return self.suffix(text) is not None
+
+    def is_icann_suffix(self, text: str) -> bool:
+        """Tell whether the name is a suffix of a registry, such as `co.uk`."""
+        return self.suffix(text) == text and (text in TEST_DOMAINS or _icann_rules().is_public(text))
+
+    def is_private_suffix(self, text: str) -> bool:
+        """Tell whether the name is a suffix of a company, whose customers have the names below, such as `github.io`."""
+        return self.suffix(text) == text and not self.is_icann_suffix(text)
+
+    def registrable(self, text: str) -> str | None:
+        """Give the registrable domain that a name is or lies below; None for a suffix and under an unknown one."""
+        suffix = self.suffix(text)
+        if suffix is None or suffix == text:
+            return None
+        return text[text.rfind(".", 0, -len(suffix) - 1) + 1 :]
+
+    def default_scope(self, text: str) -> Scope:
+        """Give the scope of a name for which none was said: `domain` if it is registrable, else `host`."""
+        return Scope.DOMAIN if self.registrable(text) == text else Scope.HOST
+
+    def describe(self, name: Name) -> str:
+        """Say in one sentence what a measure on a name blocks, and what it leaves."""
+        shown = _both_forms(name.text)
+        if name.scope is Scope.DOMAIN:
+            return f"{shown} and every name below it"
+        site = self.registrable(name.text)
+        if site is None or site == name.text:
+            return f"{shown} only; the names below it stay reachable"
+        left = f"{shown} only; {_both_forms(site)} and other names below it stay reachable"
+        if name.text == f"www.{site}":
+            return f"{left}; to block the site, add {site}, which blocks everything below it"
+        return left
+
+
+class Guards:
+    """Every guard over one list's surroundings.
+
+    Args:
+        surroundings: What the list must not hit.
+        suffixes: The suffix list of the same environment.
+
+    Raises:
+        ValueError: If the two are not of the same environment.
+    """
+
+    def __init__(self, surroundings: Surroundings, suffixes: Suffixes) -> None:
+        if surroundings.test is not suffixes.test:
+            raise ValueError("surroundings and suffixes are not of the same environment")
+        self.surroundings = surroundings
+        self.suffixes = suffixes
+        self._above_protected = above(surroundings.protected)
+        self._above_own = above(surroundings.own)
+        self._above_platforms = above(surroundings.platforms)
+        self._platforms = frozenset(surroundings.platforms)
+
+    def check(self, names: Sequence[Name], listed: AbstractSet[str]) -> list[Finding]:
+        """Run every guard over every name.
+
+        Args:
+            names: The names of one act; the same name twice is one name, and no finding.
+            listed: The names listed with scope `domain` at present.
+
+        Returns:
+            Everything found, in the order of `names`, then of the table of guards.
+        """
+        same_act = frozenset(name.text for name in names if name.scope is Scope.DOMAIN)
+        findings: list[Finding] = []
+        for name in names:
+            findings.extend(self._suffix(name))
+            findings.extend(self._shared_platform(name))
+            findings.extend(self._protected(name.text))
+            findings.extend(self._own_infrastructure(name.text))
+            findings.extend(_covered(name, listed, same_act))
+        return findings
+
+    def _suffix(self, name: Name) -> Iterable[Finding]:
+        """Guards `unknown-suffix`, `public-suffix` and `private-suffix`: at most one of them finds something."""
+        text, scope = name
+        suffix = self.suffixes.suffix(text)
+        if suffix is None:
+            return (_unknown_suffix(text),)
+        if suffix == text:
+            return (self._is_suffix(text),)
+        # A name above suffixes is no suffix itself, and blocks all their tenants the same: `amazonaws.com`.
+        if scope is Scope.DOMAIN and (inner := _above_suffixes().get(text)):
+            return (self._above_suffix(text, inner),)
+        return ()
+
+    def _is_suffix(self, text: str) -> Finding:
+        if self.suffixes.is_icann_suffix(text):
+            message = f"{text} is a public suffix: everybody's domains lie below it"
+            return Finding("public-suffix", text, message, f"add the one domain that is meant, NAME.{text}")
+        message = (
+            f"{text} is a private suffix: the sites of unrelated people lie below it, and its tenants can be added"
+        )
+        return Finding("private-suffix", text, message, f"add the tenant: NAME.{text}")
+
+    def _above_suffix(self, text: str, inner: str) -> Finding:
+        kind = "public" if self.suffixes.is_icann_suffix(inner) else "private"
+        message = f"{text} lies above the {kind} suffix {inner}: unrelated people's sites lie below it"
+        return Finding(f"{kind}-suffix", text, message, f"add the tenant, or {text} with scope host")
+
+    def _shared_platform(self, name: Name) -> Iterator[Finding]:
+        """A platform's own name, what blocks all of it, and anything below one whose tenants are paths."""
+        text, scope = name
+        if scope is Scope.DOMAIN and text in self._above_platforms:
+            inner = _first_below(text, self._platforms)
+            message = f"{text} lies above the shared platform {inner}: it would block all its tenants"
+            yield Finding(
+                "shared-platform", text, message, f"add the one name that is meant, or {text} with scope host"
+            )
+        platform = nearest(text, self._platforms)
+        if platform is None:
+            return
+        if self.surroundings.platforms[platform] == "path":
+            message = f"{text} belongs to the shared platform {platform}, whose tenants differ by path only"
+            yield Finding("shared-platform", text, message, "ask the platform to remove the content (request)")
+        elif text in (platform, f"www.{platform}"):
+            message = f"{text} is a shared platform's own name: its tenants have names below {platform}"
+            yield Finding("shared-platform", text, message, f"add the tenant: NAME.{platform}")
+
+    def _protected(self, text: str) -> Iterator[Finding]:
+        if subtree := nearest(text, self.surroundings.protected):
+            met = "is protected" if subtree == text else f"lies below {subtree}, which is protected"
+        elif text in self._above_protected:
+            met = f"lies above {_first_below(text, self.surroundings.protected)}, which is protected"
+        else:
+            return
+        yield Finding("protected", text, f"{text} {met}", "only a head can change it: adopt another protected list")
+
+    def _own_infrastructure(self, text: str) -> Iterator[Finding]:
+        if text in self.surroundings.own:
+            met = "is needed to publish this list or to explain it"
+        elif text in self._above_own:
+            met = f"lies above {_first_below(text, self.surroundings.own)}, which is needed to publish this list"
+        else:
+            return
+        yield Finding(
+            "own-infrastructure", text, f"{text} {met}", "check the name; the policy says which names are ours"
+        )
+
+
+def _covered(name: Name, listed: AbstractSet[str], same_act: AbstractSet[str]) -> Iterator[Finding]:
+    """Guard `covered`: what is listed already, or would be by another name of the same act."""
+    text, scope = name
+    if (cover := nearest(text, listed)) is not None:
+        why = "is listed already" if cover == text else f"is covered by {cover}, which is listed"
+    elif (cover := _covering(text, scope, same_act)) is not None:
+        why = f"is covered by {cover} in the same act"
+    else:
+        return
+    yield Finding("covered", text, f"{text} {why} with scope domain", "leave it out: it is blocked without it")
+
+
+def _covering(text: str, scope: Scope, same_act: AbstractSet[str]) -> str | None:
+    """Give the domain that covers a name; a domain does not cover itself, but it does cover the host of that name."""
+    if scope is Scope.HOST and text in same_act:
+        return text
+    return nearest(text.partition(".")[2], same_act)
+
+
+def _unknown_suffix(text: str) -> Finding:
+    """Say why a name's last label is none under which sites are registered."""
+    top = text[text.rfind(".") + 1 :]
+    hint = "check what was meant; DNS cannot block it"
+    if top.startswith("rpz-"):
+        why = "is read by resolvers as a rule about something else than a name"
+        hint = "give the name alone, without the policy zone's triggers"
+    elif top in TEST_DOMAINS:
+        why, hint = "exists in a test environment only (RFC 6761)", "use a test environment to try things out"
+    elif top in SPECIAL_USE:
+        why = SPECIAL_USE[top]
+    else:
+        why = "is no known top-level domain"
+        hint = "check the spelling; a new top-level domain needs a newer publicsuffixlist package"
+    return Finding("unknown-suffix", text, f"{text} cannot be listed: .{top} {why}", hint)
+
+
+def _first_below(text: str, names: Iterable[str]) -> str:
+    """Give the first name, in order, that lies strictly below a name; there is one."""
+    return min(name for name in names if name.endswith(f".{text}"))
+
+
+def _both_forms(text: str) -> str:
+    unicode = to_unicode(text)
+    return text if unicode == text else f"{text} ({unicode})"
+
+
+@cache
+def _rules() -> PublicSuffixList:
+    """Every rule, ICANN and private. Built when first asked: it takes 60 ms that most commands do not need."""
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(accept_unknown=False)
+
+
+@cache
+def _icann_rules() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(accept_unknown=False, only_icann=True)
+
+
+@cache
+def _above_suffixes() -> dict[str, str]:
+    """Map each name above a rule to the first such rule in the list; the package answers only for single names."""
+    import publicsuffixlist
+
+    found: dict[str, str] = {}
+    for line in Path(publicsuffixlist.PSLFILE).read_text("utf-8").splitlines():
+        rule = line.partition(" ")[0]
+        if rule.startswith(("//", "!")) or rule.count(".") < 2:
+            continue
+        text = rule.removeprefix("*.")
+        text = text if text.isascii() else normalise(text, allow_mixed=True)
+        for ancestor in ancestors(text):
+            found.setdefault(ancestor, text)
+    return found

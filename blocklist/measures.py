@@ -1,0 +1,100 @@
+"""A measure, and the set of measures that is in force at one instant.
+
+Names that were decided by the same acts share one `Measure` object: a million names cost one dictionary, not a
+million records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from blocklist.names import Name, Scope, above, below, within
+
+
+class State(StrEnum):
+    """What the acts say about one name at one instant."""
+
+    UNLISTED = "unlisted"
+    LISTED = "listed"
+    LAPSED = "lapsed"
+    REMOVED = "removed"
+    ANNULLED = "annulled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """The last decision on a name; `added`, `approved` and `ended_by` are numbers of acts.
+
+    `reason` is the code of the act that ended it (`annulled`, `lawful`, …), or None while nothing but its date does.
+    """
+
+    ground: str
+    basis: str
+    added: int
+    approved: int
+    since: datetime
+    review_by: datetime
+    ended: datetime | None = None
+    ended_by: int | None = None
+    reason: str | None = None
+
+    def state(self, at: datetime) -> State:
+        """The state at the instant `at`: in force while `at < review_by` and nothing ended it."""
+        if self.reason == "annulled":
+            return State.ANNULLED
+        if self.ended is not None:
+            return State.REMOVED
+        return State.LISTED if at < self.review_by else State.LAPSED
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Names by scope with their measures."""
+
+    domain: Mapping[str, Measure] = field(default_factory=dict)
+    host: Mapping[str, Measure] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.domain) + len(self.host)
+
+    def by_scope(self) -> tuple[tuple[Scope, Mapping[str, Measure]], ...]:
+        """Both scopes with their names."""
+        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
+
+    def names(self) -> Iterator[Name]:
+        """Every name, domains first."""
+        return (Name(text, scope) for scope, names in self.by_scope() for text in names)
+
+    def get(self, name: Name) -> Measure | None:
+        """The measure of `name`."""
+        return (self.domain if name.scope is Scope.DOMAIN else self.host).get(name.text)
+
+    def without_protected(self, protected: AbstractSet[str]) -> Measures:
+        """Leave out every name that is a protected subtree, lies below one or above one (promise 6)."""
+        parents = above(protected)
+        return Measures(
+            *(
+                {
+                    text: measure
+                    for text, measure in names.items()
+                    if text not in parents and not within(text, protected)
+                }
+                for _, names in self.by_scope()
+            )
+        )
+
+    def rendered(self) -> Measures:
+        """What exports hold: sorted, without the names that a listed domain covers.
+
+        A more specific owner name in a policy zone takes its neighbours out of the wildcard above it, so a covered
+        name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
+        """
+        domains = self.domain.keys()
+        return Measures(
+            {text: self.domain[text] for text in sorted(domains) if not below(text, domains)},
+            {text: self.host[text] for text in sorted(self.host) if not within(text, domains)},
+        )

@@ -1,0 +1,630 @@
+"""The register of one list: what the chain of acts says at an instant (DESIGN.md section 4).
+
+`Register.apply` takes one signed act, checks every rule, and only then changes the state; an act that breaks a rule
+changes nothing. Nothing here reads a clock or a file: the office, the publisher, an auditor and every subscriber
+replay the same acts to the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+
+from blocklist import acts
+from blocklist.acts import ActError, Ref, SignedAct
+from blocklist.errors import BlocklistError, RefusedError, VerificationError
+from blocklist.measures import Measure, Measures, State
+from blocklist.names import Scope
+from blocklist.policy import Policy, PolicyError, from_json
+from blocklist.signing import PublicKey
+
+if TYPE_CHECKING:
+    from blocklist.acts import Act, Body, Names
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+PENDING_FOR = timedelta(days=7)
+"""How long an act waits for its approval; after that it has to be made anew."""
+
+MAY_SIGN: Mapping[str, frozenset[str]] = {
+    "appoint": frozenset({"head"}),
+    "revoke": frozenset({"head"}),
+    "adopt": frozenset({"head"}),
+    "request": frozenset({"agent"}),
+    "answer": frozenset({"agent"}),
+    "add": frozenset({"agent"}),
+    "approve": frozenset({"agent", "head"}),
+    "reject": frozenset({"agent", "head"}),
+    "review": frozenset({"agent"}),
+    "remove": frozenset({"agent"}),
+    "recommend": frozenset({"qualified-person"}),
+    "respond": frozenset({"agent", "head"}),
+    "erase": frozenset({"head"}),
+}
+"""Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
+
+_ENDS = (
+    "remove suspended",
+    "remove disappeared",
+    "remove lawful",
+    "remove error",
+    "review disappeared",
+    "review lawful",
+)
+_KNOWN = (State.LISTED, State.LAPSED, State.REMOVED, State.ANNULLED)
+
+LIFECYCLE: Mapping[tuple[State, str], State] = {
+    (State.UNLISTED, "approve"): State.LISTED,
+    (State.LAPSED, "approve"): State.LISTED,
+    (State.REMOVED, "approve"): State.LISTED,
+    **{(state, "approve by a head"): State.LISTED for state in State if state is not State.LISTED},
+    (State.LISTED, "review still-unlawful"): State.LISTED,
+    **{(State.LISTED, event): State.REMOVED for event in _ENDS},
+    # A court may annul what has already ended; from then on only a head can list the name again.
+    **{(state, "remove annulled"): State.ANNULLED for state in (State.LISTED, State.LAPSED, State.REMOVED)},
+    **{(state, "recommend"): state for state in _KNOWN},
+    **{(state, "respond accepted"): state for state in _KNOWN},
+    (State.LISTED, "respond accepted"): State.REMOVED,
+}
+"""The life of a measure, `(state, act) -> state`; what is not here is refused. Time alone makes LISTED LAPSED."""
+
+_WHY: Mapping[State, tuple[str, str]] = {
+    State.UNLISTED: ("was never listed", "see 'blocklist list' for what is"),
+    State.LISTED: ("is listed already", "to move its review date use 'blocklist review'"),
+    State.LAPSED: ("has lapsed: its review date has passed", "to block it again use 'blocklist add'"),
+    State.REMOVED: ("was removed", "to block it again use 'blocklist add'"),
+    State.ANNULLED: ("was annulled", "only an approval by a head lists an annulled name again"),
+}
+
+
+class RuleError(RefusedError):
+    """An act breaks a rule of the register."""
+
+
+@dataclass(frozen=True, slots=True)
+class Officer:
+    """Somebody who signs, under a pseudonym; `until` is None while in office."""
+
+    id: str
+    role: str
+    key: PublicKey
+    since: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An act that waits for approvals, with the officers who gave theirs."""
+
+    act: Act
+    ref: Ref
+    approvals: tuple[str, ...] = ()
+
+    @property
+    def until(self) -> datetime:
+        """The last instant at which it can be approved."""
+        return self.act.at + PENDING_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A removal request and what came back; `clock` is T0, or the last clarification, which restarts it."""
+
+    ref: Ref
+    to: str
+    names: Names | None
+    since: datetime
+    clock: datetime
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What the qualified person recommended, and the answer."""
+
+    ref: Ref
+    names: Names | None
+    outcome: str | None = None
+
+
+_Cited = TypeVar("_Cited", Request, Recommendation)
+
+
+def _either(roles: Iterable[str]) -> str:
+    return " or ".join(sorted(roles))
+
+
+def _refuse(message: str, hint: str = "") -> NoReturn:
+    raise RuleError(message, hint)
+
+
+class Register:
+    """The state of one register after the acts applied so far. Read its attributes; change them only by `apply`."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.at = datetime.min.replace(tzinfo=UTC)
+        self.list_id = ""
+        self.environment = ""
+        self.policies: list[tuple[datetime, Policy]] = []
+        self.officers: dict[str, Officer] = {}
+        self.pending: dict[int, Pending] = {}
+        self.requests: dict[int, Request] = {}
+        self.recommendations: dict[int, Recommendation] = {}
+        self.erased: set[int] = set()
+        self._measures: dict[Scope, dict[str, Measure]] = {Scope.DOMAIN: {}, Scope.HOST: {}}
+        self._holders: dict[PublicKey, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The id of the founding act, which names the register."""
+        return self.ids[0]
+
+    @property
+    def head(self) -> Ref:
+        """The last act."""
+        return Ref(len(self.ids), self.ids[-1])
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.policies[-1][1]
+
+    def measures(self) -> Measures:
+        """The last decision on every name that was ever listed, whatever its state."""
+        return Measures(self._measures[Scope.DOMAIN], self._measures[Scope.HOST])
+
+    def in_force(self, at: datetime) -> Measures:
+        """The measures that are in force at `at`, without those that meet a protected name."""
+        listed = (
+            {text: measure for text, measure in names.items() if measure.ended is None and at < measure.review_by}
+            for names in (self._measures[Scope.DOMAIN], self._measures[Scope.HOST])
+        )
+        return Measures(*listed).without_protected(self.policy.protected)
+
+    def in_office(self, officer_id: str) -> Officer | None:
+        """The officer of that id, if appointed and not revoked."""
+        officer = self.officers.get(officer_id)
+        return officer if officer is not None and officer.until is None else None
+
+    def heads(self) -> list[str]:
+        """The ids of the heads in office."""
+        return [officer.id for officer in self.officers.values() if officer.role == "head" and officer.until is None]
+
+    def waiting(self, at: datetime) -> list[Pending]:
+        """The acts that can still be approved at `at`, oldest first."""
+        return [pending for pending in self.pending.values() if at <= pending.until]
+
+    def may_approve(self, pending: Pending, officer_id: str) -> bool:
+        """Whether that officer could approve it: another person, of a role that may, who has not done so."""
+        officer = self.in_office(officer_id)
+        roles = MAY_SIGN["approve"] if pending.act.body.kind == "add" else MAY_SIGN[pending.act.body.kind]
+        done = (pending.act.by, *pending.approvals)
+        return officer is not None and officer.role in roles and officer_id not in done
+
+    # Applying acts
+
+    def apply(self, signed: SignedAct) -> None:
+        """Add one act.
+
+        Raises:
+            VerificationError: It does not continue the chain, or its signature is not its author's.
+            RuleError: The register's rules forbid it. In both cases nothing has changed.
+        """
+        act = signed.act
+        if isinstance(act.body, acts.Found):
+            self._found(signed, act.body)
+        else:
+            self._check_chain(signed)
+            self._check_author(signed)
+            self._rules[act.body.kind](self, signed, act.body)
+        self.advance(signed)
+
+    def advance(self, signed: SignedAct) -> None:
+        """Make `signed` the head without looking at what it says: how an audit goes on after a fault."""
+        self.ids.append(signed.id)
+        self.at = max(self.at, signed.act.at)
+
+    def _check_chain(self, signed: SignedAct) -> None:
+        act = signed.act
+        if not self.ids:
+            raise VerificationError(
+                "the first act does not found a register", "the beginning of the register is missing"
+            )
+        if act.register != self.id:
+            raise VerificationError("it belongs to another register", f"this register is {self.id}")
+        if act.seq != len(self.ids) + 1 or act.prev != self.ids[-1]:
+            raise VerificationError(
+                f"it does not follow act {len(self.ids)}", "an act is missing, added or out of order"
+            )
+        if act.at < self.at:
+            raise VerificationError("it is dated before the act that it follows", "an act cannot be backdated")
+
+    def _check_author(self, signed: SignedAct) -> None:
+        act = signed.act
+        officer = self.in_office(act.by)
+        if officer is None:
+            raise RuleError(
+                f"{act.by} is not an officer in office", "a head appoints officers with 'blocklist officer appoint'"
+            )
+        self._check_signature(signed, officer.key)
+        if officer.role not in MAY_SIGN[act.body.kind]:
+            raise RuleError(
+                f"{act.by} is {officer.role}; an act {act.body.kind} is for {_either(MAY_SIGN[act.body.kind])}",
+                "LCEN art. 6-1 and décret 2015-125 art. 1 and 5 say who does what",
+            )
+
+    @staticmethod
+    def _check_signature(signed: SignedAct, key: PublicKey) -> None:
+        if signed.keyid != key.keyid:
+            raise VerificationError(
+                f"it is not signed with the key of {signed.act.by}", "the officer's key is in 'officer list'"
+            )
+        key.verify(signed.signature, acts.authenticated_bytes(signed.payload))
+
+    def _found(self, signed: SignedAct, body: acts.Found) -> None:
+        if self.ids:
+            raise VerificationError("it founds a register in the middle of another one")
+        heads = {
+            head.id: Officer(head.id, "head", PublicKey.from_base64(head.key), signed.act.at) for head in body.heads
+        }
+        holders = {officer.key: officer.id for officer in heads.values()}
+        if len(holders) != len(heads):
+            raise RuleError("two heads have the same key", "one key belongs to one officer only")
+        if signed.act.by not in heads:
+            raise RuleError("the founding act is not signed by one of its heads")
+        self._check_signature(signed, heads[signed.act.by].key)
+        policy = self._read_policy(body.policy, body.list)
+        self.list_id, self.environment = body.list, body.environment
+        self.policies.append((signed.act.at, policy))
+        self.officers, self._holders = heads, holders
+
+    @staticmethod
+    def _read_policy(value: Mapping[str, object], list_id: str) -> Policy:
+        try:
+            policy = from_json(value)
+        except PolicyError as fault:
+            raise RuleError(f"its policy is not valid: {fault.message}", fault.hint) from fault
+        if policy.id != list_id:
+            raise RuleError(f"its policy is for the list {policy.id}, not for {list_id}")
+        return policy
+
+    # Acts that others may have to approve. A proposal is checked when it is made and again when it is approved.
+
+    def _propose(self, signed: SignedAct, body: Body) -> None:
+        self._check_proposal(body, signed.act.at)
+        self._settle(Pending(signed.act, signed.ref), signed.act.at, None, signed.act.seq)
+
+    def _approve(self, signed: SignedAct, body: acts.Approve) -> None:
+        act = signed.act
+        pending = self._waiting_act(body.act, act.at)
+        proposal = pending.act.body
+        if act.by == pending.act.by:
+            _refuse(f"{act.by} made act {pending.ref.seq} and cannot approve it", "another officer has to (two people)")
+        if not self.may_approve(pending, act.by):
+            _refuse(f"{act.by} cannot approve act {pending.ref.seq}", "heads approve acts of heads, each officer once")
+        if isinstance(proposal, acts.Add):
+            _check_opening(proposal, body)
+        elif body.names is not None:
+            _refuse(f"act {pending.ref.seq} has no names to approve")
+        self._check_proposal(proposal, act.at)
+        approved = replace(pending, approvals=(*pending.approvals, act.by))
+        self._settle(approved, act.at, body.names, act.seq)
+
+    def _reject(self, signed: SignedAct, body: acts.Reject) -> None:
+        pending = self._waiting_act(body.act, signed.act.at)
+        if signed.act.by != pending.act.by and not self.may_approve(pending, signed.act.by):
+            _refuse(
+                f"{signed.act.by} cannot reject act {pending.ref.seq}", "those who could approve it can, and its author"
+            )
+        del self.pending[pending.ref.seq]
+
+    def _waiting_act(self, ref: Ref, at: datetime) -> Pending:
+        pending = self.pending.get(ref.seq)
+        if pending is None or pending.ref.id != ref.id:
+            raise RuleError(f"act {ref.seq} does not wait for an approval", "see 'blocklist status' for what waits")
+        if at > pending.until:
+            raise RuleError(f"act {ref.seq} waited more than seven days and has lapsed", "make it anew")
+        return pending
+
+    def _settle(self, pending: Pending, at: datetime, names: Names | None, seq: int) -> None:
+        """Let a proposal take effect when it has all its approvals; else it waits."""
+        body = pending.act.body
+        if len(pending.approvals) < self.approvals_needed(body):
+            self.pending[pending.ref.seq] = pending
+            return
+        if isinstance(body, acts.Add) and names is not None:
+            self._list(pending, body, names, at, seq)
+        elif isinstance(body, acts.Appoint):
+            key = PublicKey.from_base64(body.key)
+            self.officers[body.officer] = Officer(body.officer, body.role, key, at)
+            self._holders[key] = body.officer
+        elif isinstance(body, acts.Adopt):
+            self.policies.append((at, self._read_policy(body.policy, self.list_id)))
+        elif isinstance(body, acts.Revoke):
+            self.officers[body.officer] = replace(self.officers[body.officer], until=at)
+            # What a revoked officer proposed has no author in office any more, so nobody can approve it.
+            self.pending = {seq: other for seq, other in self.pending.items() if other.act.by != body.officer}
+        self.pending.pop(pending.ref.seq, None)
+
+    def approvals_needed(self, body: Body) -> int:
+        """How many other officers have to approve an act of this content before it takes effect."""
+        if isinstance(body, acts.Add):
+            return max(1, self.policy.approvals.get("add", 1))  # promise 1: no policy can lower it
+        if isinstance(body, acts.Revoke):
+            officer = self.in_office(body.officer)
+            if officer is not None and officer.role != "head":
+                return 0  # taking an agent's power away never waits
+        wanted = self.policy.approvals.get(body.kind, 0)
+        if self.environment == "production":
+            wanted = max(1, wanted)
+        return min(wanted, len(self.heads()) - 1)
+
+    def _check_proposal(self, body: Body, at: datetime) -> None:
+        if isinstance(body, acts.Add):
+            self._check_add(body, at)
+        elif isinstance(body, acts.Appoint):
+            self._check_appoint(body)
+        elif isinstance(body, acts.Revoke):
+            self._check_revoke(body)
+        elif isinstance(body, acts.Adopt):
+            self._read_policy(body.policy, self.list_id)
+
+    def _check_appoint(self, body: acts.Appoint) -> None:
+        if self.in_office(body.officer):
+            _refuse(f"{body.officer} is in office already", "revoke the officer first, or choose another id")
+        holder = self._holders.get(PublicKey.from_base64(body.key), body.officer)
+        if holder != body.officer:
+            _refuse(f"the key of {body.officer} belongs to {holder}", "one key belongs to one officer only, for ever")
+
+    def _check_revoke(self, body: acts.Revoke) -> None:
+        if self.in_office(body.officer) is None:
+            _refuse(f"{body.officer} is not an officer in office", "see 'blocklist officer list'")
+        if self.heads() == [body.officer]:
+            _refuse(f"{body.officer} is the only head", "appoint another head first")
+
+    def _check_add(self, body: acts.Add, at: datetime) -> None:
+        if body.ground not in self.policy.grounds:
+            _refuse(
+                f"{body.ground} is not a ground of this list", f"choose from {', '.join(sorted(self.policy.grounds))}"
+            )
+        self._check_review_date(body.review_by, at)
+        notice = timedelta(seconds=self.policy.notice)
+        for ref in body.requests or ():
+            request = _cited(self.requests, ref, "a removal request")
+            if request.to == "platform":
+                _refuse(f"request {ref.seq} went to a platform", "cite a request to the host or the publisher")
+            if request.outcome == "removed":
+                _refuse(f"request {ref.seq} was followed: the content is removed", "there is nothing to block")
+            if at < request.clock + notice:
+                _refuse(
+                    f"the notice of request {ref.seq} ends at {acts.format_instant(request.clock + notice)}",
+                    "LCEN art. 6-1 al. 2 gives host and publisher twenty-four hours",
+                )
+
+    def _check_review_date(self, review_by: datetime, at: datetime) -> None:
+        latest = at + timedelta(seconds=self.policy.review)
+        if not at < review_by <= latest:
+            _refuse(
+                f"the review date {acts.format_instant(review_by)} is not within the review period",
+                f"it can be {acts.format_instant(latest)} at the latest (décret 2015-125 art. 4: each quarter)",
+            )
+
+    # Removal requests and their answers (LCEN art. 6-1 al. 1 and 2)
+
+    def _request(self, signed: SignedAct, body: acts.Request) -> None:
+        at = signed.act.at
+        self.requests[signed.act.seq] = Request(signed.ref, body.to, body.names, at, at)
+
+    def _answer(self, signed: SignedAct, body: acts.Answer) -> None:
+        request = _cited(self.requests, body.request, "a removal request")
+        if request.outcome == "removed":
+            _refuse(f"request {request.ref.seq} is closed: the content was removed", "make a new request")
+        clock = signed.act.at if body.outcome == "clarification" else request.clock
+        self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock)
+
+    # Measures
+
+    def _list(self, pending: Pending, body: acts.Add, names: Names, at: datetime, seq: int) -> None:
+        by_head = any(officer.role == "head" for officer in map(self.officers.__getitem__, pending.approvals))
+        measure = Measure(
+            ground=body.ground,
+            basis=body.basis,
+            added=pending.ref.seq,
+            approved=seq,
+            since=at,
+            review_by=body.review_by,
+        )
+        self._decide(names, "approve by a head" if by_head else "approve", at, lambda _: measure)
+
+    def _review(self, signed: SignedAct, body: acts.Review) -> None:
+        at, seq = signed.act.at, signed.act.seq
+        event = f"review {body.outcome}"
+        if body.review_by is None:
+            self._decide(body.names, event, at, _ending(at, seq, body.outcome))
+            return
+        review_by = body.review_by
+        self._check_review_date(review_by, at)
+        self._decide(body.names, event, at, lambda old: replace(old, review_by=review_by))
+
+    def _remove(self, signed: SignedAct, body: acts.Remove) -> None:
+        end = _ending(signed.act.at, signed.act.seq, body.reason)
+        self._decide(body.names, f"remove {body.reason}", signed.act.at, end)
+
+    def _decide(self, names: Names, event: str, at: datetime, change: Callable[[Any], Measure]) -> None:
+        """Move every name through the lifecycle table, or none of them.
+
+        Names that shared a measure share the next one too, so the table is looked up once for all of them.
+        """
+        updates: list[tuple[Scope, dict[str, Measure]]] = []
+        for scope, texts in names.by_scope():
+            known, changed, decided = self._measures[scope], {}, {}
+            for text in texts:
+                old = known.get(text)
+                if id(old) not in decided:
+                    self._check_transition(text, old, event, at)
+                    decided[id(old)] = change(old)
+                changed[text] = decided[id(old)]
+            updates.append((scope, changed))
+        for scope, changed in updates:
+            self._measures[scope].update(changed)
+
+    @staticmethod
+    def _check_transition(text: str, old: Measure | None, event: str, at: datetime) -> None:
+        state = State.UNLISTED if old is None else old.state(at)
+        if (state, event) not in LIFECYCLE:
+            fact, hint = _WHY[state]
+            raise RuleError(f"{text} {fact}", hint)
+
+    # Oversight (LCEN art. 6-1 al. 3)
+
+    def _recommend(self, signed: SignedAct, body: acts.Recommend) -> None:
+        if body.names is not None:
+            self._decide(body.names, "recommend", signed.act.at, lambda old: old)
+        self.recommendations[signed.act.seq] = Recommendation(signed.ref, body.names)
+
+    def _respond(self, signed: SignedAct, body: acts.Respond) -> None:
+        at, seq = signed.act.at, signed.act.seq
+        recommendation = _cited(self.recommendations, body.recommendation, "a recommendation")
+        if recommendation.outcome is not None:
+            _refuse(f"recommendation {recommendation.ref.seq} was answered already: {recommendation.outcome}")
+        if body.outcome == "accepted" and recommendation.names is not None:
+            end = _ending(at, seq, "recommendation")
+            self._decide(
+                recommendation.names,
+                "respond accepted",
+                at,
+                lambda old: end(old) if old.state(at) is State.LISTED else old,
+            )
+        self.recommendations[recommendation.ref.seq] = replace(recommendation, outcome=body.outcome)
+
+    def _erase(self, signed: SignedAct, body: acts.Erase) -> None:
+        seq = body.act.seq
+        if not 1 <= seq < signed.act.seq or self.ids[seq - 1] != body.act.id:
+            _refuse(f"act {seq} is not an act of this register")
+        if seq in self.erased:
+            _refuse(f"the dossier of act {seq} was erased already")
+        self.erased.add(seq)
+
+    _rules: Mapping[str, Callable[[Register, SignedAct, Any], None]] = {
+        **dict.fromkeys(("appoint", "revoke", "adopt", "add"), _propose),
+        "approve": _approve,
+        "reject": _reject,
+        "request": _request,
+        "answer": _answer,
+        "review": _review,
+        "remove": _remove,
+        "recommend": _recommend,
+        "respond": _respond,
+        "erase": _erase,
+    }
+
+
+def _check_opening(proposal: acts.Add, approval: acts.Approve) -> None:
+    """The approval has to open the commitment: it approves exactly what was proposed (promise 1)."""
+    if approval.names is None or approval.salt is None:
+        raise RuleError("the approval does not say which names it approves")
+    if len(approval.names) != proposal.count or approval.names.commitment(approval.salt) != proposal.commitment:
+        raise RuleError("the approval is for other names than were proposed", "approve what 'blocklist status' shows")
+
+
+def _cited(found: Mapping[int, _Cited], ref: Ref, what: str) -> _Cited:
+    entry = found.get(ref.seq)
+    if entry is None or entry.ref.id != ref.id:
+        raise RuleError(f"act {ref.seq} is not {what} of this register")
+    return entry
+
+
+def _ending(at: datetime, seq: int, reason: str) -> Callable[[Measure], Measure]:
+    """A later annulment keeps the instant at which the measure really ended."""
+
+    def end(old: Measure) -> Measure:
+        ended = old.ended or min(at, old.review_by)
+        return replace(old, ended=ended, ended_by=seq, reason=reason)
+
+    return end
+
+
+def check_clock(act: Act, now: datetime) -> None:
+    """Refuse an act from the future.
+
+    Raises:
+        VerificationError: It is dated more than five minutes after `now`.
+    """
+    if act.at > now + CLOCK_TOLERANCE:
+        raise VerificationError(
+            f"act {act.seq} is dated {acts.format_instant(act.at)}, which is in the future",
+            "check this machine's clock",
+        )
+
+
+def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The envelopes of an `acts.jsonl`.
+
+    Raises:
+        ActError: A line has no end, or no bounds.
+    """
+    while line := stream.readline(acts.MAX_LINE + 2):
+        if not line.endswith(b"\n"):
+            raise ActError("a line of acts.jsonl is too long or was cut off", "fetch it again")
+        yield line[:-1]
+
+
+def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:
+    """Apply envelopes one by one, each checked in full; yields the act and the register after it.
+
+    Raises:
+        VerificationError: An act is not genuine, breaks a rule or is dated in the future; names its number.
+    """
+    register = Register()
+    for number, line in enumerate(lines, 1):
+        try:
+            signed = acts.read_line(line)
+            check_clock(signed.act, now)
+            register.apply(signed)
+        except BlocklistError as fault:
+            raise VerificationError(f"act {number}: {fault.message}", fault.hint) from fault
+        yield signed, register
+
+
+def fold(signed: Iterable[SignedAct], at: datetime) -> Register:
+    """The register at the instant `at`: a pure function of the acts (those after `at` are not looked at).
+
+    Raises:
+        VerificationError, RuleError: See `Register.apply`.
+    """
+    register = Register()
+    for act in signed:
+        if act.act.at > at:
+            break
+        register.apply(act)
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an audit found wrong, with the number of the act it is about."""
+
+    act: int
+    message: str
+
+
+def audit(lines: Iterable[bytes], now: datetime) -> tuple[Register, list[Fault]]:
+    """Check every act of a register and go on after a fault, so that all faults are reported at once."""
+    register, faults = Register(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            signed = acts.read_line(line)
+        except ActError as fault:
+            faults.append(Fault(number, fault.message))
+            continue
+        try:
+            check_clock(signed.act, now)
+            register.apply(signed)
+        except BlocklistError as fault:
+            faults.append(Fault(number, fault.message))
+            if not register.list_id:
+                break  # without a founding act nothing else can be judged
+            register.advance(signed)
+    return register, faults

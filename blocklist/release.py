@@ -1,0 +1,240 @@
+"""A release: what changed since the one before, the brakes on it, and the bytes of its files.
+
+Everything here is a function of the register at two instants, so a subscriber computes the same plan and the same
+bytes from the same acts (promises 4 and 5).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from blocklist import formats
+from blocklist.acts import Ref, encode, format_instant
+from blocklist.errors import RefusedError
+from blocklist.formats import CHUNK, Release, header
+from blocklist.measures import Measure, Measures
+from blocklist.names import Name, Scope
+from blocklist.policy import Brakes, Policy, documentation_addresses
+from blocklist.register import Register, Request
+
+ACTS, CHANGES, ANNOUNCED = "acts.jsonl", "changes.json", "announced.json"
+SUMS, SEAL = "SHA256SUMS", "SHA256SUMS.p7s"
+
+DELAY = timedelta(hours=24)
+"""What providers have to block what a release adds and to restore what it ends (décret 2015-125 art. 3 and 4)."""
+
+PERCENT_FROM = 100
+"""The percentage brake looks only at lists of more names than this; below it every addition is a large share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The register at one instant, as far as a release shows it. `measures` includes covered names."""
+
+    register: str
+    list_id: str
+    environment: str
+    head: Ref
+    instant: datetime
+    policy: Policy
+    measures: Measures
+    requests: tuple[Request, ...]
+
+    @classmethod
+    def take(cls, register: Register, instant: datetime) -> Snapshot:
+        """What `register` says at `instant`; the requests announced are those of the last review period."""
+        window = instant - timedelta(seconds=register.policy.review)
+        return cls(
+            register.id,
+            register.list_id,
+            register.environment,
+            register.head,
+            instant,
+            register.policy,
+            register.in_force(instant),
+            tuple(request for request in register.requests.values() if request.since >= window),
+        )
+
+    def release(self) -> Release:
+        """The release that shows this snapshot."""
+        return Release(
+            self.list_id,
+            self.environment,
+            self.register,
+            int(self.instant.timestamp()),
+            self.policy.freshness,
+            self.head,
+            len(self.measures),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a release changes: names by scope, sorted. `renewed` names stay and carry other dates."""
+
+    since: int | None
+    added: tuple[Name, ...]
+    removed: tuple[Name, ...]
+    lapsed: tuple[Name, ...]
+    renewed: tuple[Name, ...]
+    annulled: int
+    before: int
+    announced: bool
+    policy_changed: bool
+
+    @property
+    def content_changed(self) -> bool:
+        """Whether anything but the head and the clock differs."""
+        names = self.added or self.removed or self.lapsed or self.renewed
+        return bool(self.since is None or names or self.announced or self.policy_changed)
+
+    @property
+    def checksum(self) -> str:
+        """128 bits over the release before and the sorted additions and endings; no clock."""
+        digest = hashlib.sha256(f"{self.since}\n".encode())
+        for sign, names in (("+", self.added), ("-", sorted((*self.removed, *self.lapsed)))):
+            digest.update("".join(f"{sign}{name.text} {name.scope}\n" for name in names).encode())
+        return digest.hexdigest()[:32]
+
+
+def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Plan:
+    """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
+    old = before.measures if before else Measures()
+    added = _difference(now.measures, old)
+    ended = _difference(old, now.measures)
+    endings = [(name, decisions.get(name)) for name in ended]
+    lapsed = tuple(name for name, last in endings if last and last.ended is None and last.review_by <= now.instant)
+    removed = tuple(sorted(set(ended) - set(lapsed)))
+    return Plan(
+        since=int(before.instant.timestamp()) if before else None,
+        added=added,
+        removed=removed,
+        lapsed=lapsed,
+        renewed=_renewed(old, now.measures),
+        annulled=sum(1 for _, last in endings if last and last.reason == "annulled"),
+        before=len(old),
+        announced=bool(set(now.requests) - set(before.requests if before else ())),
+        policy_changed=before is not None and before.policy != now.policy,
+    )
+
+
+def _difference(left: Measures, right: Measures) -> tuple[Name, ...]:
+    return tuple(
+        sorted(
+            Name(text, scope)
+            for (scope, ours), (_, theirs) in zip(left.by_scope(), right.by_scope(), strict=True)
+            for text in ours.keys() - theirs.keys()
+        )
+    )
+
+
+def _renewed(old: Measures, new: Measures) -> tuple[Name, ...]:
+    # A measure that no act touched is the same object in both snapshots of one replay: no need to compare a million.
+    return tuple(
+        Name(text, scope)
+        for (scope, before), (_, after) in zip(old.by_scope(), new.by_scope(), strict=True)
+        for text, measure in after.items()
+        if (known := before.get(text)) is not measure and known is not None and known != measure
+    )
+
+
+def brakes(plan: Plan, limits: Brakes) -> list[str]:
+    """Why this plan needs a person's word, or nothing. Lapses and annulments are never counted (promise 6)."""
+    reasons = []
+    added = len(plan.added)
+    if added > limits.added:
+        reasons.append(f"{added} names are added, more than {limits.added}")
+    if plan.before > PERCENT_FROM and added * 100 > limits.added_percent * plan.before:
+        reasons.append(f"{added} names are added to {plan.before}, more than {limits.added_percent} percent")
+    removed = len(plan.removed) - plan.annulled
+    if removed > limits.removed and removed * 2 > plan.before:
+        reasons.append(f"{removed} of {plan.before} names are removed by acts")
+    return reasons
+
+
+def require_publishable(now: Snapshot) -> None:
+    """Refuse to lead the public to an address that belongs to nobody.
+
+    Raises:
+        RefusedError: A production policy has landing addresses that are reserved for documentation or private use.
+    """
+    reserved = documentation_addresses(now.policy)
+    if now.environment == "production" and reserved:
+        raise RefusedError(
+            f"the landing address {reserved[0]} cannot be reached from the internet",
+            f"a head adopts a policy with the office's own addresses in lists/{now.list_id}.yaml",
+        )
+
+
+# Files
+
+
+def exports(now: Snapshot, format_ids: Iterable[str]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """File name and content of each export; the probe is always in, so no export is ever empty."""
+    release, rendered = now.release(), with_probe(now).rendered()
+    for format_id in format_ids:
+        entry = formats.get(format_id)
+        yield entry.file, entry.render(rendered, now.policy, release)
+
+
+def with_probe(now: Snapshot) -> Measures:
+    """The measures and the probe, a name of the office itself that monitoring expects to be blocked."""
+    probe = Measure(
+        ground="probe", basis="probe", added=0, approved=0, since=now.instant, review_by=now.instant + DELAY
+    )
+    return replace(now.measures, host={**now.measures.host, now.policy.probe: probe})
+
+
+def changes(before: Snapshot | None, now: Snapshot, plan: Plan) -> Iterator[bytes]:
+    """The file `changes.json`: what was added and what ended since the release before, and by when to act."""
+    since = None if before is None else {"number": plan.since, "head": before.head.to_json()}
+    deadline = format_instant(now.instant + DELAY)
+    yield _opening({"release": now.release().facts(), "since": since, "block_before": deadline})
+    yield f',"restore_before":"{deadline}"'.encode()
+    for key, names in (("added", plan.added), ("removed", plan.removed), ("lapsed", plan.lapsed)):
+        yield f',\n"{key}":'.encode()
+        yield from _name_lists(names)
+    yield b"}\n"
+
+
+def announced(now: Snapshot) -> Iterator[bytes]:
+    """The file `announced.json`: removal requests, of which providers are informed at once (LCEN art. 6-1 al. 1)."""
+    requests = [_announcement(request) for request in now.requests]
+    yield _opening({"release": now.release().facts()}) + b',\n"requests":[\n'
+    yield b",\n".join(encode(request) for request in requests) + b"]}\n"
+
+
+def _announcement(request: Request) -> dict[str, object]:
+    entry: dict[str, object] = {
+        "act": request.ref.seq,
+        "to": request.to,
+        "requested": format_instant(request.since),
+        "state": request.outcome or "waiting",
+    }
+    if request.names is not None:
+        entry["names"] = request.names.to_json()
+    return entry
+
+
+def _opening(members: Mapping[str, object]) -> bytes:
+    """A JSON object without its closing brace, in the order given: `release` comes first."""
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[:-1]
+
+
+def _name_lists(names: tuple[Name, ...]) -> Iterator[bytes]:
+    for opening, scope in ((b'{"domain":[', Scope.DOMAIN), (b'],"host":[', Scope.HOST)):
+        yield opening
+        texts = [f'\n"{name.text}"' for name in names if name.scope is scope]
+        for start in range(0, len(texts), CHUNK):
+            yield (("," if start else "") + ",".join(texts[start : start + CHUNK])).encode()
+    yield b"]}"
+
+
+def sums(now: Snapshot, digests: Mapping[str, str]) -> bytes:
+    """The file `SHA256SUMS`: the same header as the exports, then one line a file."""
+    lines = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return header(now.release(), now.policy, "#") + lines.encode()

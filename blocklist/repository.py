@@ -1,0 +1,374 @@
+"""The published tree `exports/`, publisher's side: TUF metadata, sealed releases, files first and timestamp last.
+
+Everything below `exports/` is static and can be served by any web server. The rename of `timestamp.json` is the
+commit: what is written before it is not referenced by anything, and the next `publish` clears it after a crash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509 import load_pem_x509_certificate
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization.json import JSONSerializer
+
+from blocklist import files, seal
+from blocklist.acts import Ref, encode
+from blocklist.errors import UsageError, VerificationError
+from blocklist.formats import Release, folder_instant, folder_name
+from blocklist.release import ACTS, CHANGES, SEAL, SUMS
+from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
+
+OFFLINE_FOR = timedelta(days=365)
+"""Life of `root` and top-level `targets`, which heads sign with keys that are kept offline."""
+
+SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"
+_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP = Root.type, Targets.type, Snapshot.type, Timestamp.type
+_MAX_METADATA = 5_000_000
+_S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What the heads state about one list, in the TUF target `registers/<list>.json`."""
+
+    list_id: str
+    environment: str
+    register: str
+    checkpoint: Ref
+
+    @property
+    def target(self) -> str:
+        """The TUF target path."""
+        return f"registers/{self.list_id}.json"
+
+    def to_bytes(self) -> bytes:
+        """The target's content."""
+        members = {
+            "list": self.list_id,
+            "environment": self.environment,
+            "register": self.register,
+            "checkpoint": self.checkpoint.to_json(),
+        }
+        return encode(members) + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The release that the tree's metadata name: its number (the TUF version), its head, its folder."""
+
+    number: int
+    head: Ref
+    path: Path
+
+    @property
+    def folder(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+
+class Repository:
+    """The tree under `path`; `trust` keeps every root and targets version ever signed, and the seal certificate."""
+
+    def __init__(self, path: Path, trust: Path) -> None:
+        self.path = path
+        self.trust = trust
+        self._metadata = path / "metadata"
+        self._targets = path / "targets"
+
+    # Founding
+
+    def create(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> bool:
+        """Make what is missing of root, targets, seal authority and seal; returns whether anything was.
+
+        The keys of `root`, `targets` and the seal authority are the heads' and are encrypted; those of the list
+        role, `snapshot`, `timestamp` and the seal are the publisher's, a machine, and are not.
+
+        Raises:
+            TargetError: A file could not be written.
+        """
+        for folder in (self._metadata, self._targets / "registers", self.trust):
+            files.make_folder(folder)
+        new_seal = not (self.path / "seal.pem").exists()
+        if new_seal:
+            self._create_seal(pin.environment, keys, now, encrypt=encrypt)
+        new_root = not (self._metadata / "1.root.json").exists()
+        if new_root:
+            self._create_metadata(pin, keys, now, encrypt=encrypt)
+        return new_seal or new_root
+
+    def _create_seal(self, environment: str, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
+        authority_key, seal_key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
+        authority = seal.new_authority(f"blocklist seal authority, {environment}", authority_key, now)
+        certificate = seal.issue_certificate(
+            authority, authority_key, seal_key.public_key(), f"blocklist seal, {environment}", now
+        )
+        _keep(keys, SEAL_AUTHORITY, authority_key, encrypt=encrypt)
+        _keep(keys, SEAL_ROLE, seal_key, encrypt=False)
+        revoked = seal.new_revocation_list(authority, authority_key, {}, 1, now, OFFLINE_FOR.days + 30)
+        files.replace(self.trust / "seal.crt", certificate)
+        files.replace(self.path / "seal.crl", revoked)
+        files.replace(self.path / "seal.pem", authority)
+
+    def _create_metadata(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
+        names = (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP, pin.list_id)
+        made = {name: ed25519.Ed25519PrivateKey.generate() for name in names}
+        public = {
+            name: _keep(keys, name, key, encrypt=encrypt and name in (_ROOT, _TARGETS)) for name, key in made.items()
+        }
+        expires = _whole_second(now + OFFLINE_FOR)
+        root = Root(version=1, expires=expires, consistent_snapshot=True)
+        for name in (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP):
+            root.add_key(public[name], name)
+        role = DelegatedRole(pin.list_id, [public[pin.list_id].keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
+        delegations = Delegations({public[pin.list_id].keyid: public[pin.list_id]}, {pin.list_id: role})
+        content = pin.to_bytes()
+        target = TargetFile.from_data(pin.target, content, ["sha256"])
+        targets = Targets(version=1, expires=expires, targets={pin.target: target}, delegations=delegations)
+        files.replace(self._targets / target.get_prefixed_paths()[0], content)
+        self._write_offline("1.targets.json", targets, made[_TARGETS])
+        self._write_offline("1.root.json", root, made[_ROOT])
+
+    def _write_offline(self, name: str, signed: Root | Targets, key: SigningKey) -> None:
+        content = _signed_bytes(signed, [key])
+        files.replace(self.trust / name, content)
+        files.replace(self._metadata / name, content)
+
+    # Reading what is published
+
+    def current(self, list_id: str) -> Published | None:
+        """The release that the metadata name now, or None before the first.
+
+        Raises:
+            VerificationError: The tree's metadata are not what the publisher signed.
+        """
+        snapshot = self._snapshot()
+        if snapshot is None or f"{list_id}.json" not in snapshot.meta:
+            return None
+        version = snapshot.meta[f"{list_id}.json"].version
+        role = self._load(f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id)
+        head = role.targets[f"{list_id}/{ACTS}"].custom["head"]
+        folder = folder_name(datetime.fromtimestamp(version, UTC))
+        return Published(version, Ref(head["seq"], head["id"]), self.path / list_id / folder)
+
+    def last_number(self) -> int:
+        """The number of the last release of any list, 0 before the first."""
+        snapshot = self._snapshot()
+        return snapshot.version if snapshot else 0
+
+    def _snapshot(self) -> Snapshot | None:
+        if not (self._metadata / "timestamp.json").exists():
+            return None
+        root = self._offline(_ROOT, Root)
+        timestamp = self._load("timestamp.json", Timestamp, root, _TIMESTAMP)
+        return self._load(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, root, _SNAPSHOT)
+
+    def _offline(self, role: str, cls: type[_S]) -> _S:
+        """The newest version of `root` or `targets`, from the trust folder: the tree could have been emptied."""
+        versions = [int(path.name.split(".")[0]) for path in self.trust.glob(f"*.{role}.json")]
+        if not versions:
+            raise UsageError(f"there is no {role} metadata in {self.trust}", "run 'blocklist init'")
+        return _parse(files.read(self.trust / f"{max(versions)}.{role}.json", "metadata", _MAX_METADATA), cls).signed
+
+    def _load(self, name: str, cls: type[_S], delegator: Root | Targets, role: str) -> _S:
+        path = self._metadata / name
+        metadata = _parse(files.read(path, "metadata", _MAX_METADATA), cls)
+        try:
+            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+        except (RepositoryError, ValueError) as fault:
+            raise VerificationError(
+                f"{path} is not signed by its role", "restore exports/ from a backup; somebody changed it"
+            ) from fault
+        return metadata.signed
+
+    # Publishing
+
+    def publish(
+        self,
+        release: Release,
+        since: Mapping[str, object] | None,
+        contents: Iterable[tuple[str, Iterable[bytes]]],
+        make_sums: Callable[[Mapping[str, str]], bytes],
+        keys: KeyFolder,
+    ) -> Path:
+        """Write a release and commit it; returns its folder.
+
+        Args:
+            release: The release; its number is greater than every one before.
+            since: Number and head of the release that `changes.json` compares with.
+            contents: Each file's name and chunks.
+            make_sums: Given the digests, the content of `SHA256SUMS`.
+            keys: Where the publisher's keys are.
+
+        Raises:
+            TargetError: The disk is full or the tree cannot be written; the last release is still the current one.
+            UsageError: A key of the publisher is missing.
+        """
+        roles = self._publisher_keys(release.list_id, keys)
+        self._clear(release.list_id)
+        folder = self.path / release.list_id / release.folder
+        files.make_folder(folder.parent)
+        files.make_folder(self._targets / release.list_id)
+        with files.written(folder):
+            targets = self._write_release(release, contents, make_sums, keys, folder)
+            targets[f"{release.list_id}/{ACTS}"].unrecognized_fields["custom"] = {"head": release.head.to_json()}
+            targets[f"{release.list_id}/{CHANGES}"].unrecognized_fields["custom"] = {"since": since}
+            self._link(folder, targets.values())
+            self._write_metadata(release, targets, roles)
+        return folder
+
+    def _publisher_keys(self, list_id: str, keys: KeyFolder) -> dict[str, list[SigningKey]]:
+        root, targets = self._offline(_ROOT, Root), self._offline(_TARGETS, Targets)
+        wanted = {
+            list_id: targets.get_delegated_role(list_id).keyids,
+            _SNAPSHOT: root.roles[_SNAPSHOT].keyids,
+            _TIMESTAMP: root.roles[_TIMESTAMP].keyids,
+        }
+        return {role: [keys.private(role_key_name(role, keyid)) for keyid in ids] for role, ids in wanted.items()}
+
+    def _write_release(
+        self,
+        release: Release,
+        contents: Iterable[tuple[str, Iterable[bytes]]],
+        make_sums: Callable[[Mapping[str, str]], bytes],
+        keys: KeyFolder,
+        folder: Path,
+    ) -> dict[str, TargetFile]:
+        """Write all files aside, seal them, and give the folder its name."""
+        staging = files.beside(folder)
+        staging.mkdir()
+        targets: dict[str, TargetFile] = {}
+
+        def write(name: str, chunks: Iterable[bytes]) -> None:
+            sha256, length = files.write_chunks(staging / name, chunks)
+            path = f"{release.list_id}/{name}"
+            targets[path] = TargetFile(length, {"sha256": sha256}, path)
+
+        try:
+            for name, chunks in contents:
+                write(name, chunks)
+            sums = make_sums({path.split("/")[1]: target.hashes["sha256"] for path, target in targets.items()})
+            write(SUMS, [sums])
+            write(SEAL, [self._seal(sums, release.instant, keys)])
+            files.sync_folder(staging)
+            staging.rename(folder)
+            files.sync_folder(folder.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
+        return targets
+
+    def _seal(self, sums: bytes, at: datetime, keys: KeyFolder) -> bytes:
+        certificate = files.read(self.trust / "seal.crt", "the seal certificate", _MAX_METADATA)
+        key = keys.private(role_key_name(SEAL_ROLE, _certified_key_id(certificate)))
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise UsageError("the key of the seal is not an ECDSA key", "restore it from your backup")
+        return seal.seal(sums, key, certificate, at)
+
+    def _link(self, folder: Path, targets: Iterable[TargetFile]) -> None:
+        """Give the files their hash-prefixed TUF names."""
+        for target in targets:
+            prefixed = self._targets / target.get_prefixed_paths()[0]
+            if not prefixed.exists():
+                os.link(folder / Path(target.path).name, prefixed)
+        files.sync_folder(self._targets / folder.parent.name)
+
+    def _write_metadata(
+        self, release: Release, targets: dict[str, TargetFile], roles: Mapping[str, list[SigningKey]]
+    ) -> None:
+        """Write role, snapshot, `latest` and, last of all, the timestamp that makes them count."""
+        number, expires, list_id = release.number, release.valid_until, release.list_id
+        previous = self._snapshot()
+        meta = dict(previous.meta) if previous else {}
+        meta["targets.json"] = MetaFile(self._offline(_TARGETS, Targets).version)
+        meta[f"{list_id}.json"] = MetaFile(number)
+        role = Targets(version=number, expires=expires, targets=targets)
+        snapshot = Snapshot(version=number, expires=expires, meta=meta)
+        timestamp = Timestamp(version=number, expires=expires, snapshot_meta=MetaFile(number))
+        files.replace(self._metadata / f"{number}.{list_id}.json", _signed_bytes(role, roles[list_id]))
+        files.replace(self._metadata / f"{number}.snapshot.json", _signed_bytes(snapshot, roles[_SNAPSHOT]))
+        files.replace(self.path / list_id / "latest", f"{release.folder}\n".encode())
+        files.replace(self._metadata / "timestamp.json", _signed_bytes(timestamp, roles[_TIMESTAMP]))
+
+    # After a crash
+
+    def _clear(self, list_id: str) -> None:
+        """Remove what a publisher that died left behind: unfinished files, and a release that was never committed."""
+        current = self.current(list_id)
+        number = current.number if current else 0
+        with files.written(self.path):
+            for unfinished in self.path.rglob(f"{files.TEMPORARY}*"):
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+            for folder in _releases(self.path / list_id):
+                if folder_instant(folder.name).timestamp() > number:
+                    self._forget(folder, current)
+            for path in self._metadata.glob("*.json"):
+                version = path.name.split(".")[0]
+                role = path.name.split(".")[-2]
+                if version.isdigit() and role in (list_id, _SNAPSHOT) and int(version) > self.last_number():
+                    path.unlink()
+
+    def _forget(self, folder: Path, current: Published | None) -> None:
+        if current is not None:
+            files.replace(folder.parent / "latest", f"{current.path.name}\n".encode())
+        for path in folder.iterdir():
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            linked = self._targets / folder.parent.name / f"{digest}.{path.name}"
+            if linked.exists() and linked.samefile(path):
+                linked.unlink()
+        shutil.rmtree(folder)
+
+
+def _certified_key_id(certificate_pem: bytes) -> str:
+    return PublicKey.wrap(load_pem_x509_certificate(certificate_pem).public_key()).keyid
+
+
+def _releases(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("2*Z") if path.is_dir()]
+
+
+def _keep(keys: KeyFolder, role: str, key: SigningKey, *, encrypt: bool) -> Key:
+    public = signer(key).public_key
+    keys.create(role_key_name(role, public.keyid), key, encrypt=encrypt)
+    return public
+
+
+def _whole_second(at: datetime) -> datetime:
+    return at.replace(microsecond=0)
+
+
+def _parse(content: bytes, cls: type[_S]) -> Metadata[_S]:
+    try:
+        metadata: Metadata[Any] = Metadata.from_bytes(content)
+    except (RepositoryError, ValueError) as fault:
+        raise VerificationError("the published metadata cannot be read", "restore exports/ from a backup") from fault
+    if not isinstance(metadata.signed, cls):
+        raise VerificationError("the published metadata are of another role", "restore exports/ from a backup")
+    return metadata
+
+
+def _signed_bytes(signed: Root | Targets | Snapshot | Timestamp, keys: Iterable[SigningKey]) -> bytes:
+    metadata: Metadata[Any] = Metadata(signed)
+    for key in keys:
+        metadata.sign(signer(key), append=True)
+    return metadata.to_bytes(JSONSerializer(compact=False))

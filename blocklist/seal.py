@@ -1,0 +1,576 @@
+"""The seal: a detached CMS signature over SHA256SUMS that stock `openssl` verifies.
+
+A seal is CAdES-B-B (ETSI EN 319 122-1; CMS: RFC 5652) by a one-year certificate, itself issued by the workspace's
+seal authority. There is one way to write it, and `verify` accepts no other: after reading a seal it writes the same
+parts again and compares the bytes. So no byte of a seal is left to chance or to whoever carried it.
+
+No I/O and no clock: bytes and times go in, bytes or an exception come out. Times must carry a zone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from asn1crypto import cms, core
+from asn1crypto import x509 as asn1_x509
+from asn1crypto.parser import emit
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
+
+MAX_SIGNATURE = 64 * 1024
+"""Bytes. A seal has about 1.2 kB; what is larger is refused before it is parsed."""
+
+_AUTHORITY_LIFE = timedelta(days=3652)  # ten years
+_CERTIFICATE_LIFE = timedelta(days=365)
+
+# The closed lists. Anything else is refused: there is no negotiation in a file that one program writes.
+_HASHES: dict[str, hashes.SHA256 | hashes.SHA384] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
+_HASH_OF_CURVE = {"secp256r1": "sha256", "secp384r1": "sha384"}
+_HASH_OID = {"sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2"}  # RFC 5754 clause 2
+_ECDSA_OID = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3"}  # RFC 5758 clause 3.2
+
+_DATA = "1.2.840.113549.1.7.1"
+_SIGNED_DATA = "1.2.840.113549.1.7.2"
+_ATTRIBUTES = {
+    "content-type": "1.2.840.113549.1.9.3",
+    "message-digest": "1.2.840.113549.1.9.4",
+    "signing-time": "1.2.840.113549.1.9.5",
+    "signing-certificate-v2": "1.2.840.113549.1.9.16.2.47",
+}
+
+# What this module understands of a critical extension; an unknown one must be refused (RFC 5280 clause 4.2).
+_KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}
+
+# How messages call the two.
+_AUTHORITY = "the seal authority's certificate"
+_SIGNER = "the seal's certificate"
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What was read from a seal; nothing of it is trusted yet."""
+
+    certificate: bytes
+    hash_name: str
+    attributes: bytes  # the signed attributes as they stand in the file, one after the other, without a header
+    values: Mapping[str, bytes]  # attribute name, or type -> the encoded contents of its SET of values
+    signature: bytes
+
+
+def new_authority(common_name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
+    """Make the certificate of a seal authority: the one thing that a verifier has to trust.
+
+    Args:
+        common_name: What people read in the certificate; name the office and the environment.
+        key: P-384; to be kept offline.
+        now: Start of its ten years.
+
+    Returns:
+        A self-signed CA certificate, PEM.
+
+    Raises:
+        UsageError: The key is not on P-384, or the name is empty or longer than 64 characters.
+    """
+    if key.curve.name != "secp384r1":
+        raise UsageError(f"the key of a seal authority must be on P-384, this one is on {key.curve.name}")
+    return _certificate(_name(common_name), key.public_key(), None, key, _second(now))
+
+
+def issue_certificate(
+    authority_pem: bytes,
+    authority_key: ec.EllipticCurvePrivateKey,
+    public_key: ec.EllipticCurvePublicKey,
+    common_name: str,
+    now: datetime,
+) -> bytes:
+    """Issue the certificate that a publisher seals with, for one year or until the authority ends.
+
+    It has no extended key usage: with any but emailProtection, stock `openssl cms -verify` refuses the seal.
+
+    Returns:
+        The certificate, PEM.
+
+    Raises:
+        UsageError: The authority, its key, the public key or the name cannot be used.
+        RefusedError: The authority is not in force, or its own key or name was given for the seal.
+    """
+    authority = _own_certificate(authority_pem, authority_key, now, _AUTHORITY)
+    _require_curve(public_key, _SIGNER)
+    if public_key == authority_key.public_key():
+        raise RefusedError("the seal authority cannot seal releases with its own key", "make another key for the seal")
+    if _name(common_name) == authority.subject:
+        raise RefusedError("the seal's certificate cannot bear the authority's name", "choose another common name")
+    return _certificate(_name(common_name), public_key, authority, authority_key, _second(now))
+
+
+def new_revocation_list(
+    authority_pem: bytes,
+    authority_key: ec.EllipticCurvePrivateKey,
+    revoked: Mapping[int, datetime],
+    number: int,
+    now: datetime,
+    valid_days: int,
+) -> bytes:
+    """Make the authority's complete revocation list.
+
+    Args:
+        authority_pem: The authority's certificate.
+        authority_key: Its key.
+        revoked: Serial number of each revoked certificate -> when it was revoked.
+        number: Higher than that of the list before (RFC 5280 clause 5.2.3).
+        now: Its date of issue.
+        valid_days: After so many days verifiers refuse it: the next one is due before.
+
+    Returns:
+        The list, PEM.
+
+    Raises:
+        UsageError: The authority, its key, a serial, the number or the days cannot be used.
+        RefusedError: The authority is not in force.
+    """
+    authority, start = _own_certificate(authority_pem, authority_key, now, _AUTHORITY), _second(now)
+    if number < 1 or valid_days < 1:
+        raise UsageError("a revocation list needs a number from 1 on, and must be valid for at least one day")
+    with _reading("a serial, a time, the number or the days do not fit into a revocation list", UsageError):
+        builder = x509.CertificateRevocationListBuilder(authority.subject, start, start + timedelta(days=valid_days))
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
+        )
+        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+        for serial, at in sorted(revoked.items()):
+            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, _second(at)).build())
+        revocations = builder.sign(authority_key, _HASHES[_HASH_OF_CURVE[authority_key.curve.name]])
+    return revocations.public_bytes(serialization.Encoding.PEM)
+
+
+def seal(content: bytes, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes, at: datetime) -> bytes:
+    """Seal `content`: ECDSA with SHA-384 on P-384, with SHA-256 on P-256.
+
+    Args:
+        content: The bytes of SHA256SUMS.
+        key: The key of `certificate_pem`.
+        certificate_pem: Travels in the seal.
+        at: Stands in the seal as the signing time, whole seconds.
+
+    Returns:
+        The detached CMS SignedData, DER: the bytes of SHA256SUMS.p7s.
+
+    Raises:
+        UsageError: The certificate cannot be read, or the key is another one or on another curve.
+        RefusedError: The certificate is not in force at `at`.
+    """
+    certificate = _own_certificate(certificate_pem, key, at, _SIGNER)
+    hash_name = _HASH_OF_CURVE[key.curve.name]
+    encoded = certificate.public_bytes(serialization.Encoding.DER)
+    attributes = _signed_attributes(content, encoded, hash_name, at)
+    signature = key.sign(_der_set(attributes), ec.ECDSA(_HASHES[hash_name]))
+    return _signed_data(encoded, hash_name, attributes, signature)
+
+
+def verify(
+    content: bytes, signature: bytes, authority_pem: bytes, at: datetime, crl_pem: bytes | None = None
+) -> x509.Certificate:
+    """Verify a seal over `content` as of the instant `at`.
+
+    Stricter than `openssl cms -verify -cades` wherever that leaves a choice. Two things that a reader may expect are
+    not promised: the signing time is the signer's word (it must lie in the certificate's life, nothing else proves
+    it); and as with any ECDSA, a second signature value over the same attributes can be computed from the first.
+
+    Args:
+        content: The bytes of SHA256SUMS.
+        signature: The bytes of SHA256SUMS.p7s.
+        authority_pem: The seal authority's certificate: exactly one.
+        at: When the certificates, and the revocation list's end, are judged.
+        crl_pem: The authority's revocation list; without it nothing is known of revocations. A list issued after `at`
+            counts (it knows more), one past its end does not. A revoked certificate is refused at every `at`: who
+            stole its key can put any signing time.
+
+    Returns:
+        The signer's certificate.
+
+    Raises:
+        VerificationError: In one sentence, the first thing found wrong.
+        ValueError: `at` has no zone (a mistake of the caller, as everywhere in this module).
+    """
+    at = _second(at)
+    # 1. The file: one signer, detached, no choice of encoding (RFC 5652 clauses 5.1 and 5.3).
+    parts = _read(signature)
+    # 2. The signed attributes belong to this content and this certificate.
+    signing_time = _check_attributes(parts, content)
+    # 3. The certificate comes from this authority and is in force for this use.
+    authority = _trusted_authority(authority_pem, at)
+    with _reading(f"{_SIGNER} cannot be read"):
+        certificate = x509.load_der_x509_certificate(parts.certificate)
+        key = _check_certificate(certificate, authority)
+        _require_in_force(certificate, at, _SIGNER)
+        _require_in_force(certificate, signing_time, f"at the signing time, {_SIGNER}")
+    # 4. It is not revoked.
+    if crl_pem is not None:
+        with _reading("the revocation list cannot be read"):
+            _check_revocation(certificate, authority, crl_pem, at)
+    # 5. Its key signed the attributes (RFC 5652 clause 5.4: as a DER SET OF, not with their tag in the file).
+    try:
+        key.verify(parts.signature, _der_set(parts.attributes), ec.ECDSA(_HASHES[parts.hash_name]))
+    except InvalidSignature as error:
+        raise VerificationError("the signature value in the seal is wrong") from error
+    return certificate
+
+
+# Writing CMS. RFC 5652 is short enough to be written down as it stands; `asn1crypto` would put NULL parameters to
+# the digest algorithms, where RFC 5754 clause 2 wants none.
+
+
+def _signed_attributes(content: bytes, certificate: bytes, hash_name: str, at: datetime) -> bytes:
+    """Encode the signed attributes of a CAdES-B-B seal, in DER order, without the header of the SET."""
+    values = {
+        "content-type": _oid(_DATA),
+        "message-digest": _octets(hashlib.new(hash_name, content).digest()),
+        "signing-time": _time(at),
+        "signing-certificate-v2": _certificate_reference(certificate, hash_name),
+    }
+    # DER sorts a SET OF by the encodings of its elements (X.690 clause 11.6); the signature is over that order.
+    return b"".join(sorted(_sequence(_oid(_ATTRIBUTES[name]), _der_set(value)) for name, value in values.items()))
+
+
+def _certificate_reference(certificate: bytes, hash_name: str, *, with_issuer: bool = False) -> bytes:
+    """Encode SigningCertificateV2 naming one certificate (RFC 5035 clauses 3 and 4).
+
+    Args:
+        certificate: DER.
+        hash_name: SHA-256 is the default there, and DER leaves a default out.
+        with_issuer: Add the optional issuerSerial. We do not write it; OpenSSL does.
+    """
+    algorithm = b"" if hash_name == "sha256" else _sequence(_oid(_HASH_OID[hash_name]))
+    fields = [algorithm, _octets(hashlib.new(hash_name, certificate).digest())]
+    if with_issuer:
+        issuer, serial = _issuer_and_serial(certificate)
+        fields.append(_sequence(_sequence(_explicit(4, issuer)), serial))  # GeneralName [4]: a directory name
+    return _sequence(_sequence(_sequence(*fields)))
+
+
+def _signed_data(certificate: bytes, hash_name: str, attributes: bytes, signature: bytes) -> bytes:
+    """Encode a detached SignedData with one signer (RFC 5652 clauses 3, 5.1 and 5.3)."""
+    version, digest = bytes(core.Integer(1).dump()), _sequence(_oid(_HASH_OID[hash_name]))
+    signer = _sequence(
+        version,
+        _sequence(*_issuer_and_serial(certificate)),
+        digest,
+        _explicit(0, attributes),
+        _sequence(_oid(_ECDSA_OID[hash_name])),
+        _octets(signature),
+    )
+    signed = _sequence(version, _der_set(digest), _sequence(_oid(_DATA)), _explicit(0, certificate), _der_set(signer))
+    return _sequence(_oid(_SIGNED_DATA), _explicit(0, signed))
+
+
+def _issuer_and_serial(certificate: bytes) -> tuple[bytes, bytes]:
+    body = asn1_x509.Certificate.load(certificate, strict=True)["tbs_certificate"]
+    return bytes(body["issuer"].dump()), bytes(body["serial_number"].dump())
+
+
+def _time(at: datetime) -> bytes:
+    """Encode a signing time: UTCTime through 2049, GeneralizedTime from then on (RFC 5652 clause 11.3)."""
+    second = _second(at)
+    kind = core.UTCTime if 1950 <= second.year < 2050 else core.GeneralizedTime
+    return bytes(kind(second).dump())
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return bytes(emit(0, 1, 16, b"".join(parts)))
+
+
+def _der_set(contents: bytes) -> bytes:
+    return bytes(emit(0, 1, 17, contents))
+
+
+def _explicit(tag: int, contents: bytes) -> bytes:
+    return bytes(emit(2, 1, tag, contents))
+
+
+def _oid(dotted: str) -> bytes:
+    return bytes(core.ObjectIdentifier(dotted).dump())
+
+
+def _octets(value: bytes) -> bytes:
+    return bytes(core.OctetString(value).dump())
+
+
+# Reading CMS.
+
+
+@contextmanager
+def _reading(sentence: str, error_type: type[BlocklistError] = VerificationError) -> Iterator[None]:
+    """Turn whatever a parser raises into one error with this sentence.
+
+    asn1crypto and cryptography parse as late as they can and raise a dozen types (a RecursionError among them), so the
+    only safe list is all of them. Their texts quote the input, which may be hostile to a terminal: they stay in the
+    chain of causes.
+    """
+    try:
+        yield
+    except BlocklistError:
+        raise
+    except Exception as error:
+        raise error_type(sentence) from error
+
+
+def _read(signature: bytes) -> _Parts:
+    """Take a seal apart, and refuse every form but the one that `seal` writes.
+
+    Raises:
+        VerificationError: It is too large, not CMS, or has another form.
+    """
+    if len(signature) > MAX_SIGNATURE:
+        raise VerificationError(f"the seal has {len(signature)} bytes, more than {MAX_SIGNATURE}")
+    with _reading("the seal is not a CMS signature in DER"):
+        message = cms.ContentInfo.load(signature, strict=True)
+        if message["content_type"].dotted != _SIGNED_DATA:
+            raise VerificationError("the seal is a CMS message, but not a signature")
+        signed = message["content"]
+        certificate, signer = _the_signer(signed)
+        parts = _signer_parts(certificate, signer)
+        # Encoding liberties, unsigned attributes, several certificates, lists, versions: all end here.
+        if _signed_data(parts.certificate, parts.hash_name, parts.attributes, parts.signature) != signature:
+            raise VerificationError("the seal is not in the one form that is allowed (RFC 5652 in DER, nothing added)")
+    return parts
+
+
+def _the_signer(signed: Any) -> tuple[Any, Any]:  # noqa: ANN401 (asn1crypto has no types)
+    """Find the one certificate and the one signer of a detached SignedData."""
+    enclosed = signed["encap_content_info"]
+    if enclosed["content_type"].dotted != _DATA:
+        raise VerificationError("the seal says that it signs something else than plain data")
+    if not isinstance(enclosed["content"], core.Void):
+        raise VerificationError("the seal holds a content of its own, it must be detached")
+    if len(signed["signer_infos"]) != 1:
+        raise VerificationError(f"the seal has {len(signed['signer_infos'])} signers, it must have exactly one")
+    if len(signed["certificates"]) != 1:
+        raise VerificationError(f"the seal holds {len(signed['certificates'])} certificates, it must hold exactly one")
+    return signed["certificates"][0].chosen, signed["signer_infos"][0]
+
+
+def _signer_parts(certificate: Any, signer: Any) -> _Parts:  # noqa: ANN401 (asn1crypto has no types)
+    """Copy out of the lazy parser what is checked later, as plain values."""
+    hash_name = signer["digest_algorithm"]["algorithm"].native
+    if hash_name not in _HASHES:
+        raise VerificationError("the seal's digest algorithm is neither SHA-256 nor SHA-384")
+    if signer["signature_algorithm"]["algorithm"].dotted != _ECDSA_OID[hash_name]:
+        raise VerificationError(f"the seal's signature algorithm is not ECDSA with {hash_name.upper()}")
+    attributes = list(signer["signed_attrs"])
+    names = {dotted: name for name, dotted in _ATTRIBUTES.items()}
+    types = [str(item["type"].dotted) for item in attributes]
+    values = {
+        names.get(kind, kind): bytes(item["values"].contents) for kind, item in zip(types, attributes, strict=True)
+    }
+    if len(values) != len(attributes):
+        raise VerificationError("the seal gives a signed attribute twice")
+    # Sorted here, so that the comparison in `_read` refuses attributes that are not in DER order.
+    encoded = b"".join(sorted(bytes(item.dump()) for item in attributes))
+    signature = bytes(signer["signature"].native)
+    return _Parts(bytes(certificate.dump()), str(hash_name), encoded, values, signature)
+
+
+def _check_attributes(parts: _Parts, content: bytes) -> datetime:
+    """Hold the signed attributes against the content and the certificate (ETSI EN 319 122-1 clause 6.3, level B-B).
+
+    Others may be there (OpenSSL adds S/MIME capabilities): they are signed and say nothing to us.
+
+    Returns:
+        The signing time.
+
+    Raises:
+        VerificationError: One is missing or says something else.
+    """
+    missing = [name for name in _ATTRIBUTES if name not in parts.values]
+    if missing:
+        raise VerificationError(f"the seal lacks the signed attribute {missing[0]}")
+    if parts.values["content-type"] != _oid(_DATA):
+        raise VerificationError("the signed attribute content-type is not plain data")
+    if parts.values["message-digest"] != _octets(hashlib.new(parts.hash_name, content).digest()):
+        raise VerificationError("the content is not what was sealed", "fetch SHA256SUMS and SHA256SUMS.p7s again")
+    reference, issuers = parts.values["signing-certificate-v2"], (False, True)
+    if all(reference != _certificate_reference(parts.certificate, h, with_issuer=i) for h in _HASHES for i in issuers):
+        raise VerificationError("the signed attribute signing-certificate-v2 names another certificate")
+    with _reading("the signed attribute signing-time cannot be read"):
+        signing_time = cms.Time.load(parts.values["signing-time"], strict=True).native
+        if _time(signing_time) != parts.values["signing-time"]:
+            raise VerificationError("the signed attribute signing-time is not in DER")
+    return _second(signing_time)
+
+
+# X.509.
+
+
+def _certificate(
+    subject: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    issuer: x509.Certificate | None,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    start: datetime,
+) -> bytes:
+    """Sign a certificate for a seal, or without `issuer` a self-signed one for an authority."""
+    ca = issuer is None
+    end = start + _AUTHORITY_LIFE if issuer is None else min(start + _CERTIFICATE_LIFE, issuer.not_valid_after_utc)
+    # certSign and cRLSign for an authority, digitalSignature and contentCommitment for a seal: in RFC 5280's order.
+    usage = x509.KeyUsage(not ca, not ca, False, False, False, ca, ca, False, False)
+    builder = (
+        x509.CertificateBuilder(subject if issuer is None else issuer.subject, subject, public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+    if issuer is not None:
+        builder = builder.add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
+        )
+    certificate = builder.sign(issuer_key, _HASHES[_HASH_OF_CURVE[issuer_key.curve.name]])
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _trusted_authority(authority_pem: bytes, at: datetime) -> x509.Certificate:
+    """Load the trust anchor: one self-signed CA certificate in force at `at`."""
+    authority = _one_certificate(authority_pem, _AUTHORITY, VerificationError)
+    with _reading(f"{_AUTHORITY} cannot be read"):
+        _check_issued(authority, authority, _AUTHORITY)
+        constraints = _extension(authority, x509.BasicConstraints)
+        usage = _extension(authority, x509.KeyUsage)
+        if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
+            raise VerificationError(f"{_AUTHORITY} is not that of a certificate authority")
+        _require_in_force(authority, at, _AUTHORITY)
+    return authority
+
+
+def _check_certificate(certificate: x509.Certificate, authority: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Check a seal certificate, directly under the authority, and return its key."""
+    _check_issued(certificate, authority, _SIGNER)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is not None and constraints.ca:
+        raise VerificationError(f"{_SIGNER} is that of a certificate authority")
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is None or not (usage.digital_signature or usage.content_commitment):
+        raise VerificationError(f"{_SIGNER} is not for signing")
+    purposes = _extension(certificate, x509.ExtendedKeyUsage)
+    # OpenSSL's rule, so that both give the same answer: no extended key usage, or one with emailProtection.
+    if purposes is not None and ExtendedKeyUsageOID.EMAIL_PROTECTION not in purposes:
+        raise VerificationError(f"{_SIGNER} is for another use")
+    return _allowed_key(certificate, _SIGNER)
+
+
+def _check_issued(certificate: x509.Certificate, authority: x509.Certificate, what: str) -> None:
+    """Check that the authority's key signed a certificate, with an algorithm of the closed list."""
+    _allowed_key(authority, _AUTHORITY)
+    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
+        raise VerificationError(f"{what} was signed with a hash that is neither SHA-256 nor SHA-384")
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature) as error:
+        who = "the seal authority" if certificate is not authority else "itself: it must be self-signed"
+        raise VerificationError(f"{what} was not issued by {who}") from error
+    if {item.oid for item in certificate.extensions if item.critical} - _KNOWN_CRITICAL:
+        raise VerificationError(f"{what} has a critical extension that this program does not know")
+
+
+def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate, crl_pem: bytes, at: datetime) -> None:
+    """Check a certificate against the authority's complete revocation list (RFC 5280 clause 6.3.3)."""
+    if crl_pem.count(b"-----BEGIN ") != 1:
+        raise VerificationError("the file of the revocation list must hold exactly one list in PEM")
+    revocations = x509.load_pem_x509_crl(crl_pem)
+    usage = _extension(authority, x509.KeyUsage)
+    if usage is None or not usage.crl_sign:
+        raise VerificationError(f"{_AUTHORITY} is not for signing revocation lists")
+    if not isinstance(revocations.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
+        raise VerificationError("the revocation list was signed with a hash that is neither SHA-256 nor SHA-384")
+    if revocations.issuer != authority.subject or not revocations.is_signature_valid(
+        _allowed_key(authority, _AUTHORITY)
+    ):
+        raise VerificationError("the revocation list was not issued by the seal authority")
+    # A delta list, or one for some certificates only, says so in a critical extension.
+    if any(item.critical for item in revocations.extensions):
+        raise VerificationError("the revocation list has a critical extension that this program does not know")
+    end = revocations.next_update_utc
+    if end is None or at >= end:
+        raise VerificationError(
+            f"the revocation list is out of date (next update: {end})",
+            "fetch seal.crl again; if it is still the old one, the publisher has to issue a new list",
+        )
+    entry = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
+    if entry is not None:
+        raise VerificationError(f"{_SIGNER} was revoked on {entry.revocation_date_utc:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, what: str) -> x509.Certificate:
+    """Load the certificate of who is about to sign something with `key`."""
+    certificate = _one_certificate(pem, what, UsageError)
+    _require_curve(key, what)
+    if certificate.public_key() != key.public_key():
+        raise UsageError(f"{what} is for another key")
+    _require_in_force(certificate, _second(now), what, RefusedError)
+    return certificate
+
+
+def _require_curve(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey, what: str) -> None:
+    if key.curve.name not in _HASH_OF_CURVE:
+        raise UsageError(f"the key of {what} must be on P-256 or P-384, this one is on {key.curve.name}")
+
+
+def _one_certificate(pem: bytes, what: str, error_type: type[BlocklistError]) -> x509.Certificate:
+    if pem.count(b"-----BEGIN ") != 1:
+        raise error_type(f"the file of {what} must hold exactly one certificate in PEM")
+    with _reading(f"{what} cannot be read", error_type):
+        certificate = x509.load_pem_x509_certificate(pem)
+        certificate.public_key()  # parsed late: a fault shows here, and nowhere later
+    return certificate
+
+
+def _require_in_force(
+    certificate: x509.Certificate, at: datetime, what: str, error_type: type[BlocklistError] = VerificationError
+) -> None:
+    """Refuse a certificate outside its life; the last second is out, as OpenSSL has it and as measures end."""
+    if at < certificate.not_valid_before_utc:
+        raise error_type(f"{what} is not valid before {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}")
+    if at >= certificate.not_valid_after_utc:
+        raise error_type(f"{what} has expired: it ended {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _allowed_key(certificate: x509.Certificate, what: str) -> ec.EllipticCurvePublicKey:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASH_OF_CURVE:
+        raise VerificationError(f"the key of {what} is not on P-256 or P-384")
+    return key
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def _name(common_name: str) -> x509.Name:
+    with _reading("a common name has 1 to 64 characters", UsageError):
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _second(at: datetime) -> datetime:
+    """Cut to the second, in UTC: the grain of X.509 and of CMS.
+
+    Raises:
+        ValueError: The time has no zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return at.astimezone(UTC).replace(microsecond=0)

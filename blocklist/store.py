@@ -1,0 +1,297 @@
+"""Where acts and dossiers are kept: SQL tables, append only.
+
+The database is not trusted: what counts is the chain and the signatures, and everything read from here is verified.
+The triggers keep an honest program from a mistake; a thief who owns the file can drop them, and the chain shows it.
+
+With SQLite the dossiers are in a second file beside the first, because a file is all that its permissions can
+protect: the publisher reads `register.db` and cannot open `dossiers.db`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from blocklist import files
+from blocklist.acts import Ref, SignedAct, encode
+from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
+from blocklist.register import Register
+
+NO_ACT = "0" * 64
+"""What stands in column `prev` of a founding act: NULLs would all be distinct to UNIQUE (list, prev)."""
+
+_metadata = sa.MetaData()
+_acts = sa.Table(
+    "acts",
+    _metadata,
+    sa.Column("list", sa.String(32), nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("id", sa.String(64), nullable=False, unique=True),
+    sa.Column("prev", sa.String(64), nullable=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+    sa.PrimaryKeyConstraint("list", "seq"),
+    sa.UniqueConstraint("list", "prev"),
+)
+_confidential = sa.MetaData()
+_dossiers = sa.Table(
+    "dossiers",
+    _confidential,
+    sa.Column("act", sa.String(64), primary_key=True),
+    sa.Column("salt", sa.String(64), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+# INSERT OR REPLACE deletes a row without asking a DELETE trigger, so the insert itself has to be refused.
+_APPEND_ONLY = (
+    "CREATE TRIGGER IF NOT EXISTS acts_update BEFORE UPDATE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    "CREATE TRIGGER IF NOT EXISTS acts_delete BEFORE DELETE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    "CREATE TRIGGER IF NOT EXISTS acts_insert BEFORE INSERT ON acts WHEN EXISTS (SELECT 1 FROM acts WHERE id = NEW.id"
+    " OR list = NEW.list AND (seq = NEW.seq OR prev = NEW.prev)) BEGIN SELECT RAISE(ABORT, 'append only'); END",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """What is confidential about one act: any JSON object, and the salt of its commitment (hex)."""
+
+    content: bytes
+    salt: str
+
+    @classmethod
+    def of(cls, members: Mapping[str, object]) -> Dossier:
+        """A dossier with a new random salt."""
+        return cls(encode(members), secrets.token_hex(32))
+
+    @property
+    def commitment(self) -> str:
+        """HMAC-SHA256 under the salt, which the act holds."""
+        return hmac.new(bytes.fromhex(self.salt), self.content, hashlib.sha256).hexdigest()
+
+    def members(self) -> dict[str, Any]:
+        """The JSON object."""
+        return dict(json.loads(self.content))
+
+
+class HeadMemory:
+    """The last head of each register that a key folder has seen: an old backup or a fork does not hold it."""
+
+    def __init__(self, keys: Path) -> None:
+        self._folder = keys / "seen"
+
+    def check(self, register: Register) -> None:
+        """Refuse a register that lost acts, and remember its head.
+
+        Raises:
+            VerificationError: The act seen last is not in it.
+        """
+        path = self._folder / f"{register.id}.json"
+        if path.exists():
+            seen = json.loads(files.read(path, "the remembered head", 4096))
+            seq, act = int(seen["seq"]), str(seen["id"])
+            if len(register.ids) < seq or register.ids[seq - 1] != act:
+                raise VerificationError(
+                    f"the register lacks act {seq}, which these keys have seen",
+                    "this is an older copy or a fork: restore the newest backup, or the acts of the last release",
+                )
+            if seq == len(register.ids):
+                return
+        self.remember(register.id, register.head)
+
+    def remember(self, register_id: str, head: Ref) -> None:
+        """Keep `head` as the last one seen."""
+        files.make_folder(self._folder, 0o700)
+        files.replace(self._folder / f"{register_id}.json", encode(head.to_json()), 0o600)
+
+
+class ConflictError(RefusedError):
+    """Somebody else appended first; nothing was written."""
+
+
+class Store:
+    """Acts and dossiers of one workspace.
+
+    Args:
+        folder: The folder of `register.db` and `dossiers.db`; they are made when `create` is set.
+        create: Make the database; otherwise it has to be there.
+
+    Raises:
+        UsageError: There is no register in `folder`.
+        TargetError: The database could not be made.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        path = folder / "register.db"
+        if create:
+            files.make_folder(folder)
+        elif not path.exists():
+            raise UsageError(f"there is no register in {folder}", "make one with 'blocklist init', or give -C DIR")
+        self._secret = folder / "dossiers.db"
+        self._engine = _engine(path)
+        self._vault: sa.Engine | None = None
+        if create:
+            with _writing(self._engine) as connection:
+                _metadata.create_all(connection)
+                for statement in _APPEND_ONLY:
+                    connection.exec_driver_sql(statement)
+
+    def close(self) -> None:
+        """Close the database files."""
+        self._engine.dispose()
+        if self._vault is not None:
+            self._vault.dispose()
+
+    def lists(self) -> list[str]:
+        """The ids of the lists that have a register here."""
+        with _reading(self._engine) as connection:
+            return sorted(connection.scalars(sa.select(_acts.c.list).where(_acts.c.seq == 1)))
+
+    def lines(self, list_id: str) -> Iterator[bytes]:
+        """The envelopes of one register in order, as they were appended."""
+        query = sa.select(_acts.c.envelope).where(_acts.c.list == list_id).order_by(_acts.c.seq)
+        with _reading(self._engine) as connection:
+            yield from connection.execution_options(yield_per=64).scalars(query)
+
+    def head(self, list_id: str) -> Ref | None:
+        """The last act of a register."""
+        with _reading(self._engine) as connection:
+            return _head(connection, list_id)
+
+    def append(self, list_id: str, signed: Sequence[SignedAct], dossiers: Sequence[Dossier | None]) -> None:
+        """Append acts, all or none, each with its dossier; the first must follow the head (compare and swap).
+
+        Raises:
+            ConflictError: Another act was appended meanwhile.
+            TargetError: The database could not be written.
+        """
+        # Dossiers go first: one without its act harms nobody, an act without its dossier cannot be approved.
+        self._keep(signed, dossiers)
+        try:
+            with _writing(self._engine) as connection:
+                head = _head(connection, list_id)
+                if (head.id if head else None) != signed[0].act.prev:
+                    raise ConflictError(
+                        f"another act was appended to {list_id} meanwhile: number {head.seq if head else 0}",
+                        "look at 'blocklist log', then run the command again",
+                    )
+                connection.execute(sa.insert(_acts), [_row(list_id, act) for act in signed])
+        except (ConflictError, TargetError):
+            self._forget([act.id for act in signed])
+            raise
+
+    def dossier(self, signed: SignedAct) -> Dossier | None:
+        """The dossier of an act, if it has one that was not destroyed.
+
+        Raises:
+            VerificationError: It is not the one that the act commits to.
+            UsageError: This account may not read dossiers.
+        """
+        if signed.act.dossier is None:
+            return None
+        query = sa.select(_dossiers.c.content, _dossiers.c.salt).where(_dossiers.c.act == signed.id)
+        with _reading(self._open_vault()) as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        dossier = Dossier(row.content, row.salt)
+        if not hmac.compare_digest(dossier.commitment, signed.act.dossier):
+            raise VerificationError(f"the dossier of act {signed.act.seq} was altered", "restore it from a backup")
+        return dossier
+
+    def _open_vault(self) -> sa.Engine:
+        if self._vault is None:
+            if self._secret.exists() and not os.access(self._secret, os.R_OK | os.W_OK):
+                raise UsageError(f"{self._secret} is closed to this account", "dossiers are for the office's agents")
+            if not self._secret.exists():
+                with files.written(self._secret):
+                    files.write_chunks(self._secret, [], 0o600)
+            self._vault = _engine(self._secret)
+            with _writing(self._vault) as connection:
+                _confidential.create_all(connection)
+        return self._vault
+
+    def _keep(self, signed: Sequence[SignedAct], dossiers: Sequence[Dossier | None]) -> None:
+        rows = [
+            {"act": act.id, "salt": dossier.salt, "content": dossier.content}
+            for act, dossier in zip(signed, dossiers, strict=True)
+            if dossier is not None
+        ]
+        if rows:
+            with _writing(self._open_vault()) as connection:
+                connection.execute(sa.insert(_dossiers), rows)
+
+    def _forget(self, act_ids: Sequence[str]) -> None:
+        if self._vault is not None:
+            with _writing(self._vault) as connection:
+                connection.execute(sa.delete(_dossiers).where(_dossiers.c.act.in_(act_ids)))
+
+
+def _row(list_id: str, signed: SignedAct) -> dict[str, object]:
+    return {
+        "list": list_id,
+        "seq": signed.act.seq,
+        "id": signed.id,
+        "prev": signed.act.prev or NO_ACT,
+        "envelope": signed.line(),
+    }
+
+
+def _head(connection: sa.Connection, list_id: str) -> Ref | None:
+    query = sa.select(_acts.c.seq, _acts.c.id).where(_acts.c.list == list_id).order_by(_acts.c.seq.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return Ref(row.seq, row.id) if row else None
+
+
+def _engine(path: Path) -> sa.Engine:
+    """SQLite as it has to be for a register: write-ahead log, every commit on disk, writers queue at BEGIN."""
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  (the driver's own object)
+        connection.isolation_level = None  # the driver's own BEGIN would come too late, see the next listener
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A writer takes its lock before it reads the head, so that nobody appends in between; readers never wait.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+
+    return engine
+
+
+@contextlib.contextmanager
+def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with _failing(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with _failing(engine), engine.execution_options(write=True).begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _failing(engine: sa.Engine) -> Iterator[None]:
+    """Turn the database's errors into one sentence."""
+    try:
+        yield
+    except IntegrityError as fault:
+        raise ConflictError("the same act was appended meanwhile", "look at 'blocklist log'") from fault
+    except DBAPIError as fault:
+        raise TargetError(
+            f"the database {engine.url.database} failed: {fault.orig}",
+            "nothing was appended; make room or correct the permissions, then run the command again",
+        ) from fault
