@@ -11,13 +11,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, cached_property
 from typing import (
     TYPE_CHECKING,
@@ -32,9 +31,28 @@ from typing import (
     get_type_hints,
 )
 
-from blocklist.documents import is_identifier
-from blocklist.errors import VerificationError
-from blocklist.names import NameRefused, Scope, require_canonical
+from blocklist.fields import (
+    ActError,
+    Count,
+    Digest,
+    FileDigests,
+    Heads,
+    Identifier,
+    Instant,
+    KeyText,
+    Names,
+    NameSet,
+    PolicyJson,
+    Ref,
+    Reference,
+    References,
+    Rules,
+    Sequence,
+    code,
+    encode,
+    format_instant,
+    refuse,
+)
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -43,7 +61,6 @@ RULES = 1
 """The number that fixes kinds, fold rules and renderers; carried by `found` and `adopt`."""
 
 PAYLOAD_TYPE = "application/vnd.blocklist.act+json"
-MAX_NAMES = 10_000
 MAX_LINE = 8 * 1024 * 1024
 """Octets of one envelope: ten thousand of the longest names, twice in base64, with room for a large policy."""
 
@@ -56,216 +73,10 @@ OUTCOMES = ("still-unlawful", "disappeared", "lawful")
 REASONS = ("annulled", "suspended", "disappeared", "lawful", "error")
 RESPONSES = ("accepted", "refused")
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
-_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _LINE = re.compile(
     rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"application/vnd\.blocklist\.act\+json",'
     rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{1,400}={0,2})"\}\]\}'
 )
-
-
-class ActError(VerificationError):
-    """The bytes are not an act in the one form that an act has."""
-
-
-def _refuse(message: str) -> NoReturn:
-    raise ActError(message, "the act was altered, or made by a newer program")
-
-
-# Values of fields: what is read from JSON, checked, and written back to the same JSON.
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """One act of the same register, by number and id."""
-
-    seq: int
-    id: str
-
-    def to_json(self) -> dict[str, object]:
-        """The form inside a payload."""
-        return {"id": self.id, "seq": self.seq}
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Canonical A-label names by scope, each sorted and unique, 1 to 10,000 in all."""
-
-    domain: tuple[str, ...] = ()
-    host: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.domain) + len(self.host)
-
-    def by_scope(self) -> tuple[tuple[Scope, tuple[str, ...]], ...]:
-        """Both scopes with their names."""
-        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
-
-    def to_json(self) -> dict[str, object]:
-        """The form inside a payload."""
-        return {"domain": list(self.domain), "host": list(self.host)}
-
-    def commitment(self, salt: str) -> str:
-        """HMAC-SHA256 under `salt` (hex) of the names' compact JSON: binds, and tells nothing without the salt."""
-        return hmac.new(bytes.fromhex(salt), encode(self.to_json()), hashlib.sha256).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """An officer whom the founding act appoints: id and public key (SubjectPublicKeyInfo DER, base64)."""
-
-    id: str
-    key: str
-
-    def to_json(self) -> dict[str, object]:
-        """The form inside a payload."""
-        return {"id": self.id, "key": self.key}
-
-
-def encode(value: object) -> bytes:
-    """Compact UTF-8 JSON with sorted keys: the only encoding of a payload."""
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-
-
-def format_instant(instant: datetime) -> str:
-    """`YYYY-MM-DDTHH:MM:SSZ`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_instant(text: object) -> datetime:
-    """The instant that `format_instant` wrote.
-
-    Raises:
-        ActError: Any other spelling, or a year outside 2000 to 2199.
-    """
-    if isinstance(text, str) and _INSTANT.fullmatch(text):
-        try:
-            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        except ValueError:
-            pass
-    _refuse(f"{text!r} is not an instant such as 2026-11-22T12:00:00Z")
-
-
-def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != set(keys):
-        _refuse(f"an object with exactly the keys {', '.join(keys)} is expected")
-    return value
-
-
-def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            _refuse(f"{str(value)[:80]!r} is not {what}")
-        return value
-
-    return read
-
-
-def _code(*allowed: str) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in allowed:
-            _refuse(f"{str(value)[:80]!r} is none of {', '.join(allowed)}")
-        return str(value)
-
-    return read
-
-
-def _number(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if type(value) is not int or not low <= value <= high:
-            _refuse(f"{str(value)[:80]} is not a whole number from {low} to {high}")
-        return value
-
-    return read
-
-
-def _bounded_list(value: object, high: int) -> list[object]:
-    if not isinstance(value, list) or not 1 <= len(value) <= high:
-        _refuse(f"a list of 1 to {high} entries is expected")
-    return value
-
-
-_digest = _text(_DIGEST, "64 hexadecimal digits")
-_sequence = _number(1, 2**53)
-_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), "a base64 public key")
-
-
-def parse_identifier(value: object) -> str:
-    """An id of an officer or a list: `[a-z][a-z0-9-]{0,31}`, and none that metadata files are named by.
-
-    Raises:
-        ActError: It is not one.
-    """
-    if not isinstance(value, str) or not is_identifier(value):
-        _refuse(f"{str(value)[:80]!r} is not an id: lower-case letters, digits and hyphens, at most 32")
-    return value
-
-
-def _ref(value: object) -> Ref:
-    entries = _object(value, ("id", "seq"))
-    return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
-
-
-def _refs(value: object) -> tuple[Ref, ...]:
-    refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
-    if list(refs) != sorted(set(refs), key=lambda ref: ref.seq):
-        _refuse("references must be sorted by number, each once")
-    return refs
-
-
-def read_names(value: object) -> Names:
-    """Names as a payload or a dossier holds them.
-
-    Raises:
-        ActError: They are not canonical, sorted and unique, or too many.
-    """
-    scopes = _object(value, ("domain", "host"))
-    for texts in scopes.values():
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            _refuse("names must be lists of texts")
-        try:
-            require_canonical(texts)
-        except NameRefused as refusal:
-            _refuse(refusal.message)
-    names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
-    if not 1 <= len(names) <= MAX_NAMES:
-        _refuse(f"an act holds 1 to {MAX_NAMES} names, not {len(names)}")
-    return names
-
-
-def _heads(value: object) -> tuple[Head, ...]:
-    entries = [_object(entry, ("id", "key")) for entry in _bounded_list(value, 32)]
-    heads = tuple(Head(parse_identifier(entry["id"]), _key_text(entry["key"])) for entry in entries)
-    if [head.id for head in heads] != sorted({head.id for head in heads}):
-        _refuse("heads must be sorted by id, each once")
-    return heads
-
-
-def _policy(value: object) -> Mapping[str, object]:
-    if not isinstance(value, dict):
-        _refuse("the policy must be an object")
-    return value
-
-
-def _file_digests(value: object) -> Mapping[str, str]:
-    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
-        _refuse("the digests of 1 to 16 policy files are expected")
-    file_name = _text(_FILE_NAME, "a file name")
-    return {file_name(name): _digest(digest) for name, digest in value.items()}
-
-
-# The types of fields: each names the function that reads it, so a kind's class is its whole specification.
-
-Identifier = Annotated[str, parse_identifier]
-Instant = Annotated[datetime, parse_instant]
-Digest = Annotated[str, _digest]
-KeyText = Annotated[str, _key_text]
-Reference = Annotated[Ref, _ref]
-NameSet = Annotated[Names, read_names]
-Rules = Annotated[int, _number(1, 2**31)]
-PolicyJson = Annotated[Mapping[str, object], _policy]
-FileDigests = Annotated[Mapping[str, str], _file_digests]
 
 
 class Body:
@@ -298,8 +109,8 @@ class Found(Body):
 
     kind: ClassVar[str] = "found"
     list: Identifier
-    environment: Annotated[str, _code(*ENVIRONMENTS)]
-    heads: Annotated[tuple[Head, ...], _heads]
+    environment: Annotated[str, code(*ENVIRONMENTS)]
+    heads: Heads
     policy: PolicyJson
     files: FileDigests
     rules: Rules
@@ -312,7 +123,7 @@ class Appoint(Body):
 
     kind: ClassVar[str] = "appoint"
     officer: Identifier
-    role: Annotated[str, _code(*ROLES)]
+    role: Annotated[str, code(*ROLES)]
     key: KeyText
 
 
@@ -342,13 +153,13 @@ class Request(Body):
     """An agent asked a recipient to remove content (LCEN art. 6-1 al. 1): the clock T0 is the act's instant."""
 
     kind: ClassVar[str] = "request"
-    to: Annotated[str, _code(*RECIPIENTS)]
+    to: Annotated[str, code(*RECIPIENTS)]
     names: NameSet | None = None
 
     def check(self) -> None:
         """A platform's request carries no name: what it is about is a page, not a site."""
         if (self.names is None) != (self.to == "platform"):
-            _refuse("a request to a host or publisher carries names, one to a platform none")
+            refuse("a request to a host or publisher carries names, one to a platform none")
 
 
 @_kind
@@ -358,7 +169,7 @@ class Answer(Body):
 
     kind: ClassVar[str] = "answer"
     request: Reference
-    outcome: Annotated[str, _code(*ANSWERS)]
+    outcome: Annotated[str, code(*ANSWERS)]
 
 
 @_kind
@@ -368,16 +179,16 @@ class Add(Body):
 
     kind: ClassVar[str] = "add"
     commitment: Digest
-    count: Annotated[int, _number(1, MAX_NAMES)]
+    count: Count
     ground: Identifier
-    basis: Annotated[str, _code(*BASES)]
+    basis: Annotated[str, code(*BASES)]
     review_by: Instant
-    requests: Annotated[tuple[Ref, ...], _refs] | None = None
+    requests: References | None = None
 
     def check(self) -> None:
         """`not-removed` cites the requests that were not followed; `no-identification` has none to cite."""
         if (self.requests is None) != (self.basis == "no-identification"):
-            _refuse("basis not-removed cites its requests, basis no-identification none")
+            refuse("basis not-removed cites its requests, basis no-identification none")
 
 
 @_kind
@@ -393,7 +204,7 @@ class Approve(Body):
     def check(self) -> None:
         """Names are worth nothing without their salt, and the reverse."""
         if (self.names is None) != (self.salt is None):
-            _refuse("an approval carries names and salt, or neither")
+            refuse("an approval carries names and salt, or neither")
 
 
 @_kind
@@ -412,13 +223,13 @@ class Review(Body):
 
     kind: ClassVar[str] = "review"
     names: NameSet
-    outcome: Annotated[str, _code(*OUTCOMES)]
+    outcome: Annotated[str, code(*OUTCOMES)]
     review_by: Instant | None = None
 
     def check(self) -> None:
         """Only what is still unlawful gets a new date."""
         if (self.review_by is None) != (self.outcome != "still-unlawful"):
-            _refuse("outcome still-unlawful carries a review date, every other outcome none")
+            refuse("outcome still-unlawful carries a review date, every other outcome none")
 
 
 @_kind
@@ -428,7 +239,7 @@ class Remove(Body):
 
     kind: ClassVar[str] = "remove"
     names: NameSet
-    reason: Annotated[str, _code(*REASONS)]
+    reason: Annotated[str, code(*REASONS)]
 
 
 @_kind
@@ -447,7 +258,7 @@ class Respond(Body):
 
     kind: ClassVar[str] = "respond"
     recommendation: Reference
-    outcome: Annotated[str, _code(*RESPONSES)]
+    outcome: Annotated[str, code(*RESPONSES)]
 
 
 @_kind
@@ -469,7 +280,7 @@ def _readers(kind: str) -> tuple[Mapping[str, Callable[[object], object]], froze
         if get_origin(hint) is Union:
             optional.add(name)
             hint = get_args(hint)[0]
-        readers[name] = hint.__metadata__[0]
+        readers[name] = get_args(hint)[1]
     return readers, frozenset(optional)
 
 
@@ -509,17 +320,20 @@ class Act:
 
 
 _HEADER: Mapping[str, Callable[[object], object]] = {
-    "seq": _sequence,
-    "at": parse_instant,
-    "by": parse_identifier,
-    "register": _digest,
-    "prev": _digest,
-    "dossier": _digest,
+    name: get_args(hint)[1]
+    for name, hint in (
+        ("seq", Sequence),
+        ("at", Instant),
+        ("by", Identifier),
+        ("register", Digest),
+        ("prev", Digest),
+        ("dossier", Digest),
+    )
 }
 
 
 def _no_float(text: str) -> NoReturn:
-    _refuse(f"{text[:80]} is not a whole number")
+    refuse(f"{text[:80]} is not a whole number")
 
 
 def _load(payload: bytes) -> dict[str, Any]:
@@ -531,9 +345,9 @@ def _load(payload: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as fault:
         raise ActError("the payload is not JSON in UTF-8") from fault
     if not isinstance(members, dict) or canonical != payload:
-        _refuse("the payload is not a compact JSON object with sorted, unique keys")
+        refuse("the payload is not a compact JSON object with sorted, unique keys")
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        _refuse("the payload holds text that is not in normal form NFC")
+        refuse("the payload holds text that is not in normal form NFC")
     return members
 
 
@@ -545,9 +359,9 @@ def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: 
             try:
                 values[name] = read(members.pop(name))
             except ActError as fault:
-                _refuse(f"{name}: {fault.message}")
+                refuse(f"{name}: {fault.message}")
         elif name not in optional:
-            _refuse(f"the field {name} is missing")
+            refuse(f"the field {name} is missing")
     return values
 
 
@@ -561,16 +375,16 @@ def parse(payload: bytes) -> Act:
     kind = members.pop("kind", None)
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        _refuse(f"the kind {str(kind)[:80]!r} is unknown")
+        refuse(f"the kind {str(kind)[:80]!r} is unknown")
     if type(members.get("rules")) is int and members["rules"] > RULES:
         raise ActError(f"the act follows rules {members['rules']}, this program knows {RULES}", "upgrade blocklist")
     first = cls is Found
     header = _read_fields(members, _HEADER, frozenset({"dossier", "register", "prev"} if first else {"dossier"}))
     body = cls(**_read_fields(members, *_readers(cls.kind)))
     if members:
-        _refuse(f"the field {min(members)[:80]!r} does not belong to an act of kind {kind}")
+        refuse(f"the field {min(members)[:80]!r} does not belong to an act of kind {kind}")
     if first and (header.keys() & {"register", "prev"} or header["seq"] != 1):
-        _refuse("a founding act has number 1, and neither register nor prev")
+        refuse("a founding act has number 1, and neither register nor prev")
     body.check()
     return Act(body=body, **header)
 
@@ -622,7 +436,7 @@ def sign(act: Act, signer: Signer) -> SignedAct:
 
     payload = act.payload()
     if parse(payload) != act:
-        _refuse("the act does not read back as it was written")
+        refuse("the act does not read back as it was written")
     signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
     return SignedAct(act, payload, signature.keyid, bytes.fromhex(signature.signature))
 
@@ -634,15 +448,15 @@ def read_line(line: bytes) -> SignedAct:
         ActError: It is not exactly the line that `SignedAct.line` writes.
     """
     if len(line) > MAX_LINE:
-        _refuse(f"an envelope has at most {MAX_LINE} octets")
+        refuse(f"an envelope has at most {MAX_LINE} octets")
     match = _LINE.fullmatch(line)
     if match is None:
-        _refuse("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks")
+        refuse("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks")
     try:
         payload, signature = (base64.b64decode(match[group], validate=True) for group in (1, 3))
     except binascii.Error as fault:
         raise ActError("the envelope is not valid base64") from fault
     signed = SignedAct(parse(payload), payload, match[2].decode(), signature)
     if signed.line() != line:
-        _refuse("the envelope's base64 is not in its one form")
+        refuse("the envelope's base64 is not in its one form")
     return signed

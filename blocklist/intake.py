@@ -10,17 +10,14 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from ipaddress import ip_address
-from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from itertools import compress, count, islice
+from typing import Any, Final, NamedTuple
 
 from blocklist.errors import UsageError
-
-if TYPE_CHECKING:
-    import yaml
 
 MAX_BYTES: Final = 64 << 20
 """Largest file that is read; a million names take about 20 MiB."""
@@ -29,8 +26,11 @@ NAME_COLUMNS: Final = ("name", "domain", "host", "hostname")
 LIST_KEYS: Final = ("names", "domains")
 
 LOCAL_NAMES: Final = frozenset(
-    ["localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts"]
-)
+    {
+        "localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback", "ip6-localnet",
+        "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts",
+    }
+)  # fmt: skip
 """What every hosts file begins with: names of the machine itself, never of a site."""
 
 _BLANKS = " \t"  # other white space separates no fields: it stays, and is refused with the name it stands in
@@ -102,19 +102,18 @@ def read(content: bytes, format_id: str | None = None) -> list[Entry]:
 
 
 def _read_names(content: str) -> list[Entry]:
-    lines = enumerate(content.split("\n"), 1)
-    if "#" not in content:  # most long files: a million lines take 0.3 s instead of 0.45 s
-        return [Entry(number, text) for number, line in lines if (text := line.strip(_BLANKS))]
-    return [Entry(number, text) for number, line in lines if (text := _uncommented(line))]
+    texts = _uncommented_lines(content)
+    # Twice as fast as a loop; half of what is left is the garbage collector, which looks at each new tuple.
+    return list(map(Entry, compress(count(1), texts), filter(None, texts)))
 
 
 def _read_hosts(content: str) -> list[Entry]:
-    return [
-        Entry(number, text)
-        for number, line in enumerate(content.split("\n"), 1)
-        if (rest := _uncommented(line))
-        for text in _hosts_names(rest)
-    ]
+    lines = enumerate(_uncommented_lines(content), 1)
+    return [Entry(number, text) for number, line in lines if line for text in _hosts_names(line)]
+
+
+def _uncommented_lines(content: str) -> list[str]:
+    return [_uncommented(line) if "#" in line else line.strip(_BLANKS) for line in content.split("\n")]
 
 
 def _hosts_names(line: str) -> list[str]:
@@ -145,7 +144,7 @@ def _uncommented(line: str) -> str:
     as a line of its own, somebody meant a name.
     """
     text = line.strip(_BLANKS)
-    found = _comment(text) if "#" in text else None
+    found = _comment(text)
     if found is None or len(text[found.start() :].splitlines()) > 1:
         return text
     return text[: found.start()].rstrip(_BLANKS)
@@ -155,7 +154,7 @@ def _first(content: str) -> tuple[int, str]:
     """Give the number and the text of the first line with a meaning; the number after the last when there is none."""
     number = 0
     for number, line in enumerate(io.StringIO(content, newline=None), 1):
-        if _uncommented(line.rstrip("\n")):
+        if not line.isspace() and _uncommented(line.rstrip("\n")):
             return number, line.rstrip("\n")
     return number + 1, ""
 
@@ -246,11 +245,11 @@ def _read_yaml(content: str) -> list[Entry]:
         return list(_yaml_items(yaml.parse(content, yaml.CSafeLoader)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}" if mark else "the file"
-        raise UsageError(f"{where} is not valid YAML: {getattr(error, 'problem', error)}", _YAML_SHAPE) from None
+        line = min(mark.line, content.count("\n")) + 1 if mark else 1  # the parser counts an end past the last line
+        raise UsageError(f"line {line} is not valid YAML: {getattr(error, 'problem', error)}", _YAML_SHAPE) from None
 
 
-def _yaml_items(events: Iterator[yaml.Event]) -> Iterator[Entry]:
+def _yaml_items(events: Iterable[Any]) -> Iterator[Entry]:
     """Yield the items of the one list in a document.
 
     Raises:
@@ -276,7 +275,7 @@ def _yaml_items(events: Iterator[yaml.Event]) -> Iterator[Entry]:
             raise _not_yaml_list(line, "has more than the one list")
 
 
-def _yaml_kinds(events: Iterator[yaml.Event]) -> Iterator[tuple[str, int, str]]:
+def _yaml_kinds(events: Iterable[Any]) -> Iterator[tuple[str, int, str]]:
     """Yield kind, line and text of each event after the document's start.
 
     Raises:

@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
-from blocklist import acts, files, policy
-from blocklist.acts import Act, Body, Names, SignedAct
-from blocklist.documents import MAX_FILE
-from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
+from blocklist import acts, fields, files, policy
+from blocklist.acts import Act, Body, SignedAct
+from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.fields import Names
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
-from blocklist.measures import Measure, Measures, State
+from blocklist.measures import State
 from blocklist.names import Name, NameRefused, Scope, normalise
-from blocklist.policy import Policy
-from blocklist.register import Fault, Pending, Register, audit, replay
-from blocklist.repository import Pin, Published, Repository
-from blocklist.signing import KeyFolder, PublicKey, signer
+from blocklist.register import Pending
+from blocklist.signing import PublicKey, signer
 from blocklist.store import Dossier, HeadMemory, Store
+from blocklist.workspace import Workspace, verified
 
-SHIPPED = ("protected.yaml", "platforms.yaml")
-DEFAULT_LIST = "apology-of-terrorism"
-MANY_HEADS = 3
-_STATES = ("pending", "listed", "lapsed", "removed")
 _CHUNK = 1024 * 1024
 
 
@@ -66,198 +59,6 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One measure for people: `state` is pending, listed, lapsed or removed; `acts` proposed, listed or ended it."""
-
-    name: Name
-    state: str
-    ground: str
-    basis: str
-    since: datetime | None
-    review_by: datetime
-    reason: str | None
-    acts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """An act that waits for an approval; `mine` when the officer who asks can give it."""
-
-    seq: int
-    kind: str
-    by: str
-    until: datetime
-    mine: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How a register stands."""
-
-    list_id: str
-    environment: str
-    register: str
-    acts: int
-    listed: int
-    lapsing: tuple[tuple[Name, datetime], ...]
-    waiting: tuple[Waiting, ...]
-    release: Published | None
-    warnings: tuple[str, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """For `--json`."""
-        return {
-            "list": self.list_id,
-            "environment": self.environment,
-            "register": self.register,
-            "acts": self.acts,
-            "listed": self.listed,
-            "lapsing": [{"name": name.text, "review_by": acts.format_instant(until)} for name, until in self.lapsing],
-            "waiting": [
-                {"act": entry.seq, "kind": entry.kind, "by": entry.by, "mine": entry.mine} for entry in self.waiting
-            ],
-            "release": self.release.number if self.release else None,
-            "warnings": list(self.warnings),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What an audit checked and found."""
-
-    acts: int
-    head: str
-    register: str
-    faults: tuple[Fault, ...]
-
-
-class Workspace:
-    """A folder with `lists/` and `exports/`, as one person or machine with a key folder sees it."""
-
-    def __init__(self, path: Path, keys: KeyFolder) -> None:
-        self.path = path
-        self.keys = keys
-        self.lists = path / "lists"
-        self.repository = Repository(path / "exports", self.lists / "trust")
-
-    def policy_files(self, list_id: str) -> dict[str, bytes]:
-        """The files of a list's policy as they stand in `lists/`.
-
-        Raises:
-            UsageError: One cannot be read.
-        """
-        name = f"{list_id}.yaml"
-        hint = "write one, or choose a list that is shipped"
-        content = files.read(self.lists / name, "the policy", MAX_FILE, hint)
-        others = policy.file_names(content, list_id)[1:]
-        return {name: content} | {
-            other: files.read(self.lists / other, "the policy file", MAX_FILE) for other in others
-        }
-
-    def only_list(self) -> str:
-        """The id of the list of this workspace.
-
-        Raises:
-            UsageError: There is none, or more than one.
-        """
-        store = Store(self.lists)
-        try:
-            lists = store.lists()
-        finally:
-            store.close()
-        if len(lists) != 1:
-            raise UsageError(f"{self.lists} has {len(lists)} registers", "make one with 'blocklist init'")
-        return lists[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Founded:
-    """What `init` found or made."""
-
-    register: str
-    list_id: str
-    environment: str
-    head: str
-    created: bool
-
-
-def init(
-    workspace: Workspace, list_id: str, environment: str, head: str, shipped: Path, now: datetime, *, encrypt: bool
-) -> Founded:
-    """Make what is missing of a workspace: policy files, the head's key, register, seal and TUF root.
-
-    Raises:
-        UsageError: The list, the environment or the policy is not valid, or differs from what is there.
-        TargetError: Something could not be written.
-    """
-    acts.parse_identifier(head)
-    files.make_folder(workspace.lists)
-    files.make_folder(workspace.path / "exports")
-    copied = _copy_shipped(workspace.lists, shipped, list_id)
-    contents = workspace.policy_files(list_id)
-    valid = policy.load(contents, list_id)
-    new_key = not workspace.keys.has(head)
-    store = Store(workspace.lists, create=True)
-    try:
-        if store.head(list_id) is None:
-            if new_key:
-                workspace.keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)
-            _found(store, workspace, valid, policy.digests(contents), environment, head, now)
-            founded = True
-        else:
-            founded = False
-        register = _verified(store, list_id, now)[0]
-    finally:
-        store.close()
-    if register.environment != environment:
-        raise UsageError(
-            f"this workspace is of environment {register.environment}", "use another folder; test is not production"
-        )
-    pin = Pin(list_id, environment, register.id, acts.Ref(1, register.id))
-    published = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt)
-    return Founded(register.id, list_id, environment, register.heads()[0], bool(copied or founded or published))
-
-
-def _copy_shipped(lists: Path, shipped: Path, list_id: str) -> bool:
-    copied = False
-    for name in (f"{list_id}.yaml", *SHIPPED):
-        if not (lists / name).exists() and (shipped / name).exists():
-            files.replace(lists / name, (shipped / name).read_bytes())
-            copied = True
-    return copied
-
-
-def _found(
-    store: Store,
-    workspace: Workspace,
-    valid: Policy,
-    digests: dict[str, str],
-    environment: str,
-    head: str,
-    now: datetime,
-) -> None:
-    key = workspace.keys.private(head)
-    body = acts.Found(
-        list=valid.id,
-        environment=environment,
-        heads=(acts.Head(head, PublicKey.wrap(key.public_key()).to_base64()),),
-        policy=valid.to_json(),
-        files=digests,
-        rules=acts.RULES,
-    )
-    signed = acts.sign(Act(seq=1, at=now.replace(microsecond=0), by=head, body=body), signer(key))
-    Register().apply(signed)
-    store.append(valid.id, [signed], [None])
-    HeadMemory(workspace.keys.path).remember(signed.id, signed.ref)
-
-
-def _verified(store: Store, list_id: str, now: datetime) -> tuple[Register, list[SignedAct]]:
-    """Replay the whole register: the database is not trusted."""
-    steps = list(replay(store.lines(list_id), now))
-    return steps[-1][1], [signed for signed, _ in steps]
-
-
 class Office:
     """A register that was opened and verified, for the officer who acts; use it as a context manager.
 
@@ -280,7 +81,7 @@ class Office:
         self._memory = HeadMemory(workspace.keys.path)
         self._signer: Any = None
         try:
-            self.register, self.acts = _verified(self.store, self.list_id, now)
+            self.register, self.acts = verified(self.store, self.list_id, now)
             self._memory.check(self.register)
         except BaseException:
             self.store.close()
@@ -418,7 +219,7 @@ class Office:
             temporary.replace(folder / copied.sha256)
             files.sync_folder(folder)
         media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        kept = acts.format_instant(self.now)
+        kept = fields.format_instant(self.now)
         return {"sha256": copied.sha256, "size": copied.length, "name": path.name, "type": media_type, "kept": kept}
 
     def import_names(
@@ -480,7 +281,7 @@ class Office:
         if dossier is None:
             raise UsageError(f"the dossier of act {entry.ref.seq} is not here", "its author rejects it and adds anew")
         members = dossier.members()
-        names, salt = acts.read_names(members["names"]), str(members["salt"])
+        names, salt = fields.read_names(members["names"]), str(members["salt"])
         if names.commitment(salt) != entry.act.body.commitment:
             raise VerificationError(f"the dossier of act {entry.ref.seq} holds other names than were signed")
         return names, salt
@@ -533,16 +334,15 @@ class Office:
         """
         canonical = normalise(text, allow_mixed=True)
         known = [name for scope in Scope if self.register.measures().get(name := Name(canonical, scope)) is not None]
-        listed = [name for name in known if self._state_of(name) is State.LISTED]
+        listed = [name for name in known if self.state_of(name) is State.LISTED]
         if not known:
             raise UsageError(f"{canonical} was never listed", "see 'blocklist list' for what is")
         return (listed or known)[0]
 
-    def _state_of(self, name: Name) -> State:
+    def state_of(self, name: Name) -> State:
+        """What the acts say of a name now."""
         measure = self.register.measures().get(name)
         return State.UNLISTED if measure is None else measure.state(self.now)
-
-    # Looking
 
     def typed(self, text: str) -> str:
         """The canonical form of a name that a person typed to look something up.
@@ -552,173 +352,23 @@ class Office:
         """
         return normalise(text, allow_mixed=True)
 
-    def listed(self) -> list[Listed]:
-        """Every measure with its state: proposed names from the dossiers, the others from the acts."""
-        entries = [entry for pending in self.register.waiting(self.now) for entry in self._proposed(pending)]
-        for name in self.register.measures().names():
-            measure = self.register.measures().get(name)
-            if measure is not None:
-                entries.append(_listed(name, measure, self.now))
-        return sorted(entries, key=lambda entry: (_STATES.index(entry.state), entry.name))
-
-    def _proposed(self, pending: Pending) -> Iterator[Listed]:
-        body, opened = pending.act.body, self.proposed_names(pending)
-        if isinstance(body, acts.Add) and opened is not None:
-            for scope, texts in opened[0].by_scope():
-                for text in texts:
-                    yield Listed(
-                        Name(text, scope),
-                        "pending",
-                        body.ground,
-                        body.basis,
-                        None,
-                        body.review_by,
-                        None,
-                        (pending.ref.seq,),
-                    )
-
-    def about(self, text: str) -> list[Listed]:
-        """What is known of one name, in either scope."""
-        canonical = self.typed(text)
-        return [entry for entry in self.listed() if entry.name.text == canonical]
-
-    def history(self, text: str) -> list[SignedAct]:
-        """The acts about a name, in order."""
-        proposals = {seq for entry in self.about(text) for seq in entry.acts}
-        return [
-            signed
-            for signed in self.acts
-            if signed.act.seq in proposals
-            or _names_it(signed.act.body, text)
-            or _approved(signed.act.body) in proposals
-        ]
-
-    def status(self) -> Status:
-        """How things stand."""
-        register, current = self.register, self.workspace.repository.current(self.list_id)
-        in_force = register.in_force(self.now)
-        soon = self.now + timedelta(seconds=register.policy.warn)
-        lapsing = sorted(
-            (measure.review_by, name)
-            for scope, names in in_force.by_scope()
-            for name, measure in ((Name(text, scope), found) for text, found in names.items())
-            if measure.review_by <= soon
-        )
-        return Status(
-            self.list_id,
-            register.environment,
-            register.id,
-            len(register.ids),
-            len(in_force),
-            tuple((name, until) for until, name in lapsing),
-            tuple(self._waiting()),
-            current,
-            tuple(self._warnings(in_force, current)),
-        )
-
-    def _waiting(self) -> Iterator[Waiting]:
-        for entry in self.register.waiting(self.now):
-            mine = self.officer is not None and self.register.may_approve(entry, self.officer)
-            yield Waiting(entry.ref.seq, entry.act.body.kind, entry.act.by, entry.until, mine)
-
-    def _warnings(self, in_force: Measures, current: Published | None) -> Iterator[str]:
-        register = self.register
-        if register.environment == "production" and len(register.heads()) < MANY_HEADS:
-            yield f"{len(register.heads())} heads in office; with fewer than three, one lost key can stop the office"
-        names = list(in_force.names())
-        for finding in self.guards().check(names, frozenset()):
-            yield f"listed against a guard: {finding.message}"
-        withheld = sum(1 for name in register.measures().names() if self._state_of(name) is State.LISTED) - len(names)
-        if withheld:
-            yield f"{withheld} listed names are withheld because they meet a protected name"
-        if current is not None:
-            valid_until = datetime.fromtimestamp(current.number, UTC) + timedelta(seconds=register.policy.freshness)
-            if self.now >= valid_until:
-                yield f"the last release is stale since {acts.format_instant(valid_until)}: run 'blocklist publish'"
-
     # Officers
 
     def appoint(self, officer: str, role: str, key: PublicKey) -> SignedAct:
         """Appoint an officer; in production another head approves it, when there is one."""
         self._require_officer()
-        return self._state(acts.Appoint(officer=acts.parse_identifier(officer), role=role, key=key.to_base64()))
+        return self._state(acts.Appoint(officer=fields.parse_identifier(officer), role=role, key=key.to_base64()))
 
     def revoke(self, officer: str, reason: str) -> SignedAct:
         """End an officer's appointment; an agent's ends at once."""
         self._require_officer()
-        return self._state(acts.Revoke(officer=acts.parse_identifier(officer)), reason=reason)
-
-
-def audit_workspace(workspace: Workspace, now: datetime) -> Audit:
-    """Check a register from its first act, its dossiers and the published head; needs no key.
-
-    Raises:
-        UsageError: There is no register.
-    """
-    list_id = workspace.only_list()
-    store = Store(workspace.lists)
-    try:
-        lines = list(store.lines(list_id))
-        register, faults = audit(lines, now)
-        faults += _audit_dossiers(store, lines, register)
-    finally:
-        store.close()
-    try:
-        current = workspace.repository.current(list_id)
-    except BlocklistError as fault:
-        faults.append(Fault(len(lines), fault.message))
-    else:
-        if current is not None and register.ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
-            faults.append(Fault(current.head.seq, "the last release names another act of this number"))
-    first, last = (register.ids[0], register.ids[-1]) if register.ids else ("", "")
-    return Audit(len(lines), last, first, tuple(faults))
-
-
-def _audit_dossiers(store: Store, lines: Sequence[bytes], register: Register) -> list[Fault]:
-    """Each dossier is the one that its act commits to, unless an act says that it was destroyed."""
-    faults = []
-    for number, line in enumerate(lines, 1):
-        try:
-            signed = acts.read_line(line)
-        except acts.ActError:
-            continue  # the chain's own fault, already noted
-        try:
-            if signed.act.dossier and number not in register.erased and store.dossier(signed) is None:
-                faults.append(Fault(number, "its dossier is not there"))
-        except VerificationError as fault:
-            faults.append(Fault(number, fault.message))
-    return faults
-
-
-def _listed(name: Name, measure: Measure, now: datetime) -> Listed:
-    state = measure.state(now)
-    numbers = [number for number in (measure.added, measure.approved, measure.ended_by) if number is not None]
-    shown = State.REMOVED if state is State.ANNULLED else state
-    return Listed(
-        name,
-        str(shown),
-        measure.ground,
-        measure.basis,
-        measure.since,
-        measure.review_by,
-        measure.reason,
-        tuple(numbers),
-    )
-
-
-def _names_it(body: Body, text: str) -> bool:
-    names = getattr(body, "names", None)
-    return isinstance(names, Names) and (text in names.domain or text in names.host)
-
-
-def _approved(body: Body) -> int | None:
-    return body.act.seq if isinstance(body, acts.Approve | acts.Reject) else None
+        return self._state(acts.Revoke(officer=fields.parse_identifier(officer)), reason=reason)
 
 
 def _one_act(names: Sequence[Name]) -> Names:
     parts = _parts(names)
     if len(parts) != 1:
-        raise UsageError(f"an act holds 1 to {acts.MAX_NAMES} names", "split them over several commands")
+        raise UsageError(f"an act holds 1 to {fields.MAX_NAMES} names", "split them over several commands")
     return parts[0]
 
 
@@ -730,5 +380,5 @@ def _parts(names: Sequence[Name]) -> list[Names]:
             tuple(name.text for name in part if name.scope is Scope.DOMAIN),
             tuple(name.text for name in part if name.scope is Scope.HOST),
         )
-        for part in (ordered[start : start + acts.MAX_NAMES] for start in range(0, len(ordered), acts.MAX_NAMES))
+        for part in (ordered[start : start + fields.MAX_NAMES] for start in range(0, len(ordered), fields.MAX_NAMES))
     ]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.errors import RefusedError, VerificationError
-from blocklist.office import Workspace
-from blocklist.register import Register, replay
+from blocklist.register import Register
 from blocklist.release import (
     ACTS,
     ANNOUNCED,
@@ -26,8 +25,10 @@ from blocklist.release import (
     require_publishable,
     sums,
 )
+from blocklist.replay import replay
 from blocklist.repository import Published
 from blocklist.store import HeadMemory, Store
+from blocklist.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

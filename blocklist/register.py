@@ -7,23 +7,24 @@ replay the same acts to the same state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from blocklist import acts
-from blocklist.acts import ActError, Ref, SignedAct
-from blocklist.errors import BlocklistError, RefusedError, VerificationError
+from blocklist import acts, fields
+from blocklist.acts import SignedAct
+from blocklist.errors import RefusedError, VerificationError
+from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
 from blocklist.names import Scope
 from blocklist.policy import Policy, PolicyError, from_json
 from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
-    from blocklist.acts import Act, Body, Names
+    from blocklist.acts import Act, Body
+    from blocklist.fields import Names
 
-CLOCK_TOLERANCE = timedelta(minutes=5)
 PENDING_FOR = timedelta(days=7)
 """How long an act waits for its approval; after that it has to be made anew."""
 
@@ -226,6 +227,10 @@ class Register:
         self.ids.append(signed.id)
         self.at = max(self.at, signed.act.at)
 
+    def skip(self, seq: int) -> None:
+        """Leave room for acts up to `seq` that an audit could not read, or that are missing."""
+        self.ids += [""] * min(seq - len(self.ids), acts.MAX_NAMES)
+
     def _check_chain(self, signed: SignedAct) -> None:
         act = signed.act
         if not self.ids:
@@ -399,7 +404,7 @@ class Register:
                 _refuse(f"request {ref.seq} was followed: the content is removed", "there is nothing to block")
             if at < request.clock + notice:
                 _refuse(
-                    f"the notice of request {ref.seq} ends at {acts.format_instant(request.clock + notice)}",
+                    f"the notice of request {ref.seq} ends at {fields.format_instant(request.clock + notice)}",
                     "LCEN art. 6-1 al. 2 gives host and publisher twenty-four hours",
                 )
 
@@ -407,8 +412,8 @@ class Register:
         latest = at + timedelta(seconds=self.policy.review)
         if not at < review_by <= latest:
             _refuse(
-                f"the review date {acts.format_instant(review_by)} is not within the review period",
-                f"it can be {acts.format_instant(latest)} at the latest (décret 2015-125 art. 4: each quarter)",
+                f"the review date {fields.format_instant(review_by)} is not within the review period",
+                f"it can be {fields.format_instant(latest)} at the latest (décret 2015-125 art. 4: each quarter)",
             )
 
     # Removal requests and their answers (LCEN art. 6-1 al. 1 and 2)
@@ -544,87 +549,3 @@ def _ending(at: datetime, seq: int, reason: str) -> Callable[[Measure], Measure]
         return replace(old, ended=ended, ended_by=seq, reason=reason)
 
     return end
-
-
-def check_clock(act: Act, now: datetime) -> None:
-    """Refuse an act from the future.
-
-    Raises:
-        VerificationError: It is dated more than five minutes after `now`.
-    """
-    if act.at > now + CLOCK_TOLERANCE:
-        raise VerificationError(
-            f"act {act.seq} is dated {acts.format_instant(act.at)}, which is in the future",
-            "check this machine's clock",
-        )
-
-
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The envelopes of an `acts.jsonl`.
-
-    Raises:
-        ActError: A line has no end, or no bounds.
-    """
-    while line := stream.readline(acts.MAX_LINE + 2):
-        if not line.endswith(b"\n"):
-            raise ActError("a line of acts.jsonl is too long or was cut off", "fetch it again")
-        yield line[:-1]
-
-
-def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:
-    """Apply envelopes one by one, each checked in full; yields the act and the register after it.
-
-    Raises:
-        VerificationError: An act is not genuine, breaks a rule or is dated in the future; names its number.
-    """
-    register = Register()
-    for number, line in enumerate(lines, 1):
-        try:
-            signed = acts.read_line(line)
-            check_clock(signed.act, now)
-            register.apply(signed)
-        except BlocklistError as fault:
-            raise VerificationError(f"act {number}: {fault.message}", fault.hint) from fault
-        yield signed, register
-
-
-def fold(signed: Iterable[SignedAct], at: datetime) -> Register:
-    """The register at the instant `at`: a pure function of the acts (those after `at` are not looked at).
-
-    Raises:
-        VerificationError, RuleError: See `Register.apply`.
-    """
-    register = Register()
-    for act in signed:
-        if act.act.at > at:
-            break
-        register.apply(act)
-    return register
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What an audit found wrong, with the number of the act it is about."""
-
-    act: int
-    message: str
-
-
-def audit(lines: Iterable[bytes], now: datetime) -> tuple[Register, list[Fault]]:
-    """Check every act of a register and go on after a fault, so that all faults are reported at once."""
-    register, faults = Register(), []
-    for number, line in enumerate(lines, 1):
-        try:
-            signed = acts.read_line(line)
-        except ActError as fault:
-            faults.append(Fault(number, fault.message))
-            continue
-        try:
-            check_clock(signed.act, now)
-            register.apply(signed)
-        except BlocklistError as fault:
-            faults.append(Fault(number, fault.message))
-            if not register.list_id:
-                break  # without a founding act nothing else can be judged
-            register.advance(signed)
-    return register, faults

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from blocklist import formats
-from blocklist.acts import Ref, encode, format_instant
 from blocklist.errors import RefusedError
+from blocklist.fields import Ref, encode, format_instant
 from blocklist.formats import CHUNK, Release, header
 from blocklist.measures import Measure, Measures
 from blocklist.names import Name, Scope

@@ -33,8 +33,8 @@ from tuf.api.metadata import (
 from tuf.api.serialization.json import JSONSerializer
 
 from blocklist import files, seal
-from blocklist.acts import Ref, encode
 from blocklist.errors import UsageError, VerificationError
+from blocklist.fields import Ref, encode
 from blocklist.formats import Release, folder_instant, folder_name
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer

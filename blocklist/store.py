@@ -25,8 +25,9 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from blocklist import files
-from blocklist.acts import Ref, SignedAct, encode
+from blocklist.acts import SignedAct
 from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
+from blocklist.fields import Ref, encode
 from blocklist.register import Register
 
 NO_ACT = "0" * 64

@@ -18,7 +18,8 @@ from blocklist.errors import BlocklistError, UsageError
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-    from blocklist.office import Office, Workspace
+    from blocklist.office import Office
+    from blocklist.workspace import Workspace
 
 PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
 
@@ -145,8 +146,8 @@ def new_passphrase(what: str) -> bytes:
 
 def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:
     """The workspace of `-C`, with the key folder of this user."""
-    from blocklist.office import Workspace
     from blocklist.signing import KeyFolder
+    from blocklist.workspace import Workspace
 
     return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read))
 
@@ -189,7 +190,7 @@ def read_date(_: click.Context, __: click.Parameter, text: str | None) -> dateti
     if day is not None:
         morning = datetime.combine(day + timedelta(days=1), datetime.min.time(), paris())
         return morning.astimezone(UTC)
-    from blocklist.acts import ActError, parse_instant
+    from blocklist.fields import ActError, parse_instant
 
     try:
         return parse_instant(text)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from blocklist import acts, files, intake
+from blocklist import acts, fields, files, intake
 from blocklist.cli.common import Settings, Verb, ask, finish, office, read_date, say, shown, yes_option
 from blocklist.errors import RefusedError, UsageError
-from blocklist.names import Name, Scope, to_unicode
+from blocklist.names import Name, Scope
 from blocklist.office import GuardError, Proposal, Refused
 
 if TYPE_CHECKING:
@@ -63,13 +63,9 @@ def _say_findings(error: GuardError) -> None:
 
 
 def describe(opened: Office, names: Sequence[Name]) -> str:
-    """What exactly is blocked, a line a name; names that are not plain ASCII in both forms."""
+    """What exactly is blocked, a line a name; a name that is not plain ASCII in both forms."""
     suffixes = opened.guards().suffixes
-    lines = []
-    for name in names[:_SHOWN]:
-        unicode = to_unicode(name.text)
-        both = f"  [{unicode}]" if unicode != name.text else ""
-        lines.append(f"  {suffixes.describe(name)}{both}")
+    lines = [f"  {suffixes.describe(name)}" for name in names[:_SHOWN]]
     if len(names) > _SHOWN:
         lines.append(f"  … and {len(names) - _SHOWN} more names")
     return "\n".join(lines)
@@ -180,7 +176,7 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
         finish(settings, members, "" if signed else "nothing waits for you")
 
 
-def _names(names: acts.Names) -> list[Name]:
+def _names(names: fields.Names) -> list[Name]:
     return [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
 
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist import acts
-from blocklist.acts import format_instant
+from blocklist import acts, fields
 from blocklist.cli.common import Settings, Verb, clock, finish, office, say, shown, table, workspace
 from blocklist.errors import UsageError, VerificationError
+from blocklist.fields import format_instant
 from blocklist.names import Name, to_unicode
-from blocklist.office import audit_workspace
+from blocklist.survey import about, audit_workspace, history, listed, status
 
 if TYPE_CHECKING:
     from blocklist.acts import SignedAct
-    from blocklist.office import Listed, Office
+    from blocklist.survey import Listed
 
 _STATES = ("pending", "listed", "lapsed", "removed")
 
@@ -27,7 +27,7 @@ _STATES = ("pending", "listed", "lapsed", "removed")
 def list_command(settings: Settings, state: str | None) -> None:
     """List measures with their states and dates."""
     with office(settings) as opened:
-        rows = [entry for entry in opened.listed() if state in (None, entry.state)]
+        rows = [entry for entry in listed(opened) if state in (None, entry.state)]
     if settings.json:
         finish(settings, {"measures": [_measure(entry) for entry in rows]})
     elif rows:
@@ -65,13 +65,13 @@ def _measure(entry: Listed) -> dict[str, object]:
 def show_command(settings: Settings, name: str) -> None:
     """Show everything about one name: its state and every act."""
     with office(settings) as opened:
-        entries = opened.about(name)
+        entries = about(opened, name)
         if not entries:
             raise UsageError(f"{name} was never proposed or listed", "see 'blocklist list' for what is")
-        history = opened.history(entries[0].name.text)
+        acts_about = history(opened, entries[0].name.text)
         if settings.json:
             members: dict[str, object] = {"measures": [_measure(entry) for entry in entries]}
-            finish(settings, members | {"acts": [_act(signed) for signed in history]})
+            finish(settings, members | {"acts": [_act(signed) for signed in acts_about]})
             return
         for entry in entries:
             unicode = _unicode(entry.name)
@@ -82,7 +82,7 @@ def show_command(settings: Settings, name: str) -> None:
             if entry.since:
                 click.echo(f"  listed     {shown(entry.since)}")
             click.echo(f"  review by  {shown(entry.review_by)}")
-        _print_acts(opened, history)
+        _print_acts(acts_about)
 
 
 @click.command("log", cls=Verb)
@@ -91,11 +91,11 @@ def show_command(settings: Settings, name: str) -> None:
 def log_command(settings: Settings, name: str | None) -> None:
     """List acts: all of them, or those about one name."""
     with office(settings) as opened:
-        signed = opened.acts if name is None else opened.history(opened.typed(name))
+        signed = opened.acts if name is None else history(opened, opened.typed(name))
         if settings.json:
             finish(settings, {"acts": [_act(entry) for entry in signed]})
         else:
-            _print_acts(opened, signed)
+            _print_acts(signed)
 
 
 def _act(signed: SignedAct) -> dict[str, object]:
@@ -109,7 +109,7 @@ def _act(signed: SignedAct) -> dict[str, object]:
     }
 
 
-def _print_acts(opened: Office, signed: list[SignedAct]) -> None:
+def _print_acts(signed: list[SignedAct]) -> None:
     table(
         ("ACT", "AT", "BY", "KIND", "ABOUT"),
         ((e.act.seq, shown(e.act.at), e.act.by, e.act.body.kind, " ".join(_about(e.act.body))) for e in signed),
@@ -124,10 +124,10 @@ def _about(body: acts.Body) -> Iterator[str]:
             yield value
     for field in ("act", "request", "recommendation"):
         ref = getattr(body, field, None)
-        if isinstance(ref, acts.Ref):
+        if isinstance(ref, fields.Ref):
             yield f"act {ref.seq}"
     names = getattr(body, "names", None)
-    if isinstance(names, acts.Names):
+    if isinstance(names, fields.Names):
         texts = [*names.domain, *names.host]
         yield ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
     if isinstance(body, acts.Add):
@@ -142,22 +142,20 @@ def _about(body: acts.Body) -> Iterator[str]:
 def status_command(settings: Settings) -> None:
     """Say how things stand, and what waits for whom."""
     with office(settings) as opened:
-        status = opened.status()
+        now = status(opened)
     if settings.json:
-        finish(settings, status.to_json())
+        finish(settings, now.to_json())
         return
-    click.echo(
-        f"list {status.list_id}, environment {status.environment}, {status.acts} acts, register {status.register}"
-    )
-    click.echo(f"{status.listed} names listed, {len(status.lapsing)} to be reviewed soon")
-    for name, until in status.lapsing:
+    click.echo(f"list {now.list_id}, environment {now.environment}, {now.acts} acts, register {now.register}")
+    click.echo(f"{now.listed} names listed, {len(now.lapsing)} to be reviewed soon")
+    for name, until in now.lapsing:
         click.echo(f"  {name.text} lapses {shown(until)}: blocklist review {name.text} --outcome …")
-    for pending in status.waiting:
+    for pending in now.waiting:
         mine = f"  blocklist approve {pending.seq}" if pending.mine else ""
         click.echo(f"act {pending.seq} ({pending.kind} by {pending.by}) waits until {shown(pending.until)}{mine}")
-    release = status.release
+    release = now.release
     click.echo("no release yet" if release is None else f"release {release.folder}, {release.path}")
-    for warning in status.warnings:
+    for warning in now.warnings:
         click.echo(f"warning: {warning}")
 
 

@@ -8,7 +8,6 @@ import click
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from blocklist import files
-from blocklist.acts import parse_identifier
 from blocklist.cli.common import (
     Settings,
     Verb,
@@ -21,6 +20,7 @@ from blocklist.cli.common import (
     table,
     yes_option,
 )
+from blocklist.fields import parse_identifier
 from blocklist.signing import KeyFolder, PublicKey
 
 

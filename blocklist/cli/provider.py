@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import files
-from blocklist.acts import ENVIRONMENTS, format_instant
+from blocklist.acts import ENVIRONMENTS
 from blocklist.cli.common import Settings, Verb, clock, fail, finish, say, shown
 from blocklist.cli.publish import counts, plan_members, print_plan
 from blocklist.client import subscription
@@ -17,6 +17,7 @@ from blocklist.client.install import Target
 from blocklist.client.pull import ANY_CHANGE, BrakeError, pull
 from blocklist.client.verify import verify
 from blocklist.errors import UsageError
+from blocklist.fields import format_instant
 
 if TYPE_CHECKING:
     from blocklist.release import Plan

@@ -8,7 +8,7 @@ import click
 
 import blocklist
 from blocklist.cli.common import Settings, Verb, clock, finish, new_passphrase, workspace
-from blocklist.office import DEFAULT_LIST, init
+from blocklist.workspace import DEFAULT_LIST, init
 
 
 def shipped_lists() -> Path:

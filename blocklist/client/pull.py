@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocklist import files
-from blocklist.acts import Ref, format_instant
 from blocklist.client import install
 from blocklist.client.fetch import Publisher
 from blocklist.client.install import Staged
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
+from blocklist.fields import Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
 from blocklist.names import within
-from blocklist.register import CLOCK_TOLERANCE, Register, read_lines, replay
+from blocklist.register import Register
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, Plan, Snapshot, announced, brakes, changes, exports, make_plan
+from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile

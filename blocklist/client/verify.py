@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from blocklist import files, seal
-from blocklist.acts import format_instant, parse_instant
 from blocklist.client.install import digest_of
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.register import read_lines, replay
+from blocklist.fields import format_instant, parse_instant
 from blocklist.release import ACTS, SEAL, SUMS, Snapshot, exports
+from blocklist.replay import read_lines, replay
 
 _MAX_SUMS = 1024 * 1024
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from importlib import import_module
 
-from blocklist.acts import Ref, format_instant
 from blocklist.errors import UsageError
+from blocklist.fields import Ref, format_instant
 from blocklist.measures import Measures
 from blocklist.policy import Policy
 
@@ -88,7 +88,7 @@ def header(release: Release, policy: Policy, sign: str, remarks: Sequence[str] =
         f"{policy.title['en']} - {policy.title['fr']}",
         f"List {release.list_id}, environment {release.environment}, release {release.folder} ({release.number})",
         f"Made {format_instant(release.instant)}, valid until {format_instant(release.valid_until)}",
-        f"{release.count} names and a probe, {policy.probe}; register {release.register}, act {release.head.seq}",
+        f"{release.count} names and a probe, {policy.probe}; register {release.register}",
         "Verify: openssl cms -verify -cades -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS"
         " -CAfile seal.pem -no-CApath -no-CAstore -out /dev/null && sha256sum --strict --ignore-missing -c SHA256SUMS",
         f"Head of the register: act {release.head.seq}, id {release.head.id}",

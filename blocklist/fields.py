@@ -1,0 +1,232 @@
+"""The values that acts are made of: each is read strictly, and written back to the very same JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+
+from blocklist.documents import is_identifier
+from blocklist.errors import VerificationError
+from blocklist.names import NameRefused, Scope, require_canonical
+
+MAX_NAMES = 10_000
+"""Names that one act may hold."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+class ActError(VerificationError):
+    """The bytes are not an act in the one form that an act has."""
+
+
+def refuse(message: str) -> NoReturn:
+    """Raise `ActError`, with the hint that fits every malformed act."""
+    raise ActError(message, "the act was altered, or made by a newer program")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One act of the same register, by number and id."""
+
+    seq: int
+    id: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "seq": self.seq}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Canonical A-label names by scope, each sorted and unique, 1 to 10,000 in all."""
+
+    domain: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.domain) + len(self.host)
+
+    def by_scope(self) -> tuple[tuple[Scope, tuple[str, ...]], ...]:
+        """Both scopes with their names."""
+        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"domain": list(self.domain), "host": list(self.host)}
+
+    def commitment(self, salt: str) -> str:
+        """HMAC-SHA256 under `salt` (hex) of the names' compact JSON: binds, and tells nothing without the salt."""
+        return hmac.new(bytes.fromhex(salt), encode(self.to_json()), hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An officer whom the founding act appoints: id and public key (SubjectPublicKeyInfo DER, base64)."""
+
+    id: str
+    key: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "key": self.key}
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8 JSON with sorted keys: the only encoding of a payload."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def format_instant(instant: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SSZ`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_instant(text: object) -> datetime:
+    """The instant that `format_instant` wrote.
+
+    Raises:
+        ActError: Any other spelling, or a year outside 2000 to 2199.
+    """
+    if isinstance(text, str) and _INSTANT.fullmatch(text):
+        try:
+            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        except ValueError:
+            pass
+    refuse(f"{text!r} is not an instant such as 2026-11-22T12:00:00Z")
+
+
+def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        refuse(f"an object with exactly the keys {', '.join(keys)} is expected")
+    return value
+
+
+def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            refuse(f"{str(value)[:80]!r} is not {what}")
+        return value
+
+    return read
+
+
+def code(*allowed: str) -> Callable[[object], str]:
+    """A reader of one word of a closed list."""
+
+    def read(value: object) -> str:
+        if value not in allowed:
+            refuse(f"{str(value)[:80]!r} is none of {', '.join(allowed)}")
+        return str(value)
+
+    return read
+
+
+def number(low: int, high: int) -> Callable[[object], int]:
+    """A reader of a whole number; a boolean is none."""
+
+    def read(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            refuse(f"{str(value)[:80]} is not a whole number from {low} to {high}")
+        return value
+
+    return read
+
+
+def _bounded_list(value: object, high: int) -> list[object]:
+    if not isinstance(value, list) or not 1 <= len(value) <= high:
+        refuse(f"a list of 1 to {high} entries is expected")
+    return value
+
+
+_digest = _text(_DIGEST, "64 hexadecimal digits")
+_sequence = number(1, 2**53)
+_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), "a base64 public key")
+
+
+def parse_identifier(value: object) -> str:
+    """An id of an officer or a list: `[a-z][a-z0-9-]{0,31}`, and none that metadata files are named by.
+
+    Raises:
+        ActError: It is not one.
+    """
+    if not isinstance(value, str) or not is_identifier(value):
+        refuse(f"{str(value)[:80]!r} is not an id: lower-case letters, digits and hyphens, at most 32")
+    return value
+
+
+def _ref(value: object) -> Ref:
+    entries = _object(value, ("id", "seq"))
+    return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
+
+
+def _refs(value: object) -> tuple[Ref, ...]:
+    refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
+    if list(refs) != sorted(set(refs), key=lambda ref: ref.seq):
+        refuse("references must be sorted by number, each once")
+    return refs
+
+
+def read_names(value: object) -> Names:
+    """Names as a payload or a dossier holds them.
+
+    Raises:
+        ActError: They are not canonical, sorted and unique, or too many.
+    """
+    scopes = _object(value, ("domain", "host"))
+    for texts in scopes.values():
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            refuse("names must be lists of texts")
+        try:
+            require_canonical(texts)
+        except NameRefused as refusal:
+            refuse(refusal.message)
+    names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
+    if not 1 <= len(names) <= MAX_NAMES:
+        refuse(f"an act holds 1 to {MAX_NAMES} names, not {len(names)}")
+    return names
+
+
+def _heads(value: object) -> tuple[Head, ...]:
+    entries = [_object(entry, ("id", "key")) for entry in _bounded_list(value, 32)]
+    heads = tuple(Head(parse_identifier(entry["id"]), _key_text(entry["key"])) for entry in entries)
+    if [head.id for head in heads] != sorted({head.id for head in heads}):
+        refuse("heads must be sorted by id, each once")
+    return heads
+
+
+def _policy(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        refuse("the policy must be an object")
+    return value
+
+
+def _file_digests(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
+        refuse("the digests of 1 to 16 policy files are expected")
+    file_name = _text(_FILE_NAME, "a file name")
+    return {file_name(name): _digest(digest) for name, digest in value.items()}
+
+
+# The types of fields: each names the function that reads it, so a kind's class is its whole specification.
+
+Identifier = Annotated[str, parse_identifier]
+Instant = Annotated[datetime, parse_instant]
+Digest = Annotated[str, _digest]
+KeyText = Annotated[str, _key_text]
+Reference = Annotated[Ref, _ref]
+References = Annotated[tuple[Ref, ...], _refs]
+Heads = Annotated[tuple[Head, ...], _heads]
+Sequence = Annotated[int, _sequence]
+NameSet = Annotated[Names, read_names]
+Rules = Annotated[int, number(1, 2**31)]
+Count = Annotated[int, number(1, MAX_NAMES)]
+PolicyJson = Annotated[Mapping[str, object], _policy]
+FileDigests = Annotated[Mapping[str, str], _file_digests]

@@ -1,0 +1,106 @@
+"""Replaying a register from its envelopes: strictly, as everybody does, or going on after faults, as an audit does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, BinaryIO
+
+from blocklist import acts
+from blocklist.acts import SignedAct
+from blocklist.errors import BlocklistError, VerificationError
+from blocklist.fields import ActError, format_instant
+from blocklist.register import Register
+
+if TYPE_CHECKING:
+    from blocklist.acts import Act
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far two honest clocks may differ."""
+
+
+def check_clock(act: Act, now: datetime) -> None:
+    """Refuse an act from the future.
+
+    Raises:
+        VerificationError: It is dated more than five minutes after `now`.
+    """
+    if act.at > now + CLOCK_TOLERANCE:
+        raise VerificationError(
+            f"act {act.seq} is dated {format_instant(act.at)}, which is in the future",
+            "check this machine's clock",
+        )
+
+
+def read_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """The envelopes of an `acts.jsonl`.
+
+    Raises:
+        ActError: A line has no end, or no bounds.
+    """
+    while line := stream.readline(acts.MAX_LINE + 2):
+        if not line.endswith(b"\n"):
+            raise ActError("a line of acts.jsonl is too long or was cut off", "fetch it again")
+        yield line[:-1]
+
+
+def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:
+    """Apply envelopes one by one, each checked in full; yields the act and the register after it.
+
+    Raises:
+        VerificationError: An act is not genuine, breaks a rule or is dated in the future; names its number.
+    """
+    register = Register()
+    for number, line in enumerate(lines, 1):
+        try:
+            signed = acts.read_line(line)
+            check_clock(signed.act, now)
+            register.apply(signed)
+        except BlocklistError as fault:
+            raise VerificationError(f"act {number}: {fault.message}", fault.hint) from fault
+        yield signed, register
+
+
+def fold(signed: Iterable[SignedAct], at: datetime) -> Register:
+    """The register at the instant `at`: a pure function of the acts (those after `at` are not looked at).
+
+    Raises:
+        VerificationError, RuleError: See `Register.apply`.
+    """
+    register = Register()
+    for act in signed:
+        if act.act.at > at:
+            break
+        register.apply(act)
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What an audit found wrong, with the number of the act it is about."""
+
+    act: int
+    message: str
+
+
+def audit(lines: Iterable[bytes], now: datetime) -> tuple[Register, list[Fault]]:
+    """Check every act of a register and go on after a fault, so that all faults are reported at once."""
+    register, faults = Register(), []
+    for number, line in enumerate(lines, 1):
+        try:
+            signed = acts.read_line(line)
+        except ActError as fault:
+            faults.append(Fault(number, fault.message))
+            register.skip(number)
+            continue
+        try:
+            check_clock(signed.act, now)
+            register.apply(signed)
+        except BlocklistError as fault:
+            faults.append(Fault(number, fault.message))
+            if not register.list_id:
+                break  # without a founding act nothing else can be judged
+            register.skip(signed.act.seq - 1)
+            register.advance(signed)
+    return register, faults

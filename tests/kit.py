@@ -1,0 +1,209 @@
+"""What tests build with: officers with fixed keys, chains of acts in memory, workspaces on disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from blocklist import acts, policy
+from blocklist.acts import Act, Body, SignedAct
+from blocklist.fields import Head, Names, Ref
+from blocklist.names import Name, Scope
+from blocklist.office import Office, Proposal
+from blocklist.policy import Policy
+from blocklist.publishing import Result, publish
+from blocklist.register import Register
+from blocklist.signing import KeyFolder, PublicKey, signer
+from blocklist.workspace import Workspace, init
+
+LIST = "apology-of-terrorism"
+LISTS = Path(__file__).parent.parent / "lists"
+START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
+SALT = "5a" * 32
+
+
+@cache
+def shipped_files() -> dict[str, bytes]:
+    return {name: (LISTS / name).read_bytes() for name in (f"{LIST}.yaml", "protected.yaml", "platforms.yaml")}
+
+
+@cache
+def shipped_policy() -> Policy:
+    return policy.load(shipped_files(), LIST)
+
+
+@cache
+def key(name: str) -> ed25519.Ed25519PrivateKey:
+    """The same key for the same name, in every run."""
+    return ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"test key of {name}".encode()).digest())
+
+
+def key_text(name: str) -> str:
+    return PublicKey.wrap(key(name).public_key()).to_base64()
+
+
+def names(*domains: str, hosts: Iterable[str] = ()) -> Names:
+    return Names(tuple(sorted(domains)), tuple(sorted(hosts)))
+
+
+class Chain:
+    """A register in memory, grown act by act; every act is signed for real.
+
+    Founded by `head-1`, with `agent-1` and `agent-2` appointed unless `officers` is given.
+    """
+
+    def __init__(
+        self,
+        *,
+        environment: str = "test",
+        heads: tuple[str, ...] = ("head-1",),
+        officers: Iterable[tuple[str, str]] = (("agent-1", "agent"), ("agent-2", "agent")),
+        at: datetime = START,
+        change: dict[str, Any] | None = None,
+    ) -> None:
+        self.register = Register()
+        self.signed: list[SignedAct] = []
+        self.at = at
+        self.policy = policy.from_json(shipped_policy().to_json() | (change or {}))
+        self.add_act(
+            heads[0],
+            acts.Found(
+                list=LIST,
+                environment=environment,
+                heads=tuple(Head(name, key_text(name)) for name in sorted(heads)),
+                policy=self.policy.to_json(),
+                files=policy.digests(shipped_files()),
+                rules=acts.RULES,
+            ),
+        )
+        for officer, role in officers:
+            self.appoint(officer, role)
+
+    @property
+    def lines(self) -> list[bytes]:
+        return [signed.line() for signed in self.signed]
+
+    @property
+    def head(self) -> Ref:
+        return self.register.head
+
+    def tick(self, later: timedelta = timedelta(seconds=1)) -> datetime:
+        self.at += later
+        return self.at
+
+    def make(self, by: str, body: Body, *, signed_by: str | None = None, **header: Any) -> SignedAct:
+        """An act that would follow the head, signed but not applied; `header` overrides any field."""
+        first = isinstance(body, acts.Found)
+        act = Act(
+            seq=len(self.signed) + 1,
+            at=self.at,
+            by=by,
+            body=body,
+            register=None if first else self.register.id,
+            prev=None if first else self.head.id,
+        )
+        return acts.sign(replace(act, **header), signer(key(signed_by or by)))
+
+    def add_act(self, by: str, body: Body, later: timedelta = timedelta(seconds=1), **header: Any) -> SignedAct:
+        """Make an act, a second later than the last, and apply it."""
+        self.tick(later)
+        signed = self.make(by, body, **header)
+        self.register.apply(signed)
+        self.signed.append(signed)
+        return signed
+
+    def appoint(self, officer: str, role: str = "agent", by: str = "head-1") -> SignedAct:
+        return self.add_act(by, acts.Appoint(officer=officer, role=role, key=key_text(officer)))
+
+    def proposal(self, proposed: Names, **fields: Any) -> acts.Add:
+        """The body of an `add` of these names, under the fixed salt."""
+        review_by = fields.pop("review_by", None) or self.at + timedelta(seconds=1) + 12 * WEEK
+        return acts.Add(
+            commitment=proposed.commitment(SALT),
+            count=len(proposed),
+            **{"ground": "apology", "basis": "no-identification", "review_by": review_by} | fields,
+        )
+
+    def propose(self, *domains: str, hosts: Iterable[str] = (), by: str = "agent-1", **fields: Any) -> SignedAct:
+        return self.add_act(by, self.proposal(names(*domains, hosts=hosts), **fields))
+
+    def approve(self, proposed: SignedAct, *domains: str, hosts: Iterable[str] = (), by: str = "agent-2") -> SignedAct:
+        opened = names(*domains, hosts=hosts)
+        return self.add_act(by, acts.Approve(act=proposed.ref, names=opened, salt=SALT))
+
+    def block(self, *domains: str, hosts: Iterable[str] = (), **fields: Any) -> SignedAct:
+        """List names: proposed by agent-1, approved by agent-2."""
+        return self.approve(self.propose(*domains, hosts=hosts, **fields), *domains, hosts=hosts)
+
+    def remove(
+        self, *domains: str, hosts: Iterable[str] = (), reason: str = "lawful", by: str = "agent-1"
+    ) -> SignedAct:
+        return self.add_act(by, acts.Remove(names=names(*domains, hosts=hosts), reason=reason))
+
+    def review(self, *domains: str, until: datetime, by: str = "agent-1") -> SignedAct:
+        return self.add_act(by, acts.Review(names=names(*domains), outcome="still-unlawful", review_by=until))
+
+
+def no_passphrase(what: str) -> bytes:
+    raise AssertionError(f"nobody should be asked for a passphrase, for {what}")
+
+
+class Site:
+    """A workspace on disk, with two agents, as `blocklist init` and `officer appoint` make it."""
+
+    def __init__(self, folder: Path, now: datetime, environment: str = "test") -> None:
+        self.now = now.replace(microsecond=0)
+        self.folder = folder
+        self.keys = KeyFolder(folder / "keys", no_passphrase)
+        self.workspace = Workspace(folder / "office", self.keys)
+        self.founded = init(self.workspace, LIST, environment, "head-1", LISTS, self.now, encrypt=False)
+        for agent in ("agent-1", "agent-2"):
+            public = self.keys.create(agent, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
+            with self.office("head-1") as office:
+                office.appoint(agent, "agent", public)
+
+    @property
+    def exports(self) -> Path:
+        return self.workspace.path / "exports"
+
+    @property
+    def root(self) -> Path:
+        return self.exports / "metadata/1.root.json"
+
+    def office(self, officer: str | None = None) -> Office:
+        return Office(self.workspace, self.now, officer)
+
+    def block(self, *domains: str, hosts: Iterable[str] = (), review_by: datetime | None = None) -> int:
+        """List names; returns the number of the approval."""
+        wanted = [*(Name(text, Scope.DOMAIN) for text in domains), *(Name(text, Scope.HOST) for text in hosts)]
+        with self.office("agent-1") as office:
+            proposed = office.add(wanted, Proposal("apology", "no-identification", "test", review_by))
+        with self.office("agent-2") as office:
+            return office.approve(proposed.act.seq).act.seq
+
+    def remove(self, *domains: str, reason: str = "lawful") -> None:
+        with self.office("agent-1") as office:
+            office.remove([Name(text, Scope.DOMAIN) for text in domains], reason, "")
+
+    def publish(self, accept: str | None = None) -> Result:
+        return publish(self.workspace, self.now, accept)
+
+
+def forged_line(line: bytes, **changes: Any) -> bytes:
+    """An envelope whose payload was changed, with the old signature."""
+    envelope = json.loads(line)
+    payload = json.loads(base64.b64decode(envelope["payload"])) | changes
+    envelope["payload"] = base64.b64encode(
+        json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    ).decode()
+    return json.dumps(envelope, separators=(",", ":")).encode()
