@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from blocklist.acts import Act, Body
     from blocklist.fields import Names
 
+_MAX_GAP = 10_000
 PENDING_FOR = timedelta(days=7)
 """How long an act waits for its approval; after that it has to be made anew."""
 
@@ -229,7 +230,7 @@ class Register:
 
     def skip(self, seq: int) -> None:
         """Leave room for acts up to `seq` that an audit could not read, or that are missing."""
-        self.ids += [""] * min(seq - len(self.ids), acts.MAX_NAMES)
+        self.ids += [""] * min(seq - len(self.ids), _MAX_GAP)
 
     def _check_chain(self, signed: SignedAct) -> None:
         act = signed.act

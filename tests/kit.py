@@ -148,7 +148,7 @@ class Chain:
     def remove(
         self, *domains: str, hosts: Iterable[str] = (), reason: str = "lawful", by: str = "agent-1"
     ) -> SignedAct:
-        return self.add_act(by, acts.Remove(names=names(*domains, hosts=hosts), reason=reason))
+        return self.add_act("agent-1", acts.Remove(names=names(*domains, hosts=hosts), reason=reason))
 
     def review(self, *domains: str, until: datetime, by: str = "agent-1") -> SignedAct:
         return self.add_act(by, acts.Review(names=names(*domains), outcome="still-unlawful", review_by=until))
