@@ -6,13 +6,13 @@ million records.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from blocklist.names import Name, Scope, above, below, within
+from blocklist.names import Name, Scope, above, within
 
 
 class State(StrEnum):
@@ -73,15 +73,19 @@ class Measures:
         """The measure of `name`."""
         return (self.domain if name.scope is Scope.DOMAIN else self.host).get(name.text)
 
-    def without_protected(self, protected: AbstractSet[str]) -> Measures:
-        """Leave out every name that is a protected subtree, lies below one or above one (promise 6)."""
-        parents = above(protected)
+    def in_force(self, at: datetime, protected: AbstractSet[str]) -> Measures:
+        """Those in force at `at`, but for names that are a protected subtree, below one or above one (promise 6)."""
+        parents, sheltered = above(protected), _Within(protected)
         return Measures(
             *(
                 {
                     text: measure
                     for text, measure in names.items()
-                    if text not in parents and not within(text, protected)
+                    if measure.ended is None
+                    and at < measure.review_by
+                    and text not in parents
+                    and text not in protected
+                    and not sheltered[text.partition(".")[2]]
                 }
                 for _, names in self.by_scope()
             )
@@ -93,8 +97,26 @@ class Measures:
         A more specific owner name in a policy zone takes its neighbours out of the wildcard above it, so a covered
         name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
         """
-        domains = self.domain.keys()
+        parents = {text.partition(".")[2] for names in (self.domain, self.host) for text in names}
+        covered = {parent for parent in parents if within(parent, self.domain.keys())}
         return Measures(
-            {text: self.domain[text] for text in sorted(domains) if not below(text, domains)},
-            {text: self.host[text] for text in sorted(self.host) if not within(text, domains)},
+            {text: self.domain[text] for text in sorted(_outside(self.domain, covered))},
+            {text: self.host[text] for text in sorted(_outside(self.host, covered)) if text not in self.domain},
         )
+
+
+def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:
+    """The names whose parent is not one of `covered`; mostly there is none, and nothing to look at."""
+    return (text for text in names if text.partition(".")[2] not in covered) if covered else names
+
+
+class _Within(dict[str, bool]):
+    """Whether a name is one of `subtrees` or below one, asked for the parents of a million names: few are distinct."""
+
+    def __init__(self, subtrees: AbstractSet[str]) -> None:
+        super().__init__()
+        self._subtrees = subtrees
+
+    def __missing__(self, text: str) -> bool:
+        self[text] = found = within(text, self._subtrees)
+        return found

@@ -133,12 +133,12 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
     since = None if made.before is None else {"number": made.plan.since, "head": made.before.head.to_json()}
     lines = itertools.islice(store.lines(made.list_id), made.now.head.seq)
     contents: Iterator[tuple[str, Iterator[bytes]]] = itertools.chain(
-        exports(made.now, made.now.policy.formats),
         [
             (ACTS, (line + b"\n" for line in lines)),
             (CHANGES, changes(made.before, made.now, made.plan)),
             (ANNOUNCED, announced(made.now)),
         ],
+        exports(made.now, made.now.policy.formats),
     )
     path = workspace.repository.publish(
         release, since, contents, lambda digests: sums(made.now, digests), workspace.keys

@@ -8,13 +8,14 @@ replay the same acts to the same state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
-from blocklist.errors import RefusedError, VerificationError
+from blocklist.errors import BlocklistError, RefusedError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
 from blocklist.names import Scope
@@ -179,11 +180,7 @@ class Register:
 
     def in_force(self, at: datetime) -> Measures:
         """The measures that are in force at `at`, without those that meet a protected name."""
-        listed = (
-            {text: measure for text, measure in names.items() if measure.ended is None and at < measure.review_by}
-            for names in (self._measures[Scope.DOMAIN], self._measures[Scope.HOST])
-        )
-        return Measures(*listed).without_protected(self.policy.protected)
+        return self.measures().in_force(at, self.policy.protected)
 
     def in_office(self, officer_id: str) -> Officer | None:
         """The officer of that id, if appointed and not revoked."""
@@ -219,18 +216,38 @@ class Register:
             self._found(signed, act.body)
         else:
             self._check_chain(signed)
-            self._check_author(signed)
-            self._rules[act.body.kind](self, signed, act.body)
-        self.advance(signed)
-
-    def advance(self, signed: SignedAct) -> None:
-        """Make `signed` the head without looking at what it says: how an audit goes on after a fault."""
+            self._judge(signed)
         self.ids.append(signed.id)
-        self.at = max(self.at, signed.act.at)
+        self.at = act.at
 
-    def skip(self, seq: int) -> None:
-        """Leave room for acts up to `seq` that an audit could not read, or that are missing."""
-        self.ids += [""] * min(seq - len(self.ids), _MAX_GAP)
+    def check_genuine(self, signed: SignedAct) -> None:
+        """Check that somebody who is or was an officer signed this for this register, wherever it stands.
+
+        Raises:
+            VerificationError: Nobody did.
+        """
+        officer = self.officers.get(signed.act.by)
+        if officer is None or signed.act.register != self.id:
+            raise VerificationError("it is not of this register")
+        self._check_signature(signed, officer.key)
+
+    def resume(self, signed: SignedAct, now: datetime) -> None:
+        """Go on at a genuine act in which `apply` found a fault, as an audit does: it takes the place that it claims.
+
+        What it says counts if the rules allow it; so one fault does not make a fault of every act that builds on it.
+        """
+        gap = signed.act.seq - 1 - len(self.ids)
+        if gap < 0:
+            return  # its place is taken: it is there twice, or too late
+        self.ids += [""] * min(gap, _MAX_GAP)
+        with suppress(BlocklistError):
+            self._judge(signed)
+        self.ids.append(signed.id)
+        self.at = max(self.at, min(signed.act.at, now))
+
+    def _judge(self, signed: SignedAct) -> None:
+        self._check_author(signed)
+        self._rules[signed.act.body.kind](self, signed, signed.act.body)
 
     def _check_chain(self, signed: SignedAct) -> None:
         act = signed.act
@@ -466,6 +483,10 @@ class Register:
         updates: list[tuple[Scope, dict[str, Measure]]] = []
         for scope, texts in names.by_scope():
             known, changed, decided = self._measures[scope], {}, {}
+            if texts and known.keys().isdisjoint(texts):  # new names, all alike: the common case, and the large one
+                self._check_transition(texts[0], None, event, at)
+                changed = dict.fromkeys(texts, change(None))
+                texts = ()
             for text in texts:
                 old = known.get(text)
                 if id(old) not in decided:

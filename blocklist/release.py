@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from blocklist import formats
 from blocklist.errors import RefusedError
-from blocklist.fields import Ref, encode, format_instant
+from blocklist.fields import Names, Ref, encode, format_instant
 from blocklist.formats import CHUNK, Release, header
-from blocklist.measures import Measure, Measures
-from blocklist.names import Name, Scope
+from blocklist.measures import Measure, Measures, State
+from blocklist.names import Name
 from blocklist.policy import Brakes, Policy, documentation_addresses
 from blocklist.register import Register, Request
 
@@ -77,10 +77,10 @@ class Plan:
     """What a release changes: names by scope, sorted. `renewed` names stay and carry other dates."""
 
     since: int | None
-    added: tuple[Name, ...]
-    removed: tuple[Name, ...]
-    lapsed: tuple[Name, ...]
-    renewed: tuple[Name, ...]
+    added: Names
+    removed: Names
+    lapsed: Names
+    renewed: Names
     annulled: int
     before: int
     announced: bool
@@ -89,56 +89,72 @@ class Plan:
     @property
     def content_changed(self) -> bool:
         """Whether anything but the head and the clock differs."""
-        names = self.added or self.removed or self.lapsed or self.renewed
+        names = len(self.added) + len(self.removed) + len(self.lapsed) + len(self.renewed)
         return bool(self.since is None or names or self.announced or self.policy_changed)
 
     @property
     def checksum(self) -> str:
         """128 bits over the release before and the sorted additions and endings; no clock."""
         digest = hashlib.sha256(f"{self.since}\n".encode())
-        for sign, names in (("+", self.added), ("-", sorted((*self.removed, *self.lapsed)))):
-            digest.update("".join(f"{sign}{name.text} {name.scope}\n" for name in names).encode())
+        for sign, names in (("+", self.added), ("-", _union(self.removed, self.lapsed))):
+            for scope, texts in names.by_scope():
+                digest.update("\n".join((f"{sign}{scope}", *texts, "")).encode())
         return digest.hexdigest()[:32]
 
 
 def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Plan:
     """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
     old = before.measures if before else Measures()
-    added = _difference(now.measures, old)
     ended = _difference(old, now.measures)
-    endings = [(name, decisions.get(name)) for name in ended]
-    lapsed = tuple(name for name, last in endings if last and last.ended is None and last.review_by <= now.instant)
-    removed = tuple(sorted(set(ended) - set(lapsed)))
+    lapsed = _select(ended, lambda name: _has_lapsed(decisions.get(name), now.instant))
     return Plan(
         since=int(before.instant.timestamp()) if before else None,
-        added=added,
-        removed=removed,
+        added=_difference(now.measures, old),
+        removed=_select(ended, lambda name: not _has_lapsed(decisions.get(name), now.instant)),
         lapsed=lapsed,
         renewed=_renewed(old, now.measures),
-        annulled=sum(1 for _, last in endings if last and last.reason == "annulled"),
+        annulled=len(_select(ended, lambda name: _is_annulled(decisions.get(name)))),
         before=len(old),
         announced=bool(set(now.requests) - set(before.requests if before else ())),
         policy_changed=before is not None and before.policy != now.policy,
     )
 
 
-def _difference(left: Measures, right: Measures) -> tuple[Name, ...]:
-    return tuple(
-        sorted(
-            Name(text, scope)
-            for (scope, ours), (_, theirs) in zip(left.by_scope(), right.by_scope(), strict=True)
-            for text in ours.keys() - theirs.keys()
-        )
-    )
+def _has_lapsed(last: Measure | None, instant: datetime) -> bool:
+    return last is not None and last.state(instant) is State.LAPSED
 
 
-def _renewed(old: Measures, new: Measures) -> tuple[Name, ...]:
+def _is_annulled(last: Measure | None) -> bool:
+    return last is not None and last.reason == "annulled"
+
+
+def _difference(left: Measures, right: Measures) -> Names:
+    """The names of `left` that are not in `right`."""
+    pairs = zip(left.by_scope(), right.by_scope(), strict=True)
+    # In the order of the acts, most of which is sorted already: a million names sort in no time.
+    return Names(*(tuple(sorted([text for text in ours if text not in theirs])) for (_, ours), (_, theirs) in pairs))
+
+
+def _select(names: Names, wanted: Callable[[Name], bool]) -> Names:
+    return Names(*(tuple(text for text in texts if wanted(Name(text, scope))) for scope, texts in names.by_scope()))
+
+
+def _union(left: Names, right: Names) -> Names:
+    return Names(tuple(sorted((*left.domain, *right.domain))), tuple(sorted((*left.host, *right.host))))
+
+
+def _renewed(old: Measures, new: Measures) -> Names:
     # A measure that no act touched is the same object in both snapshots of one replay: no need to compare a million.
-    return tuple(
-        Name(text, scope)
-        for (scope, before), (_, after) in zip(old.by_scope(), new.by_scope(), strict=True)
-        for text, measure in after.items()
-        if (known := before.get(text)) is not measure and known is not None and known != measure
+    pairs = zip(old.by_scope(), new.by_scope(), strict=True)
+    return Names(
+        *(
+            tuple(
+                text
+                for text, measure in after.items()
+                if (known := before.get(text)) is not measure and known is not None and known != measure
+            )
+            for (_, before), (_, after) in pairs
+        )
     )
 
 
@@ -225,12 +241,13 @@ def _opening(members: Mapping[str, object]) -> bytes:
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[:-1]
 
 
-def _name_lists(names: tuple[Name, ...]) -> Iterator[bytes]:
-    for opening, scope in ((b'{"domain":[', Scope.DOMAIN), (b'],"host":[', Scope.HOST)):
+def _name_lists(names: Names) -> Iterator[bytes]:
+    for opening, texts in ((b'{"domain":[', names.domain), (b'],"host":[', names.host)):
         yield opening
-        texts = [f'\n"{name.text}"' for name in names if name.scope is scope]
         for start in range(0, len(texts), CHUNK):
-            yield (("," if start else "") + ",".join(texts[start : start + CHUNK])).encode()
+            # A canonical name needs no escape, so it is its own JSON.
+            lines = '",\n"'.join(texts[start : start + CHUNK])
+            yield f'{"," if start else ""}\n"{lines}"'.encode()
     yield b"]}"
 
 

@@ -1,8 +1,9 @@
 """The seal: a detached CMS signature over SHA256SUMS that stock `openssl` verifies.
 
 A seal is CAdES-B-B (ETSI EN 319 122-1; CMS: RFC 5652) by a one-year certificate, itself issued by the workspace's
-seal authority. There is one way to write it, and `verify` accepts no other: after reading a seal it writes the same
-parts again and compares the bytes. So no byte of a seal is left to chance or to whoever carried it.
+seal authority (`blocklist.authority`). There is one way to write it, and `verify` accepts no other: after reading a
+seal it writes the same parts again and compares the bytes. So no byte of a seal is left to chance or to whoever
+carried it.
 
 No I/O and no clock: bytes and times go in, bytes or an exception come out. Times must carry a zone.
 """
@@ -13,7 +14,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from asn1crypto import cms, core
@@ -23,19 +24,17 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
+from blocklist.fields import format_instant
 
 MAX_SIGNATURE = 64 * 1024
 """Bytes. A seal has about 1.2 kB; what is larger is refused before it is parsed."""
 
-_AUTHORITY_LIFE = timedelta(days=3652)  # ten years
-_CERTIFICATE_LIFE = timedelta(days=365)
-
 # The closed lists. Anything else is refused: there is no negotiation in a file that one program writes.
-_HASHES: dict[str, hashes.SHA256 | hashes.SHA384] = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384()}
-_HASH_OF_CURVE = {"secp256r1": "sha256", "secp384r1": "sha384"}
+HASH_OF_CURVE: dict[str, hashes.SHA256 | hashes.SHA384] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384()}
+_HASHES = {algorithm.name: algorithm for algorithm in HASH_OF_CURVE.values()}
 _HASH_OID = {"sha256": "2.16.840.1.101.3.4.2.1", "sha384": "2.16.840.1.101.3.4.2.2"}  # RFC 5754 clause 2
 _ECDSA_OID = {"sha256": "1.2.840.10045.4.3.2", "sha384": "1.2.840.10045.4.3.3"}  # RFC 5758 clause 3.2
 
@@ -52,8 +51,8 @@ _ATTRIBUTES = {
 _KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}
 
 # How messages call the two.
-_AUTHORITY = "the seal authority's certificate"
-_SIGNER = "the seal's certificate"
+AUTHORITY = "the seal authority's certificate"
+SIGNER = "the seal's certificate"
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -66,92 +65,6 @@ class _Parts:
     attributes: bytes  # the signed attributes as they stand in the file, one after the other, without a header
     values: Mapping[str, bytes]  # attribute name, or type -> the encoded contents of its SET of values
     signature: bytes
-
-
-def new_authority(common_name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
-    """Make the certificate of a seal authority: the one thing that a verifier has to trust.
-
-    Args:
-        common_name: What people read in the certificate; name the office and the environment.
-        key: P-384; to be kept offline.
-        now: Start of its ten years.
-
-    Returns:
-        A self-signed CA certificate, PEM.
-
-    Raises:
-        UsageError: The key is not on P-384, or the name is empty or longer than 64 characters.
-    """
-    if key.curve.name != "secp384r1":
-        raise UsageError(f"the key of a seal authority must be on P-384, this one is on {key.curve.name}")
-    return _certificate(_name(common_name), key.public_key(), None, key, _second(now))
-
-
-def issue_certificate(
-    authority_pem: bytes,
-    authority_key: ec.EllipticCurvePrivateKey,
-    public_key: ec.EllipticCurvePublicKey,
-    common_name: str,
-    now: datetime,
-) -> bytes:
-    """Issue the certificate that a publisher seals with, for one year or until the authority ends.
-
-    It has no extended key usage: with any but emailProtection, stock `openssl cms -verify` refuses the seal.
-
-    Returns:
-        The certificate, PEM.
-
-    Raises:
-        UsageError: The authority, its key, the public key or the name cannot be used.
-        RefusedError: The authority is not in force, or its own key or name was given for the seal.
-    """
-    authority = _own_certificate(authority_pem, authority_key, now, _AUTHORITY)
-    _require_curve(public_key, _SIGNER)
-    if public_key == authority_key.public_key():
-        raise RefusedError("the seal authority cannot seal releases with its own key", "make another key for the seal")
-    if _name(common_name) == authority.subject:
-        raise RefusedError("the seal's certificate cannot bear the authority's name", "choose another common name")
-    return _certificate(_name(common_name), public_key, authority, authority_key, _second(now))
-
-
-def new_revocation_list(
-    authority_pem: bytes,
-    authority_key: ec.EllipticCurvePrivateKey,
-    revoked: Mapping[int, datetime],
-    number: int,
-    now: datetime,
-    valid_days: int,
-) -> bytes:
-    """Make the authority's complete revocation list.
-
-    Args:
-        authority_pem: The authority's certificate.
-        authority_key: Its key.
-        revoked: Serial number of each revoked certificate -> when it was revoked.
-        number: Higher than that of the list before (RFC 5280 clause 5.2.3).
-        now: Its date of issue.
-        valid_days: After so many days verifiers refuse it: the next one is due before.
-
-    Returns:
-        The list, PEM.
-
-    Raises:
-        UsageError: The authority, its key, a serial, the number or the days cannot be used.
-        RefusedError: The authority is not in force.
-    """
-    authority, start = _own_certificate(authority_pem, authority_key, now, _AUTHORITY), _second(now)
-    if number < 1 or valid_days < 1:
-        raise UsageError("a revocation list needs a number from 1 on, and must be valid for at least one day")
-    with _reading("a serial, a time, the number or the days do not fit into a revocation list", UsageError):
-        builder = x509.CertificateRevocationListBuilder(authority.subject, start, start + timedelta(days=valid_days))
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
-        )
-        builder = builder.add_extension(x509.CRLNumber(number), critical=False)
-        for serial, at in sorted(revoked.items()):
-            builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(serial, _second(at)).build())
-        revocations = builder.sign(authority_key, _HASHES[_HASH_OF_CURVE[authority_key.curve.name]])
-    return revocations.public_bytes(serialization.Encoding.PEM)
 
 
 def seal(content: bytes, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes, at: datetime) -> bytes:
@@ -170,12 +83,12 @@ def seal(content: bytes, key: ec.EllipticCurvePrivateKey, certificate_pem: bytes
         UsageError: The certificate cannot be read, or the key is another one or on another curve.
         RefusedError: The certificate is not in force at `at`.
     """
-    certificate = _own_certificate(certificate_pem, key, at, _SIGNER)
-    hash_name = _HASH_OF_CURVE[key.curve.name]
+    certificate = own_certificate(certificate_pem, key, at, SIGNER)
+    algorithm = HASH_OF_CURVE[key.curve.name]
     encoded = certificate.public_bytes(serialization.Encoding.DER)
-    attributes = _signed_attributes(content, encoded, hash_name, at)
-    signature = key.sign(_der_set(attributes), ec.ECDSA(_HASHES[hash_name]))
-    return _signed_data(encoded, hash_name, attributes, signature)
+    attributes = _signed_attributes(content, encoded, algorithm.name, at)
+    signature = key.sign(_der_set(attributes), ec.ECDSA(algorithm))
+    return _signed_data(encoded, algorithm.name, attributes, signature)
 
 
 def verify(
@@ -203,21 +116,21 @@ def verify(
         VerificationError: In one sentence, the first thing found wrong.
         ValueError: `at` has no zone (a mistake of the caller, as everywhere in this module).
     """
-    at = _second(at)
+    at = whole_second(at)
     # 1. The file: one signer, detached, no choice of encoding (RFC 5652 clauses 5.1 and 5.3).
     parts = _read(signature)
     # 2. The signed attributes belong to this content and this certificate.
     signing_time = _check_attributes(parts, content)
     # 3. The certificate comes from this authority and is in force for this use.
     authority = _trusted_authority(authority_pem, at)
-    with _reading(f"{_SIGNER} cannot be read"):
+    with reading(f"{SIGNER} cannot be read"):
         certificate = x509.load_der_x509_certificate(parts.certificate)
         key = _check_certificate(certificate, authority)
-        _require_in_force(certificate, at, _SIGNER)
-        _require_in_force(certificate, signing_time, f"at the signing time, {_SIGNER}")
+        _require_in_force(certificate, at, SIGNER)
+        _require_in_force(certificate, signing_time, f"at the signing time, {SIGNER}")
     # 4. It is not revoked.
     if crl_pem is not None:
-        with _reading("the revocation list cannot be read"):
+        with reading("the revocation list cannot be read"):
             _check_revocation(certificate, authority, crl_pem, at)
     # 5. Its key signed the attributes (RFC 5652 clause 5.4: as a DER SET OF, not with their tag in the file).
     try:
@@ -281,7 +194,7 @@ def _issuer_and_serial(certificate: bytes) -> tuple[bytes, bytes]:
 
 def _time(at: datetime) -> bytes:
     """Encode a signing time: UTCTime through 2049, GeneralizedTime from then on (RFC 5652 clause 11.3)."""
-    second = _second(at)
+    second = whole_second(at)
     kind = core.UTCTime if 1950 <= second.year < 2050 else core.GeneralizedTime
     return bytes(kind(second).dump())
 
@@ -310,7 +223,7 @@ def _octets(value: bytes) -> bytes:
 
 
 @contextmanager
-def _reading(sentence: str, error_type: type[BlocklistError] = VerificationError) -> Iterator[None]:
+def reading(sentence: str, error_type: type[BlocklistError] = VerificationError) -> Iterator[None]:
     """Turn whatever a parser raises into one error with this sentence.
 
     asn1crypto and cryptography parse as late as they can and raise a dozen types (a RecursionError among them), so the
@@ -333,7 +246,7 @@ def _read(signature: bytes) -> _Parts:
     """
     if len(signature) > MAX_SIGNATURE:
         raise VerificationError(f"the seal has {len(signature)} bytes, more than {MAX_SIGNATURE}")
-    with _reading("the seal is not a CMS signature in DER"):
+    with reading("the seal is not a CMS signature in DER"):
         message = cms.ContentInfo.load(signature, strict=True)
         if message["content_type"].dotted != _SIGNED_DATA:
             raise VerificationError("the seal is a CMS message, but not a signature")
@@ -370,9 +283,7 @@ def _signer_parts(certificate: Any, signer: Any) -> _Parts:  # noqa: ANN401 (asn
     attributes = list(signer["signed_attrs"])
     names = {dotted: name for name, dotted in _ATTRIBUTES.items()}
     types = [str(item["type"].dotted) for item in attributes]
-    values = {
-        names.get(kind, kind): bytes(item["values"].contents) for kind, item in zip(types, attributes, strict=True)
-    }
+    values = {names.get(oid, oid): bytes(item["values"].contents) for oid, item in zip(types, attributes, strict=True)}
     if len(values) != len(attributes):
         raise VerificationError("the seal gives a signed attribute twice")
     # Sorted here, so that the comparison in `_read` refuses attributes that are not in DER order.
@@ -399,82 +310,52 @@ def _check_attributes(parts: _Parts, content: bytes) -> datetime:
         raise VerificationError("the signed attribute content-type is not plain data")
     if parts.values["message-digest"] != _octets(hashlib.new(parts.hash_name, content).digest()):
         raise VerificationError("the content is not what was sealed", "fetch SHA256SUMS and SHA256SUMS.p7s again")
-    reference, issuers = parts.values["signing-certificate-v2"], (False, True)
-    if all(reference != _certificate_reference(parts.certificate, h, with_issuer=i) for h in _HASHES for i in issuers):
+    allowed = [_certificate_reference(parts.certificate, h, with_issuer=i) for h in _HASHES for i in (False, True)]
+    if parts.values["signing-certificate-v2"] not in allowed:
         raise VerificationError("the signed attribute signing-certificate-v2 names another certificate")
-    with _reading("the signed attribute signing-time cannot be read"):
+    with reading("the signed attribute signing-time cannot be read"):
         signing_time = cms.Time.load(parts.values["signing-time"], strict=True).native
         if _time(signing_time) != parts.values["signing-time"]:
             raise VerificationError("the signed attribute signing-time is not in DER")
-    return _second(signing_time)
+    return whole_second(signing_time)
 
 
 # X.509.
 
 
-def _certificate(
-    subject: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
-    issuer: x509.Certificate | None,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    start: datetime,
-) -> bytes:
-    """Sign a certificate for a seal, or without `issuer` a self-signed one for an authority."""
-    ca = issuer is None
-    end = start + _AUTHORITY_LIFE if issuer is None else min(start + _CERTIFICATE_LIFE, issuer.not_valid_after_utc)
-    # certSign and cRLSign for an authority, digitalSignature and contentCommitment for a seal: in RFC 5280's order.
-    usage = x509.KeyUsage(not ca, not ca, False, False, False, ca, ca, False, False)
-    builder = (
-        x509.CertificateBuilder(subject if issuer is None else issuer.subject, subject, public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-    )
-    if issuer is not None:
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-        )
-    certificate = builder.sign(issuer_key, _HASHES[_HASH_OF_CURVE[issuer_key.curve.name]])
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
 def _trusted_authority(authority_pem: bytes, at: datetime) -> x509.Certificate:
     """Load the trust anchor: one self-signed CA certificate in force at `at`."""
-    authority = _one_certificate(authority_pem, _AUTHORITY, VerificationError)
-    with _reading(f"{_AUTHORITY} cannot be read"):
-        _check_issued(authority, authority, _AUTHORITY)
+    authority = _one_certificate(authority_pem, AUTHORITY, VerificationError)
+    with reading(f"{AUTHORITY} cannot be read"):
+        _check_issued(authority, authority, AUTHORITY)
         constraints = _extension(authority, x509.BasicConstraints)
         usage = _extension(authority, x509.KeyUsage)
         if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
-            raise VerificationError(f"{_AUTHORITY} is not that of a certificate authority")
-        _require_in_force(authority, at, _AUTHORITY)
+            raise VerificationError(f"{AUTHORITY} is not that of a certificate authority")
+        _require_in_force(authority, at, AUTHORITY)
     return authority
 
 
 def _check_certificate(certificate: x509.Certificate, authority: x509.Certificate) -> ec.EllipticCurvePublicKey:
     """Check a seal certificate, directly under the authority, and return its key."""
-    _check_issued(certificate, authority, _SIGNER)
+    _check_issued(certificate, authority, SIGNER)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
-        raise VerificationError(f"{_SIGNER} is that of a certificate authority")
+        raise VerificationError(f"{SIGNER} is that of a certificate authority")
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not (usage.digital_signature or usage.content_commitment):
-        raise VerificationError(f"{_SIGNER} is not for signing")
+        raise VerificationError(f"{SIGNER} is not for signing")
     purposes = _extension(certificate, x509.ExtendedKeyUsage)
     # OpenSSL's rule, so that both give the same answer: no extended key usage, or one with emailProtection.
     if purposes is not None and ExtendedKeyUsageOID.EMAIL_PROTECTION not in purposes:
-        raise VerificationError(f"{_SIGNER} is for another use")
-    return _allowed_key(certificate, _SIGNER)
+        raise VerificationError(f"{SIGNER} is for another use")
+    return _allowed_key(certificate, SIGNER)
 
 
 def _check_issued(certificate: x509.Certificate, authority: x509.Certificate, what: str) -> None:
     """Check that the authority's key signed a certificate, with an algorithm of the closed list."""
-    _allowed_key(authority, _AUTHORITY)
-    if not isinstance(certificate.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
-        raise VerificationError(f"{what} was signed with a hash that is neither SHA-256 nor SHA-384")
+    _allowed_key(authority, AUTHORITY)
+    _check_hash(certificate, what)
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature) as error:
@@ -484,6 +365,11 @@ def _check_issued(certificate: x509.Certificate, authority: x509.Certificate, wh
         raise VerificationError(f"{what} has a critical extension that this program does not know")
 
 
+def _check_hash(signed: x509.Certificate | x509.CertificateRevocationList, what: str) -> None:
+    if not isinstance(signed.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
+        raise VerificationError(f"{what} was signed with a hash that is neither SHA-256 nor SHA-384")
+
+
 def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate, crl_pem: bytes, at: datetime) -> None:
     """Check a certificate against the authority's complete revocation list (RFC 5280 clause 6.3.3)."""
     if crl_pem.count(b"-----BEGIN ") != 1:
@@ -491,11 +377,10 @@ def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate
     revocations = x509.load_pem_x509_crl(crl_pem)
     usage = _extension(authority, x509.KeyUsage)
     if usage is None or not usage.crl_sign:
-        raise VerificationError(f"{_AUTHORITY} is not for signing revocation lists")
-    if not isinstance(revocations.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
-        raise VerificationError("the revocation list was signed with a hash that is neither SHA-256 nor SHA-384")
+        raise VerificationError(f"{AUTHORITY} is not for signing revocation lists")
+    _check_hash(revocations, "the revocation list")
     if revocations.issuer != authority.subject or not revocations.is_signature_valid(
-        _allowed_key(authority, _AUTHORITY)
+        _allowed_key(authority, AUTHORITY)
     ):
         raise VerificationError("the revocation list was not issued by the seal authority")
     # A delta list, or one for some certificates only, says so in a critical extension.
@@ -509,28 +394,38 @@ def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate
         )
     entry = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
     if entry is not None:
-        raise VerificationError(f"{_SIGNER} was revoked on {entry.revocation_date_utc:%Y-%m-%dT%H:%M:%SZ}")
+        raise VerificationError(f"{SIGNER} was revoked on {format_instant(entry.revocation_date_utc)}")
 
 
-def _own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, what: str) -> x509.Certificate:
-    """Load the certificate of who is about to sign something with `key`."""
+def own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, what: str) -> x509.Certificate:
+    """Load the certificate of who is about to sign something with `key`.
+
+    Raises:
+        UsageError: It cannot be read, or the key is another one or on another curve.
+        RefusedError: It is not in force at `now`.
+    """
     certificate = _one_certificate(pem, what, UsageError)
-    _require_curve(key, what)
+    require_curve(key, what)
     if certificate.public_key() != key.public_key():
         raise UsageError(f"{what} is for another key")
-    _require_in_force(certificate, _second(now), what, RefusedError)
+    _require_in_force(certificate, whole_second(now), what, RefusedError)
     return certificate
 
 
-def _require_curve(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey, what: str) -> None:
-    if key.curve.name not in _HASH_OF_CURVE:
+def require_curve(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey, what: str) -> None:
+    """Refuse to sign with, or to certify, a key outside the closed list.
+
+    Raises:
+        UsageError: The key is on another curve.
+    """
+    if key.curve.name not in HASH_OF_CURVE:
         raise UsageError(f"the key of {what} must be on P-256 or P-384, this one is on {key.curve.name}")
 
 
 def _one_certificate(pem: bytes, what: str, error_type: type[BlocklistError]) -> x509.Certificate:
     if pem.count(b"-----BEGIN ") != 1:
         raise error_type(f"the file of {what} must hold exactly one certificate in PEM")
-    with _reading(f"{what} cannot be read", error_type):
+    with reading(f"{what} cannot be read", error_type):
         certificate = x509.load_pem_x509_certificate(pem)
         certificate.public_key()  # parsed late: a fault shows here, and nowhere later
     return certificate
@@ -541,14 +436,14 @@ def _require_in_force(
 ) -> None:
     """Refuse a certificate outside its life; the last second is out, as OpenSSL has it and as measures end."""
     if at < certificate.not_valid_before_utc:
-        raise error_type(f"{what} is not valid before {certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}")
+        raise error_type(f"{what} is not valid before {format_instant(certificate.not_valid_before_utc)}")
     if at >= certificate.not_valid_after_utc:
-        raise error_type(f"{what} has expired: it ended {certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}")
+        raise error_type(f"{what} has expired: it ended {format_instant(certificate.not_valid_after_utc)}")
 
 
 def _allowed_key(certificate: x509.Certificate, what: str) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASH_OF_CURVE:
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in HASH_OF_CURVE:
         raise VerificationError(f"the key of {what} is not on P-256 or P-384")
     return key
 
@@ -560,12 +455,7 @@ def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extens
         return None
 
 
-def _name(common_name: str) -> x509.Name:
-    with _reading("a common name has 1 to 64 characters", UsageError):
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _second(at: datetime) -> datetime:
+def whole_second(at: datetime) -> datetime:
     """Cut to the second, in UTC: the grain of X.509 and of CMS.
 
     Raises:

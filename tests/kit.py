@@ -12,16 +12,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from blocklist import acts, policy
 from blocklist.acts import Act, Body, SignedAct
+from blocklist.client import subscription
+from blocklist.client.install import Target
+from blocklist.client.pull import Outcome, pull
 from blocklist.fields import Head, Names, Ref
 from blocklist.names import Name, Scope
 from blocklist.office import Office, Proposal
 from blocklist.policy import Policy
-from blocklist.publishing import Result, publish
-from blocklist.register import Register
+from blocklist.publishing import Result, draft, publish
+from blocklist.register import Register, RuleError
 from blocklist.signing import KeyFolder, PublicKey, signer
 from blocklist.workspace import Workspace, init
 
@@ -148,7 +152,7 @@ class Chain:
     def remove(
         self, *domains: str, hosts: Iterable[str] = (), reason: str = "lawful", by: str = "agent-1"
     ) -> SignedAct:
-        return self.add_act("agent-1", acts.Remove(names=names(*domains, hosts=hosts), reason=reason))
+        return self.add_act(by, acts.Remove(names=names(*domains, hosts=hosts), reason=reason))
 
     def review(self, *domains: str, until: datetime, by: str = "agent-1") -> SignedAct:
         return self.add_act(by, acts.Review(names=names(*domains), outcome="still-unlawful", review_by=until))
@@ -207,3 +211,109 @@ def forged_line(line: bytes, **changes: Any) -> bytes:
         json.dumps(payload, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
     ).decode()
     return json.dumps(envelope, separators=(",", ":")).encode()
+
+
+def draft_checksum(site: Site) -> str:
+    """The checksum of what a publish would do now."""
+    return draft(site.workspace, site.now).plan.checksum
+
+
+class Provider:
+    """A subscriber on disk, with a target for each format, as `blocklist subscribe` makes it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        root: bytes,
+        *,
+        environment: str = "test",
+        formats: Iterable[str] = ("rpz", "hosts"),
+        check: str = "",
+        reload: str = "",
+    ) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.targets = [Target(entry, folder / f"installed.{entry}", check, reload) for entry in formats]
+        self.subscription = subscription.write(folder / "list.yaml", url, LIST, environment, root, self.targets)
+
+    @property
+    def state(self) -> Path:
+        return self.subscription.state
+
+    def edit(self, **changes: Any) -> None:
+        """Change fields of the subscription, as if the operator had edited the file."""
+        self.subscription = replace(self.subscription, **changes)
+
+    def pull(self, now: datetime, **options: Any) -> Outcome:
+        return pull(self.subscription, now, **options)
+
+    def installed(self, format_id: str = "rpz") -> str:
+        return (self.folder / f"installed.{format_id}").read_text()
+
+    def accepted(self) -> dict[str, Any]:
+        return json.loads((self.state / "accepted.json").read_bytes())
+
+    def kept(self) -> dict[str, bytes]:
+        """What a refused pull may not change: every installed file, the record, and the acts known so far."""
+        state = [self.state / name for name in ("accepted.json", "acts.jsonl", "receipt.json")]
+        paths = [path for path in (*self.folder.glob("*installed*"), *state) if path.is_file()]
+        return {path.name: path.read_bytes() for path in paths}
+
+
+# Hostile material: what an honest program would never write. Acts here are signed for real, with the keys of `key`.
+
+
+def members(signed: SignedAct) -> dict[str, Any]:
+    """The payload of an act as JSON, free to be changed."""
+    return dict(json.loads(signed.payload))
+
+
+def canonical(value: object) -> bytes:
+    """Compact JSON with sorted keys, whatever it holds."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def envelope(payload: bytes, by: str, **changes: str) -> bytes:
+    """An envelope line around any bytes, signed with the key of `by`; `changes` replaces `keyid` or `sig`."""
+    signature = {
+        "keyid": PublicKey.wrap(key(by).public_key()).keyid,
+        "sig": base64.b64encode(key(by).sign(acts.authenticated_bytes(payload))).decode(),
+    } | changes
+    return canonical(
+        {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": acts.PAYLOAD_TYPE,
+            "signatures": [signature],
+        }
+    )
+
+
+def resigned(signed: SignedAct, by: str | None = None, **changes: Any) -> bytes:
+    """The act with other fields (None takes one out), signed anew by its author or by another officer."""
+    changed = {name: value for name, value in (members(signed) | changes).items() if value is not None}
+    return envelope(canonical(changed), by or signed.act.by)
+
+
+def snapshot(register: Register) -> str:
+    """All of a register's state, for comparing before and after."""
+    return repr(vars(register))
+
+
+def refused(
+    chain: Chain,
+    by: str,
+    body: Body,
+    match: str,
+    error: type[Exception] = RuleError,
+    later: timedelta = timedelta(seconds=1),
+    **header: Any,
+) -> None:
+    """Assert that the act, `later` than the head, is refused for the reason `match`, and that nothing has changed."""
+    before, at = snapshot(chain.register), chain.at
+    chain.tick(later)
+    signed = chain.make(by, body, **header)
+    chain.at = at
+    with pytest.raises(error, match=match):
+        chain.register.apply(signed)
+    assert snapshot(chain.register) == before

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, finish, say, workspace
+from blocklist.cli.common import Settings, Verb, clock, counted, finish, say, workspace
 from blocklist.publishing import draft, publish
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ def plan_members(plan: Plan) -> dict[str, object]:
     """A plan as JSON: the names that are added, removed by acts and lapsed, and the checksum that accepts it."""
     return {
         "checksum": plan.checksum,
-        "added": [name.text for name in plan.added],
-        "removed": [name.text for name in plan.removed],
-        "lapsed": [name.text for name in plan.lapsed],
+        "added": [*plan.added.domain, *plan.added.host],
+        "removed": [*plan.removed.domain, *plan.removed.host],
+        "lapsed": [*plan.lapsed.domain, *plan.lapsed.host],
     }
 
 
@@ -30,11 +30,12 @@ def print_plan(plan: Plan) -> None:
     """A plan for people, on standard output."""
     changes = [("+", plan.added, "added"), ("-", plan.removed, "removed"), ("-", plan.lapsed, "lapsed")]
     for sign, names, how in changes:
-        for name in names[:_SHOWN]:
-            click.echo(f"{sign} {name.text} ({name.scope}) {how}")
+        named = [(text, scope) for scope, texts in names.by_scope() for text in texts[:_SHOWN]]
+        for text, scope in named[:_SHOWN]:
+            click.echo(f"{sign} {text} ({scope}) {how}")
         if len(names) > _SHOWN:
             click.echo(f"{sign} … and {len(names) - _SHOWN} more {how}")
-    click.echo(f"{counts(plan)}; {plan.before} names before; checksum {plan.checksum}")
+    click.echo(f"{counts(plan)}; {counted(plan.before)} before; checksum {plan.checksum}")
 
 
 def counts(plan: Plan) -> str:
@@ -46,7 +47,7 @@ def counts(plan: Plan) -> str:
 @click.command("plan", cls=Verb)
 @click.pass_obj
 def plan_command(settings: Settings) -> None:
-    """Show what a publish would change now, and why it would be braked."""
+    """Show what a publish would change, and why it would be braked."""
     made = draft(workspace(settings), clock())
     if settings.json:
         finish(settings, {**plan_members(made.plan), "due": made.due, "braked": list(made.braked)})
@@ -64,7 +65,7 @@ def _say_brakes(made: Draft) -> None:
         say("nothing is to be published")
 
 
-@click.command("publish", cls=Verb)
+@click.command("publish", cls=Verb, short_help="Make a release, if anything is to be published.")
 @click.option("--accept", metavar="CHECKSUM", help="Let exactly this plan pass the brakes.")
 @click.pass_obj
 def publish_command(settings: Settings, accept: str | None) -> None:
@@ -77,9 +78,8 @@ def publish_command(settings: Settings, accept: str | None) -> None:
     members = {"release": result.number, "path": str(result.path), "changed": result.changed, **plan_members(plan)}
     if result.changed:
         counts = f"{len(plan.added)} added, {len(plan.removed)} removed, {len(plan.lapsed)} lapsed"
-        text = (
-            f"release {result.path.name} published: {len(result.draft.now.measures)} names; {counts}\n  {result.path}"
-        )
+        names = counted(len(result.draft.now.measures))
+        text = f"release {result.path.name} published: {names}; {counts}\n  {result.path}"
     else:
         text = f"nothing is to be published; release {result.path.name} is current"
     finish(settings, members, text)

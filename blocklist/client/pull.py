@@ -22,7 +22,7 @@ from blocklist.client import install
 from blocklist.client.fetch import Publisher
 from blocklist.client.install import Staged
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
-from blocklist.fields import Ref, format_instant
+from blocklist.fields import Names, Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
 from blocklist.names import within
@@ -384,8 +384,9 @@ class _Pull:
                 f"a first pull would install {len(plan.added)} names",
                 f"look at the list, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
             )
-        reasons = brakes(replace(plan, removed=()), self.subscription.brakes)
-        never = [name.text for name in plan.added if within(name.text, self.subscription.never_block)]
+        reasons = brakes(replace(plan, removed=Names()), self.subscription.brakes)
+        added = (*plan.added.domain, *plan.added.host)
+        never = [text for text in added if within(text, self.subscription.never_block)]
         if never:
             reasons.append(f"{', '.join(never[:5])} must never be blocked here")
         if reasons:

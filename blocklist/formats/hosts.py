@@ -19,10 +19,10 @@ def render(measures: Measures, policy: Policy, release: Release) -> Iterator[byt
     """The hosts file: each landing address with each name, and with `www.` before a domain."""
     addresses = _addresses(policy.action)
     yield header(release, policy, "#", _LIMITS)
-    host = "".join(f"{address} {{0}}\n" for address in addresses)
-    domain = "".join(f"{address} {prefix}{{0}}\n" for prefix in ("", "www.") for address in addresses)
-    yield from chunks(list(measures.domain), domain.format)
-    yield from chunks(list(measures.host), host.format)
+    host = "".join(f"{address} {{}}\n" for address in addresses)
+    domain = "".join(f"{address} {prefix}{{}}\n" for prefix in ("", "www.") for address in addresses)
+    yield from chunks(measures.domain, domain)
+    yield from chunks(measures.host, host)
 
 
 def _addresses(action: Action) -> tuple[str, ...]:

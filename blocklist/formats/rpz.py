@@ -7,11 +7,10 @@ data, because Knot Resolver 5 ignores a landing CNAME.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from blocklist.formats import Release, chunks, header
 from blocklist.measures import Measures
-from blocklist.names import is_host_name
 from blocklist.policy import Action, Policy
 
 REFRESH, RETRY, EXPIRE, MINIMUM = 300, 60, 2419200, 60
@@ -26,40 +25,23 @@ def render(measures: Measures, policy: Policy, release: Release) -> Iterator[byt
         f"@ SOA localhost. hostmaster.localhost. {release.number} {REFRESH} {RETRY} {EXPIRE} {MINIMUM}\n"
         "@ NS localhost.\n"
     ).encode()
-    domain, host = _lines(policy.action)
-    yield from chunks(list(measures.domain), domain)
-    yield from chunks(list(measures.host), host)
+    for names, owners, nothing in ((measures.domain, ("{}", "*.{}"), "CNAME ."), (measures.host, ("{}",), "CNAME *.")):
+        records = _records(policy.action) or [nothing]
+        address = policy.action.kind == "address"
+        yield from chunks(names, _lines(owners, records), _lines(owners, [nothing]) if address else None)
 
 
-def _lines(action: Action) -> tuple[Callable[[str], str], Callable[[str], str]]:
-    """What to write for a domain and for a host.
+def _records(action: Action) -> list[str]:
+    """The records of the landing page; none where names do not exist.
 
-    BIND refuses a whole zone for one address record at an owner that is no host name, so a name with an underscore
-    gets a CNAME. For a host that is `CNAME *.` (no data): `CNAME .` takes the whole subtree on Knot Resolver 6.
+    Those get `CNAME .` for a domain. For a host it is `CNAME *.` (no data), because `CNAME .` takes the whole subtree
+    on Knot Resolver 6. So does a name with an underscore instead of an address: no host can have that name, and BIND
+    refuses a whole zone for one such owner.
     """
-    if action.kind == "address":
-        records = [f"A {address}" for address in action.a] + [f"AAAA {address}" for address in action.aaaa]
-    elif action.kind == "cname":
-        records = [f"CNAME {action.target}."]
-    else:
-        return _domain(["CNAME ."]), _host(["CNAME *."])
-    return (
-        _by_kind(_domain(records), _domain(["CNAME ."])),
-        _by_kind(_host(records), _host(["CNAME *."])),
-    )
+    if action.kind == "cname":
+        return [f"CNAME {action.target}."]
+    return [f"A {address}" for address in action.a] + [f"AAAA {address}" for address in action.aaaa]
 
 
-def _by_kind(legal: Callable[[str], str], other: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda name: legal(name) if is_host_name(name) else other(name)
-
-
-def _domain(records: list[str]) -> Callable[[str], str]:
-    return _template([f"{owner} {record}" for owner in ("{0}", "*.{0}") for record in records])
-
-
-def _host(records: list[str]) -> Callable[[str], str]:
-    return _template([f"{{0}} {record}" for record in records])
-
-
-def _template(lines: list[str]) -> Callable[[str], str]:
-    return "".join(f"{line}\n" for line in lines).format
+def _lines(owners: Sequence[str], records: Sequence[str]) -> str:
+    return "".join(f"{owner} {record}\n" for owner in owners for record in records)
