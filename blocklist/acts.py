@@ -52,6 +52,7 @@ from blocklist.fields import (
     encode,
     format_instant,
     refuse,
+    shown,
 )
 
 if TYPE_CHECKING:
@@ -375,14 +376,14 @@ def parse(payload: bytes) -> Act:
     kind = members.pop("kind", None)
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        refuse(f"the kind {str(kind)[:80]!r} is unknown")
+        refuse(f"the kind {shown(kind)} is unknown")
     if type(members.get("rules")) is int and members["rules"] > RULES:
         raise ActError(f"the act follows rules {members['rules']}, this program knows {RULES}", "upgrade blocklist")
     first = cls is Found
     header = _read_fields(members, _HEADER, frozenset({"dossier", "register", "prev"} if first else {"dossier"}))
     body = cls(**_read_fields(members, *_readers(cls.kind)))
     if members:
-        refuse(f"the field {min(members)[:80]!r} does not belong to an act of kind {kind}")
+        refuse(f"the field {shown(min(members))} does not belong to an act of kind {kind}")
     if first and (header.keys() & {"register", "prev"} or header["seq"] != 1):
         refuse("a founding act has number 1, and neither register nor prev")
     body.check()

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,10 @@ MAX_NAMES = 10_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
-_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # strptime takes any script's digits
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
 
 
 class ActError(VerificationError):
@@ -30,6 +34,11 @@ class ActError(VerificationError):
 def refuse(message: str) -> NoReturn:
     """Raise `ActError`, with the hint that fits every malformed act."""
     raise ActError(message, "the act was altered, or made by a newer program")
+
+
+def shown(value: object) -> str:
+    """A value as a message can hold it, however long or deep it is."""
+    return _repr.repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +109,7 @@ def parse_instant(text: object) -> datetime:
             return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
             pass
-    refuse(f"{text!r} is not an instant such as 2026-11-22T12:00:00Z")
+    refuse(f"{shown(text)} is not an instant such as 2026-11-22T12:00:00Z")
 
 
 def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
@@ -112,7 +121,7 @@ def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
 def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            refuse(f"{str(value)[:80]!r} is not {what}")
+            refuse(f"{shown(value)} is not {what}")
         return value
 
     return read
@@ -123,7 +132,7 @@ def code(*allowed: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if value not in allowed:
-            refuse(f"{str(value)[:80]!r} is none of {', '.join(allowed)}")
+            refuse(f"{shown(value)} is none of {', '.join(allowed)}")
         return str(value)
 
     return read
@@ -134,7 +143,7 @@ def number(low: int, high: int) -> Callable[[object], int]:
 
     def read(value: object) -> int:
         if type(value) is not int or not low <= value <= high:
-            refuse(f"{str(value)[:80]} is not a whole number from {low} to {high}")
+            refuse(f"{shown(value)} is not a whole number from {low} to {high}")
         return value
 
     return read
@@ -158,7 +167,7 @@ def parse_identifier(value: object) -> str:
         ActError: It is not one.
     """
     if not isinstance(value, str) or not is_identifier(value):
-        refuse(f"{str(value)[:80]!r} is not an id: lower-case letters, digits and hyphens, at most 32")
+        refuse(f"{shown(value)} is not an id: lower-case letters, digits and hyphens, at most 32")
     return value
 
 
@@ -169,7 +178,7 @@ def _ref(value: object) -> Ref:
 
 def _refs(value: object) -> tuple[Ref, ...]:
     refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
-    if list(refs) != sorted(set(refs), key=lambda ref: ref.seq):
+    if [ref.seq for ref in refs] != sorted({ref.seq for ref in refs}):
         refuse("references must be sorted by number, each once")
     return refs
 

@@ -85,22 +85,39 @@ class Fault:
 
 
 def audit(lines: Iterable[bytes], now: datetime) -> tuple[Register, list[Fault]]:
-    """Check every act of a register and go on after a fault, so that all faults are reported at once."""
-    register, faults = Register(), []
-    for number, line in enumerate(lines, 1):
+    """Check every act of a register and go on after a fault, so that all faults are reported at once.
+
+    Only an act that is genuine takes a place in the chain; what is altered, unreadable or foreign leaves its place
+    open, and the next genuine act shows by its number which acts are missing.
+    """
+    register, faults, missed = Register(), [], 0
+    for line in lines:
+        number = len(register.ids) + missed + 1
         try:
             signed = acts.read_line(line)
         except ActError as fault:
             faults.append(Fault(number, fault.message))
-            register.skip(number)
+            missed += 1
             continue
         try:
             check_clock(signed.act, now)
             register.apply(signed)
         except BlocklistError as fault:
-            faults.append(Fault(number, fault.message))
-            if not register.list_id:
+            if not register.ids:
+                faults.append(Fault(number, fault.message))
                 break  # without a founding act nothing else can be judged
-            register.skip(signed.act.seq - 1)
-            register.advance(signed)
+            genuine = _resumed(register, signed, now)
+            faults.append(Fault(signed.act.seq if genuine else number, fault.message))
+            missed = 0 if genuine else missed + 1
+        else:
+            missed = 0
     return register, faults
+
+
+def _resumed(register: Register, signed: SignedAct, now: datetime) -> bool:
+    try:
+        register.check_genuine(signed)
+    except VerificationError:
+        return False
+    register.resume(signed, now)
+    return True

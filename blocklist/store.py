@@ -111,7 +111,9 @@ class HeadMemory:
         self.remember(register.id, register.head)
 
     def remember(self, register_id: str, head: Ref) -> None:
-        """Keep `head` as the last one seen."""
+        """Keep `head` as the last one seen; whoever only reads and has no key folder keeps nothing."""
+        if not self._folder.parent.exists():
+            return
         files.make_folder(self._folder, 0o700)
         files.replace(self._folder / f"{register_id}.json", encode(head.to_json()), 0o600)
 

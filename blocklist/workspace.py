@@ -91,6 +91,8 @@ def init(
     new_key = not workspace.keys.has(head)
     store = Store(workspace.lists, create=True)
     try:
+        if store.lists() not in ([], [list_id]):
+            raise UsageError(f"this workspace holds the list {store.lists()[0]}", "use another folder for another list")
         if store.head(list_id) is None:
             if new_key:
                 workspace.keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)

@@ -289,10 +289,10 @@ def envelope(payload: bytes, by: str, **changes: str) -> bytes:
     )
 
 
-def resigned(signed: SignedAct, by: str | None = None, **changes: Any) -> bytes:
-    """The act with other fields (None takes one out), signed anew by its author or by another officer."""
+def resigned(signed: SignedAct, signer_id: str | None = None, /, **changes: Any) -> bytes:
+    """The act with other fields (None takes one out), signed anew by its first author or by another officer."""
     changed = {name: value for name, value in (members(signed) | changes).items() if value is not None}
-    return envelope(canonical(changed), by or signed.act.by)
+    return envelope(canonical(changed), signer_id or signed.act.by)
 
 
 def snapshot(register: Register) -> str:

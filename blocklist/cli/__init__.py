@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from blocklist import __version__
-from blocklist.cli.common import Settings, common_options, fail
+from blocklist.cli.common import Settings, VerbGroup, common_options, fail, prepare_output
 from blocklist.errors import BlocklistError, UsageError
 
 GROUPS = {
@@ -30,7 +30,7 @@ GROUPS = {
 MODULES = {name: module for commands in GROUPS.values() for name, module in commands.items()}
 
 
-class Commands(click.Group):
+class Commands(VerbGroup):
     """Loads a command's module when the command is asked for, and turns every error into two lines."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -55,12 +55,15 @@ class Commands(click.Group):
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (click's signature)
         """Run, and exit with the code of what happened."""
         kwargs["standalone_mode"] = False
+        prepare_output()
         try:
             sys.exit(super().main(*args, **kwargs) or 0)
         except BlocklistError as error:
             fail(error)
         except click.ClickException as error:
-            fail(UsageError(error.format_message().rstrip("."), "see 'blocklist COMMAND --help'"))
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "blocklist COMMAND"
+            fail(UsageError(error.format_message().rstrip("."), f"see '{command} --help'"))
         except click.Abort:
             click.echo("blocklist: error: stopped; nothing was changed", err=True)
             sys.exit(130)
@@ -69,7 +72,9 @@ class Commands(click.Group):
             sys.exit(1)
 
 
-@click.group(cls=Commands, params=common_options(), context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands, params=common_options("BLOCKLIST_AS"), context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="blocklist")
 @click.pass_context
 def main(ctx: click.Context) -> None:

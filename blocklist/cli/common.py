@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -42,15 +43,18 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return callback
 
 
-def common_options() -> list[click.Parameter]:
-    """`-C`, `--as` and `--json`, accepted before and after the command."""
+def common_options(officer_variable: str | None = None) -> list[click.Parameter]:
+    """`-C`, `--as` and `--json`, accepted before and after the command.
+
+    Only the options before the command read the variable: those after it would let it win over `--as` before it.
+    """
 
     def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
         return click.Option(names, expose_value=False, callback=_set(field), **rest)
 
     return [
         option(["-C", "folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
-        option(["--as", "officer"], "officer", envvar="BLOCKLIST_AS", metavar="ID", help="The officer who signs."),
+        option(["--as", "officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."),
         option(["--json", "as_json"], "json", is_flag=True, help="Print one JSON object."),
     ]
 
@@ -63,10 +67,27 @@ class Verb(click.Command):
         self.params += common_options()
 
 
+class VerbGroup(click.Group):
+    """A group of commands; without one it prints its help, and that is a usage error."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Print the help when nothing was said."""
+        if not args:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(UsageError.exit_code)
+        return super().parse_args(ctx, args)
+
+
 yes_option = click.option("--yes", is_flag=True, expose_value=False, callback=_set("yes"), help="Answer yes.")
 
 
 # Output: data to standard output, messages to standard error
+
+
+def prepare_output() -> None:
+    """Let a terminal that cannot show a character show its code instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(text: str) -> None:
@@ -77,9 +98,15 @@ def say(text: str) -> None:
 def finish(settings: Settings, members: dict[str, object], text: str = "") -> None:
     """The command's one result: JSON if that was asked for, else a message."""
     if settings.json:
-        click.echo(json.dumps(members, ensure_ascii=False, default=str))
+        unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        click.echo(json.dumps(members, ensure_ascii=not unicode, default=str))
     elif text:
         say(text)
+
+
+def counted(count: int, what: str = "name") -> str:
+    """`1 name`, `2 names`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -108,6 +135,11 @@ def ask(settings: Settings, question: str) -> None:
         click.confirm(question, abort=True, err=True)
 
 
+def can_ask(settings: Settings) -> bool:
+    """Whether there is somebody, or `--yes`, to answer a question that must not be skipped."""
+    return settings.yes or sys.stdin.isatty()
+
+
 # Where things are
 
 
@@ -130,7 +162,10 @@ def passphrase(what: str) -> bytes:
     elif sys.stdin.isatty():
         secret = str(click.prompt(f"Passphrase for {what}", hide_input=True, err=True)).encode()
     else:
-        raise UsageError(f"{what} has a passphrase and there is no terminal", f"{PASSPHRASE_FILE} names a file with it")
+        raise UsageError(
+            f"the passphrase for {what} cannot be asked for: there is no terminal",
+            f"{PASSPHRASE_FILE} names a file with it",
+        )
     if not secret:
         raise UsageError(f"the passphrase for {what} is empty", "choose one, or use --no-passphrase")
     return secret
@@ -159,7 +194,16 @@ def office(settings: Settings) -> Office:
     return Office(workspace(settings), clock(), settings.officer)
 
 
-# Time
+# Ids and time
+
+
+def read_id(_: click.Context, __: click.Parameter, text: str) -> str:
+    """The id of an officer or a list."""
+    from blocklist.documents import is_identifier
+
+    if not is_identifier(text):
+        raise click.BadParameter(f"{text[:80]!r} is not an id: a letter, then up to 31 letters, digits or hyphens")
+    return text
 
 
 def clock() -> datetime:

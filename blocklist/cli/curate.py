@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blocklist import acts, fields, files, intake
-from blocklist.cli.common import Settings, Verb, ask, finish, office, read_date, say, shown, yes_option
+from blocklist.cli.common import (
+    Settings,
+    Verb,
+    ask,
+    can_ask,
+    counted,
+    finish,
+    office,
+    read_date,
+    say,
+    shown,
+    yes_option,
+)
 from blocklist.errors import RefusedError, UsageError
-from blocklist.names import Name, Scope
+from blocklist.names import Name, NameRefused, Scope
 from blocklist.office import GuardError, Proposal, Refused
 
 if TYPE_CHECKING:
@@ -85,13 +97,13 @@ def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None
     """Propose to block names; another officer approves."""
     _refuse_not_removed(proposed["basis"])
     with office(settings) as opened:
-        wanted = [opened.read_name(text, Scope(scope) if scope else None) for text in names]
+        wanted = [_read_name(settings, opened, text, Scope(scope) if scope else None) for text in names]
         try:
             found = opened.findings(wanted)
             if found:
                 raise GuardError(found, "nothing was signed; leave these names out, or correct them")
             say(describe(opened, wanted))
-            ask(settings, f"Propose {len(set(wanted))} names?")
+            ask(settings, f"Propose {counted(len(set(wanted)))}?")
             signed = opened.add(wanted, Proposal(**proposed))
         except GuardError as error:
             _say_findings(error)
@@ -101,14 +113,25 @@ def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None
         )
 
 
+def _read_name(settings: Settings, opened: Office, text: str, scope: Scope | None) -> Name:
+    """A name as typed; one of mixed scripts only when the officer confirms that it is meant."""
+    try:
+        return opened.read_name(text, scope)
+    except NameRefused as refusal:
+        if refusal.reason != "mixed-script" or not can_ask(settings):
+            raise
+        say(f"{refusal.message}\n    {refusal.hint}")
+        ask(settings, "Is this name meant as it stands?")
+        return opened.read_name(text, scope, allow_mixed=True)
+
+
 def _finish_names(settings: Settings, seq: int, names: Sequence[Name], what: str) -> None:
     unique = sorted(set(names))
     members: dict[str, object] = {"act": seq, "names": [name.text for name in unique], "scopes": _scopes(unique)}
-    count = f"{len(unique)} name" + ("" if len(unique) == 1 else "s")
-    finish(settings, members, f"act {seq}: {count} {what}")
+    finish(settings, members, f"act {seq}: {counted(len(unique))} {what}")
 
 
-@click.command("import", cls=Verb)
+@click.command("import", cls=Verb, short_help="Propose the names of a file.")
 @click.argument("file", type=click.Path(path_type=Path))
 @proposal_options
 @click.option("--format", "format_id", type=click.Choice(intake.FORMATS), help="By default told by the content.")
@@ -127,7 +150,7 @@ def import_command(
     _refuse_not_removed(proposed["basis"])
     entries = intake.read(files.read(file, "the file", _MAX_IMPORT), format_id)
     with office(settings) as opened:
-        ask(settings, f"Propose the names of {len(entries)} lines?")
+        ask(settings, f"Propose the names of {counted(len(entries), 'line')}?")
         signed, refused = opened.import_names(entries, Proposal(**proposed), skip_refused=skip_refused)
         members = {"acts": [entry.act.seq for entry in signed], "refused": [_refused(entry) for entry in refused]}
         for entry in refused if not settings.json else ():
@@ -141,24 +164,22 @@ def import_command(
             "correct the file, or add the good names with --skip-refused",
         )
     numbers = f"act {signed[0].act.seq}" if len(signed) == 1 else f"acts {signed[0].act.seq} to {signed[-1].act.seq}"
-    finish(settings, members, f"{numbers}: {added} names proposed, {len(refused)} lines refused")
+    finish(settings, members, f"{numbers}: {counted(added)} proposed, {counted(len(refused), 'line')} refused")
 
 
 def _refused(entry: Refused) -> dict[str, object]:
     return {"line": entry.line, "name": entry.name, "reason": entry.reason}
 
 
-@click.command("approve", cls=Verb)
+@click.command("approve", cls=Verb, short_help="Approve what other officers proposed.")
 @click.argument("numbers", nargs=-1, type=int, metavar="[SEQ...]")
 @yes_option
 @click.pass_obj
 def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
     """Approve acts of other officers; without a number, go through what waits for you."""
-    import sys
-
     with office(settings) as opened:
         waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
-        if not numbers and waiting and not (settings.yes or sys.stdin.isatty()):
+        if not numbers and waiting and not can_ask(settings):
             listed = ", ".join(str(entry.ref.seq) for entry in waiting)
             raise UsageError(f"acts {listed} wait for you and there is no terminal to ask", "name the acts to approve")
         signed, names = [], []
@@ -218,7 +239,7 @@ def reject_command(settings: Settings, number: int, note: str) -> None:
         finish(settings, {"act": signed.act.seq, "rejected": number}, f"act {signed.act.seq}: act {number} rejected")
 
 
-@click.command("review", cls=Verb)
+@click.command("review", cls=Verb, short_help="State that sites were verified again.")
 @name_arguments
 @click.option("--outcome", type=click.Choice(acts.OUTCOMES), required=True, help="Décret 2015-125 art. 4.")
 @date_option
@@ -237,7 +258,7 @@ def review_command(
     """State that sites were verified again: a later review date, or the end of their measures."""
     with office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
-        ask(settings, f"Review {len(wanted)} names as {outcome}?")
+        ask(settings, f"Review {counted(len(wanted))} as {outcome}?")
         signed = opened.review(wanted, outcome, review_by, note, evidence)
         body = signed.act.body
         until = body.review_by if isinstance(body, acts.Review) else None
@@ -255,6 +276,6 @@ def remove_command(settings: Settings, names: tuple[str, ...], reason: str, refe
     """End measures at once; one signature is enough."""
     with office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
-        ask(settings, f"Remove {len(wanted)} names as {reason}?")
+        ask(settings, f"Remove {counted(len(wanted))} as {reason}?")
         signed = opened.remove(wanted, reason, reference)
         _finish_names(settings, signed.act.seq, wanted, f"removed, {reason}; gone with the next release")

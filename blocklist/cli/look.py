@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import acts, fields
-from blocklist.cli.common import Settings, Verb, clock, finish, office, say, shown, table, workspace
+from blocklist.cli.common import Settings, Verb, clock, counted, finish, office, say, shown, table, workspace
 from blocklist.errors import UsageError, VerificationError
 from blocklist.fields import format_instant
 from blocklist.names import Name, to_unicode
@@ -94,8 +94,10 @@ def log_command(settings: Settings, name: str | None) -> None:
         signed = opened.acts if name is None else history(opened, opened.typed(name))
         if settings.json:
             finish(settings, {"acts": [_act(entry) for entry in signed]})
-        else:
+        elif signed:
             _print_acts(signed)
+        else:
+            say(f"no act is about {name}")
 
 
 def _act(signed: SignedAct) -> dict[str, object]:
@@ -131,7 +133,7 @@ def _about(body: acts.Body) -> Iterator[str]:
         texts = [*names.domain, *names.host]
         yield ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
     if isinstance(body, acts.Add):
-        yield f"{body.count} names"
+        yield counted(body.count)
     review_by = getattr(body, "review_by", None)
     if review_by is not None:
         yield f"until {shown(review_by)}"
@@ -147,7 +149,7 @@ def status_command(settings: Settings) -> None:
         finish(settings, now.to_json())
         return
     click.echo(f"list {now.list_id}, environment {now.environment}, {now.acts} acts, register {now.register}")
-    click.echo(f"{now.listed} names listed, {len(now.lapsing)} to be reviewed soon")
+    click.echo(f"{counted(now.listed)} listed, {len(now.lapsing)} to be reviewed soon")
     for name, until in now.lapsing:
         click.echo(f"  {name.text} lapses {shown(until)}: blocklist review {name.text} --outcome …")
     for pending in now.waiting:
@@ -159,7 +161,7 @@ def status_command(settings: Settings) -> None:
         click.echo(f"warning: {warning}")
 
 
-@click.command("audit", cls=Verb)
+@click.command("audit", cls=Verb, short_help="Check the whole register, from its first act.")
 @click.pass_obj
 def audit_command(settings: Settings) -> None:
     """Check the whole register: chain, signatures, appointments, every rule, and the published head.
@@ -175,12 +177,12 @@ def audit_command(settings: Settings) -> None:
     }
     finish(settings, members)
     if not settings.json:
-        click.echo(f"{result.acts} acts checked: chain, signatures, appointments, rules, dossiers, published head")
+        click.echo(
+            f"{counted(result.acts, 'act')} checked: chain, signatures, appointments, rules, dossiers, published head"
+        )
         for fault in result.faults:
             click.echo(f"act {fault.act}: {fault.message}")
     if result.faults:
         count = len(result.faults)
-        raise VerificationError(
-            f"{count} {'fault' if count == 1 else 'faults'} in the register", "do not publish; see above"
-        )
+        raise VerificationError(f"{counted(count, 'fault')} in the register", "do not publish; see above")
     say(f"no fault; head {result.head}")

@@ -11,46 +11,45 @@ from blocklist import files
 from blocklist.cli.common import (
     Settings,
     Verb,
+    VerbGroup,
     ask,
     finish,
     keys_path,
     new_passphrase,
     office,
+    read_id,
     shown,
     table,
     yes_option,
 )
-from blocklist.fields import parse_identifier
 from blocklist.signing import KeyFolder, PublicKey
 
 
-@click.group("key")
+@click.group("key", cls=VerbGroup)
 def key_command() -> None:
     """Make keys."""
 
 
 @key_command.command("new", cls=Verb)
-@click.argument("officer_id", metavar="ID")
+@click.argument("officer_id", callback=read_id, metavar="ID")
 @click.option("--no-passphrase", is_flag=True, help="Keep the key unencrypted (for tests).")
 @click.pass_obj
 def key_new(settings: Settings, officer_id: str, no_passphrase: bool) -> None:
     """Make the key of an officer; hand ID.pub to a head of office."""
     folder = KeyFolder(keys_path(), new_passphrase)
-    public = folder.create(
-        parse_identifier(officer_id), ed25519.Ed25519PrivateKey.generate(), encrypt=not no_passphrase
-    )
+    public = folder.create(officer_id, ed25519.Ed25519PrivateKey.generate(), encrypt=not no_passphrase)
     path = folder.path / f"{officer_id}.pub"
     members: dict[str, object] = {"id": officer_id, "public": str(path), "fingerprint": public.fingerprint}
     finish(settings, members, f"key of {officer_id} made, fingerprint {public.fingerprint}; give {path} to a head")
 
 
-@click.group("officer")
+@click.group("officer", cls=VerbGroup)
 def officer_command() -> None:
     """Appoint and revoke officers."""
 
 
 @officer_command.command("appoint", cls=Verb)
-@click.argument("officer_id", metavar="ID")
+@click.argument("officer_id", callback=read_id, metavar="ID")
 @click.option("--role", type=click.Choice(["agent", "head", "qualified-person"]), required=True)
 @click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, metavar="FILE.pub")
 @yes_option
@@ -68,7 +67,7 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
 
 
 @officer_command.command("revoke", cls=Verb)
-@click.argument("officer_id", metavar="ID")
+@click.argument("officer_id", callback=read_id, metavar="ID")
 @click.option("--reason", required=True, metavar="TEXT", help="Kept in the confidential dossier.")
 @yes_option
 @click.pass_obj

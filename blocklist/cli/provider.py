@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import click
 
 from blocklist import files
 from blocklist.acts import ENVIRONMENTS
-from blocklist.cli.common import Settings, Verb, clock, fail, finish, say, shown
+from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, shown
 from blocklist.cli.publish import counts, plan_members, print_plan
 from blocklist.client import subscription
 from blocklist.client.install import Target
@@ -18,6 +19,7 @@ from blocklist.client.pull import ANY_CHANGE, BrakeError, pull
 from blocklist.client.verify import verify
 from blocklist.errors import UsageError
 from blocklist.fields import format_instant
+from blocklist.formats import folder_name
 
 if TYPE_CHECKING:
     from blocklist.release import Plan
@@ -28,7 +30,7 @@ config_option = click.option(
 )
 
 
-@click.command("subscribe", cls=Verb)
+@click.command("subscribe", cls=Verb, short_help="Write a subscription and pin the publisher's root.")
 @click.argument("url")
 @click.option("--list", "list_id", required=True, metavar="ID")
 @click.option(
@@ -96,12 +98,13 @@ def pull_command(settings: Settings, config: Path, accept: str | None, adopt: bo
     }
     if outcome.plan is not None:
         members |= plan_members(outcome.plan)
+    name = folder_name(datetime.fromtimestamp(outcome.release, UTC))
     for note in outcome.notes:
         say(note)
     if outcome.changed and outcome.plan is not None:
-        text = f"release {outcome.release} installed: {counts(outcome.plan)}\n  {', '.join(outcome.installed)}"
+        text = f"release {name} installed: {counts(outcome.plan)}\n  {', '.join(outcome.installed)}"
     else:
-        text = f"release {outcome.release} is installed already, nothing was changed"
+        text = f"release {name} is installed already, nothing was changed"
     finish(settings, members, text if not outcome.failures else "")
     for failure in outcome.failures[1:]:
         say(f"blocklist: error: {failure.message}")
@@ -116,14 +119,14 @@ def _confirm(plan: Plan) -> bool:
     return click.confirm("Install this list for the first time?", err=True)
 
 
-@click.command("verify", cls=Verb)
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.command("verify", cls=Verb, short_help="Check a downloaded release.")
+@click.argument("release", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--cert", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The authority, seal.pem.")
 @click.option("--register", metavar="ID", help="The founding id: replay what two officers signed.")
 @click.pass_obj
-def verify_command(settings: Settings, folder: Path, cert: Path, register: str | None) -> None:
+def verify_command(settings: Settings, release: Path, cert: Path, register: str | None) -> None:
     """Check a downloaded release: its seal, its sums and, with --register, every act behind it."""
-    result = verify(folder, cert, register, clock())
+    result = verify(release, cert, register, clock())
     members: dict[str, object] = {
         "instant": format_instant(result.instant),
         "valid_until": format_instant(result.valid_until),
@@ -138,5 +141,5 @@ def verify_command(settings: Settings, folder: Path, cert: Path, register: str |
     if result.names is None:
         lines.append("seal only: this does not show that two officers signed for each name (give --register ID)")
     else:
-        lines.append(f"two officers signed for each of the {result.names} names; the exports are what they signed")
+        lines.append(f"two officers signed for each of {counted(result.names)}; the exports are what they signed")
     finish(settings, members, "\n".join(lines))

@@ -73,7 +73,9 @@ def publish_command(settings: Settings, accept: str | None) -> None:
 
     Signs with the publisher's keys; no officer takes part.
     """
-    result = publish(workspace(settings), clock(), accept)
+    here = workspace(settings)
+    here.only_list()  # or the first complaint would be about the lock file
+    result = publish(here, clock(), accept)
     plan = result.draft.plan
     members = {"release": result.number, "path": str(result.path), "changed": result.changed, **plan_members(plan)}
     if result.changed:

@@ -83,6 +83,7 @@ def write(path: Path, url: str, list_id: str, environment: str, root: bytes, tar
         UsageError: A value is not valid, or `path` exists.
         TargetError: It could not be written.
     """
+    _check_root(root)
     if path.exists():
         raise UsageError(f"{path} exists", "edit it, or choose another file with -o")
     text = _TEMPLATE.format(
@@ -100,6 +101,17 @@ def write(path: Path, url: str, list_id: str, environment: str, root: bytes, tar
     files.replace(subscription.state / "root.json", root)
     files.replace(path, text.encode())
     return subscription
+
+
+def _check_root(root: bytes) -> None:
+    from tuf.api.exceptions import RepositoryError
+    from tuf.api.metadata import Metadata, Root
+
+    try:
+        metadata: Metadata[Root] = Metadata.from_bytes(root)
+        metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
+    except (RepositoryError, ValueError, AttributeError) as fault:
+        raise UsageError("that is not a TUF root that its own keys signed", "the office hands it out") from fault
 
 
 def _target_text(target: Target) -> str:

@@ -1,0 +1,277 @@
+"""`demo`: the main job from a decision to a resolver's file, by the real commands, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from blocklist import files
+from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish
+from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.fields import format_instant
+from blocklist.release import ACTS, SEAL, SUMS
+from blocklist.workspace import DEFAULT_LIST
+
+_STEP_TIMEOUT = 120
+_LEAST_AHEAD = 6.0
+"""Seconds from the proposal to the review date of the measure that lapses, on a fast machine."""
+
+_ZONE = "provider/rpz.zone"
+_WHY = ("--ground", "apology", "--basis", "no-identification", "--ref", "2026-17")
+_REGISTER = re.compile(r"register ([0-9a-f]{64})")
+
+
+class DemoError(RefusedError):
+    """A step did not answer as it has to."""
+
+
+@dataclass(slots=True)
+class _Demo:
+    """Runs commands in `folder` and keeps what they answered; `quiet` prints nothing."""
+
+    folder: Path
+    quiet: bool
+    steps: list[dict[str, object]] = field(default_factory=list)
+
+    def tell(self, text: str = "") -> None:
+        if not self.quiet:
+            click.echo(text)
+
+    def blocklist(self, arguments: str, *more: str, expect: int = 0, holds: str = "") -> str:
+        """Run one command of this program as an operator would type it."""
+        words = [*arguments.split(), *more]
+        return self.run(["blocklist", *words], [sys.executable, "-m", "blocklist", *words], self.folder, expect, holds)
+
+    def run(self, typed: Sequence[str], command: Sequence[str], folder: Path, expect: int = 0, holds: str = "") -> str:
+        """Run a command and show it; `holds` is a part of what it has to answer.
+
+        Raises:
+            DemoError: It ended or answered otherwise.
+        """
+        line = shlex.join(typed)
+        self.tell(f"$ {line}")
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=_environment(self.folder),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_STEP_TIMEOUT,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as fault:
+            raise DemoError(f"the step '{line}' did not run: {fault}", self._rest()) from fault
+        for shown in done.stdout.splitlines():
+            self.tell(f"  {shown}")
+        self.steps.append({"command": line, "exit_code": done.returncode, "output": done.stdout})
+        if done.returncode != expect or holds not in done.stdout:
+            wanted = f"{expect} and an answer with '{holds}'" if holds else str(expect)
+            raise DemoError(f"the step '{line}' ended with exit code {done.returncode}, not {wanted}", self._rest())
+        return done.stdout
+
+    def _rest(self) -> str:
+        return f"what was made until then is in {self.folder}"
+
+    def show_zone(self, *, holds: str, lacks: str) -> None:
+        """Show the installed zone without its comments.
+
+        Raises:
+            DemoError: It has not the names that it should.
+        """
+        text = (self.folder / _ZONE).read_text()
+        lines = [line for line in text.splitlines() if not line.startswith(";")]
+        self.tell(f"  --- {_ZONE}, without its comments")
+        for line in lines:
+            self.tell(f"  {line}")
+        if not any(line.startswith(f"{holds} ") for line in lines) or any(lacks in line for line in lines):
+            raise DemoError(f"{_ZONE} should hold {holds} and not {lacks}", self._rest())
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The caller's environment with the keys of this demo, and nobody's name or passphrase."""
+    kept = {key: value for key, value in os.environ.items() if key not in ("BLOCKLIST_AS", PASSPHRASE_FILE)}
+    return kept | {"BLOCKLIST_KEYS": str(folder / "keys"), "PYTHONIOENCODING": "utf-8"}
+
+
+@click.command("demo", cls=Verb)
+@click.argument("target", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
+@click.pass_obj
+def demo_command(settings: Settings, target: Path | None) -> None:
+    """Run the main job with the real commands, in a folder of its own.
+
+    From a decision to the file that a resolver reads, and on to its end. Without DIR the folder is a new temporary
+    one. Takes about 15 seconds and touches nothing outside the folder.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="blocklist-demo-")) if target is None else _prepare(settings.folder / target)
+    demo = _Demo(folder.absolute(), quiet=settings.json)
+    _found(demo)
+    register = _register_of(demo)
+    per_step = _decide(demo)
+    release = _publish(demo)
+    _verify_with_stock_tools(demo, release)
+    _subscribe(demo)
+    _tamper(demo, release, register)
+    _let_lapse(demo, per_step)
+    demo.tell("\n# The whole history, checked from its first act.")
+    demo.blocklist("audit", holds="no fault")
+    _say_what_is_where(demo, release)
+    finish(settings, {"folder": str(demo.folder), "register": register, "steps": demo.steps})
+
+
+def _prepare(folder: Path) -> Path:
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not an empty folder", "name a new one, or none for a temporary one")
+    files.make_folder(folder)
+    return folder
+
+
+def _found(demo: _Demo) -> None:
+    demo.tell(f"# In {demo.folder}, with BLOCKLIST_KEYS={demo.folder}/keys")
+    demo.tell("# (all keys without passphrases in one folder, as only a demo has them).")
+    demo.tell("\n# A head of office founds the register of a list, in a test environment.")
+    demo.blocklist("init --no-passphrase", holds="founded")
+    demo.tell("\n# Two agents make their keys, and the head appoints them.")
+    for agent in ("agent-1", "agent-2"):
+        demo.blocklist(f"key new {agent} --no-passphrase")
+        demo.blocklist(f"--as head-1 officer appoint {agent} --role agent --key keys/{agent}.pub")
+
+
+def _register_of(demo: _Demo) -> str:
+    match = _REGISTER.search(str(demo.steps[0]["output"]))
+    if match is None:
+        raise DemoError("'blocklist init' did not say which register it founded", "report this")
+    return match[1]
+
+
+def _decide(demo: _Demo) -> float:
+    """Propose and approve a name; returns the seconds that a command takes here."""
+    demo.tell("\n# Guards stop what would break the internet: this name is everybody's.")
+    demo.blocklist("--as agent-1 add gouv.fr", *_WHY, expect=1, holds="protected")
+    demo.tell("\n# One agent proposes, and cannot approve it: it takes two people.")
+    start = time.monotonic()
+    demo.blocklist("--as agent-1 add bad.example", *_WHY)
+    demo.blocklist("--as agent-1 approve 4", expect=1, holds="another officer has to")
+    demo.blocklist("--as agent-2 approve 4")
+    return (time.monotonic() - start) / 3
+
+
+def _publish(demo: _Demo) -> str:
+    """Publish; returns the release's folder."""
+    demo.tell("\n# A machine publishes what was decided, with keys that can decide nothing.")
+    demo.blocklist("publish", holds="1 added")
+    latest = (demo.folder / "exports" / DEFAULT_LIST / "latest").read_text().strip()
+    return f"exports/{DEFAULT_LIST}/{latest}"
+
+
+def _verify_with_stock_tools(demo: _Demo, release: str) -> None:
+    demo.tell("\n# Anyone can check the seal and the sums with tools that every server has.")
+    folder = demo.folder / release
+    seal = shlex.split(
+        f"openssl cms -verify -cades -binary -inform DER -in {SEAL} -content {SUMS}"
+        " -CAfile ../../seal.pem -no-CApath -no-CAstore -out /dev/null"
+    )
+    demo.tell(f"$ cd {release}")
+    for command in (seal, ["sha256sum", "--strict", "-c", SUMS]):
+        if shutil.which(command[0]):
+            demo.run(command, command, folder)
+        else:
+            demo.tell(f"  (skipped: {command[0]} is not installed here)")
+    demo.tell("$ cd -")
+
+
+def _subscribe(demo: _Demo) -> None:
+    demo.tell("\n# An internet provider pins the root, pulls, replays every signature, and installs.")
+    demo.blocklist(
+        f"subscribe {(demo.folder / 'exports').as_uri()} --list {DEFAULT_LIST} --environment test"
+        f" --root exports/metadata/1.root.json --to rpz={_ZONE} -o provider/subscription.yaml"
+    )
+    demo.blocklist("pull -c provider/subscription.yaml --accept", holds="1 added")
+    demo.show_zone(holds="bad.example", lacks="brief.example")
+
+
+def _tamper(demo: _Demo, release: str, register: str) -> None:
+    demo.tell("\n# Somebody changes one letter in a copy of the release: bad.example becomes bid.example.")
+    copy = demo.folder / "tampered"
+    shutil.copytree(demo.folder / release, copy)
+    zone = copy / "rpz.zone"
+    zone.write_bytes(zone.read_bytes().replace(b"bad.example", b"bid.example", 1))
+    demo.blocklist(
+        f"verify tampered --cert exports/seal.pem --register {register}",
+        expect=VerificationError.exit_code,
+        holds="not the file that was sealed",
+    )
+
+
+def _tamper_tree(demo: _Demo) -> None:
+    """Change the acts in the published tree, let the provider refuse them, and put them back."""
+    demo.tell("\n# Somebody changes the published tree itself: the provider refuses, and its installed file stays.")
+    targets = demo.folder / f"exports/targets/{DEFAULT_LIST}"
+    acts = max(targets.glob(f"*.{ACTS}"), key=lambda path: path.stat().st_size)
+    genuine, installed = acts.with_name("genuine"), (demo.folder / _ZONE).read_bytes()
+    acts.rename(genuine)  # not written over: the release's own folder holds the same file under another name
+    acts.write_bytes(genuine.read_bytes()[:-2] + b" \n")
+    refused = VerificationError.exit_code
+    demo.blocklist("pull -c provider/subscription.yaml", expect=refused, holds="not the one that was signed")
+    if (demo.folder / _ZONE).read_bytes() != installed:
+        raise DemoError(f"{_ZONE} was changed by a refused pull", "report this")
+    genuine.replace(acts)
+    demo.tell("\n# The tree is as it was published again.")
+
+
+def _let_lapse(demo: _Demo, per_step: float) -> None:
+    # Add, approve and publish have to end before the date; on a slow machine it is taken further ahead.
+    ahead = max(_LEAST_AHEAD, 6 * per_step)
+    review_by = clock().replace(microsecond=0) + timedelta(seconds=int(ahead) + 1)
+    demo.tell("\n# A measure ends at its review date unless an officer signs that it was reviewed. This one is short.")
+    demo.blocklist("--as agent-1 add brief.example", *_WHY, "--review-by", format_instant(review_by))
+    demo.blocklist("--as agent-2 approve 6")
+    demo.blocklist("publish", holds="1 added")
+    _tamper_tree(demo)
+    demo.blocklist("pull -c provider/subscription.yaml", holds="1 added")
+    demo.tell(f"\n# Nobody reviews it. Waiting for {format_instant(review_by)} …")
+    _wait_until(review_by)
+    demo.tell("# Its date has passed: the next release leaves it out, and so does the provider.")
+    demo.blocklist("publish", holds="1 lapsed")
+    demo.blocklist("pull -c provider/subscription.yaml", holds="1 lapsed")
+    demo.show_zone(holds="bad.example", lacks="brief.example")
+
+
+def _wait_until(instant: datetime) -> None:
+    while (left := (instant - datetime.now(UTC)).total_seconds()) > 0:
+        time.sleep(min(left, 0.5))
+
+
+def _say_what_is_where(demo: _Demo, release: str) -> None:
+    program = Path(sys.executable).parent
+    demo.tell(
+        f"""
+Done. In {demo.folder}:
+  lists/      the register (register.db), the confidential dossiers, the policy to edit
+  keys/       private keys: head-1, agent-1, agent-2, the publisher's, the seal authority's
+  exports/    the published tree, for any web server; a release is {release}
+  provider/   the provider's subscription, what it accepted last, and rpz.zone for its resolver
+
+To go on:
+  cd {shlex.quote(str(demo.folder))}
+  export PATH={shlex.quote(str(program))}:$PATH BLOCKLIST_KEYS=$PWD/keys
+  blocklist status; blocklist list; blocklist log bad.example
+  blocklist --as agent-1 remove bad.example --reason lawful
+  blocklist publish; blocklist pull -c provider/subscription.yaml
+  blocklist --help"""
+    )
