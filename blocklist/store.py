@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,14 @@ _dossiers = sa.Table(
     sa.Column("salt", sa.String(64), nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
+
+_SALT = re.compile(r"[0-9a-f]{64}")
+
+
+def _octets(column: sa.Column[bytes]) -> sa.Cast[bytes]:
+    """Octets, whatever is stored: SQLite keeps a text in a column of octets if that is what it was given."""
+    return sa.cast(column, sa.LargeBinary)
+
 
 # INSERT OR REPLACE deletes a row without asking a DELETE trigger, so the insert itself has to be refused.
 _APPEND_ONLY = (
@@ -95,13 +104,12 @@ class HeadMemory:
         """Refuse a register that lost acts, and remember its head.
 
         Raises:
-            VerificationError: The act seen last is not in it.
+            VerificationError: The act seen last is not in it, or what was remembered is damaged.
         """
         path = self._folder / f"{register.id}.json"
         if path.exists():
-            seen = json.loads(files.read(path, "the remembered head", 4096))
-            seq, act = int(seen["seq"]), str(seen["id"])
-            if len(register.ids) < seq or register.ids[seq - 1] != act:
+            seq, act = _remembered(path)
+            if not 1 <= seq <= len(register.ids) or register.ids[seq - 1] != act:
                 raise VerificationError(
                     f"the register lacks act {seq}, which these keys have seen",
                     "this is an older copy or a fork: restore the newest backup, or the acts of the last release",
@@ -116,6 +124,17 @@ class HeadMemory:
             return
         files.make_folder(self._folder, 0o700)
         files.replace(self._folder / f"{register_id}.json", encode(head.to_json()), 0o600)
+
+
+def _remembered(path: Path) -> tuple[int, str]:
+    try:
+        seen = json.loads(files.read(path, "the remembered head", 4096))
+        return int(seen["seq"]), str(seen["id"])
+    except (ValueError, KeyError, TypeError) as fault:
+        raise VerificationError(
+            f"the remembered head {path} is damaged",
+            "compare 'blocklist log' with the last release; if it is all there, delete this file",
+        ) from fault
 
 
 class ConflictError(RefusedError):
@@ -162,7 +181,7 @@ class Store:
 
     def lines(self, list_id: str) -> Iterator[bytes]:
         """The envelopes of one register in order, as they were appended."""
-        query = sa.select(_acts.c.envelope).where(_acts.c.list == list_id).order_by(_acts.c.seq)
+        query = sa.select(_octets(_acts.c.envelope)).where(_acts.c.list == list_id).order_by(_acts.c.seq)
         with _reading(self._engine) as connection:
             yield from connection.execution_options(yield_per=64).scalars(query)
 
@@ -190,7 +209,7 @@ class Store:
                     )
                 connection.execute(sa.insert(_acts), [_row(list_id, act) for act in signed])
         except (ConflictError, TargetError):
-            self._forget([act.id for act in signed])
+            self._forget([act.id for act, dossier in zip(signed, dossiers, strict=True) if dossier is not None])
             raise
 
     def dossier(self, signed: SignedAct) -> Dossier | None:
@@ -202,13 +221,14 @@ class Store:
         """
         if signed.act.dossier is None:
             return None
-        query = sa.select(_dossiers.c.content, _dossiers.c.salt).where(_dossiers.c.act == signed.id)
+        content = _octets(_dossiers.c.content).label("content")
+        query = sa.select(content, _dossiers.c.salt).where(_dossiers.c.act == signed.id)
         with _reading(self._open_vault()) as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        dossier = Dossier(row.content, row.salt)
-        if not hmac.compare_digest(dossier.commitment, signed.act.dossier):
+        dossier = Dossier(row.content, str(row.salt))
+        if not _SALT.fullmatch(dossier.salt) or not hmac.compare_digest(dossier.commitment, signed.act.dossier):
             raise VerificationError(f"the dossier of act {signed.act.seq} was altered", "restore it from a backup")
         return dossier
 
@@ -216,9 +236,8 @@ class Store:
         if self._vault is None:
             if self._secret.exists() and not os.access(self._secret, os.R_OK | os.W_OK):
                 raise UsageError(f"{self._secret} is closed to this account", "dossiers are for the office's agents")
-            if not self._secret.exists():
-                with files.written(self._secret):
-                    files.write_chunks(self._secret, [], 0o600)
+            with files.written(self._secret), contextlib.suppress(FileExistsError):
+                files.write_chunks(self._secret, [], 0o600)
             self._vault = _engine(self._secret)
             with _writing(self._vault) as connection:
                 _confidential.create_all(connection)

@@ -228,7 +228,7 @@ class Thief:
         measure = Measure(
             ground="apology", basis="no-identification", added=4, approved=5, since=at, review_by=at + HOUR
         )
-        measures = {name: measure for name in add} | dict(more)
+        measures = dict.fromkeys(add, measure) | dict(more)
         shown = replace(shown, measures=_with(shown.measures, measures, frozenset(drop)))
         before, origin = self._before(old, lines)
         plan = make_plan(before, shown, register.measures())
@@ -236,9 +236,12 @@ class Thief:
         contents[ACTS] = b"".join(line + b"\n" for line in lines)
         contents[CHANGES] = b"".join(release.changes(before, shown, plan))
         contents[ANNOUNCED] = b"".join(release.announced(shown))
-        for name, edit in (edits or {}).items():
+        edits = dict(edits or {})
+        edit_sums = edits.pop(SUMS, lambda sums: sums)
+        for name, edit in edits.items():
             contents[name] = edit(contents[name])
-        contents[SUMS] = release.sums(shown, {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()})
+        digests = {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()}
+        contents[SUMS] = edit_sums(release.sums(shown, digests))
         contents[SEAL] = seal.seal(contents[SUMS], self._seal_key(), self.seal_certificate, at)
         targets = self._write(shown.release().folder, contents)
         _annotate(targets[f"{LIST}/{ACTS}"], {"head": shown.head.to_json()} if acts_custom is _KEEP else acts_custom)

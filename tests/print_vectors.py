@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-from kit import DAY, SALT, START, WEEK, Chain, key_text, members, names
+from kit import DAY, SALT, START, WEEK, key, key_text, members, names
 
 from blocklist import acts
-from blocklist.acts import SignedAct
+from blocklist.acts import Act, SignedAct
 from blocklist.fields import Head, Ref
+from blocklist.signing import signer
 
 _POLICY = {"id": "apology-of-terrorism", "note": "any object is read; what it means is for the register"}
 _FILES = {"apology-of-terrorism.yaml": "ab" * 32, "protected.yaml": "cd" * 32}
@@ -47,14 +49,13 @@ BODIES: dict[str, tuple[str, str, acts.Body]] = {
 }  # fmt: skip
 
 
+@cache
 def signed(kind: str) -> SignedAct:
     """One act of that kind, always the same."""
     by, _, body = BODIES[kind]
-    first = kind == "found"
-    header = {} if first else {"seq": 10, "register": "00" * 32, "prev": "09" * 32, "dossier": "d0" * 32}
-    chain = Chain(officers=())
-    chain.at = START
-    return chain.make(by, body, **header or {"seq": 1})
+    header = {"seq": 10, "register": "00" * 32, "prev": "09" * 32, "dossier": "d0" * 32}
+    act = Act(at=START, by=by, body=body, **{"seq": 1} if kind == "found" else header)
+    return acts.sign(act, signer(key(by)))
 
 
 def vector(kind: str) -> str:

@@ -317,7 +317,7 @@ def test_a_reader_that_has_left_gets_no_traceback(listed: Shell) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert b"Traceback" not in process.stderr.read()
+        assert process.stderr.read() == b""
 
 
 # init
@@ -354,6 +354,37 @@ def test_init_shows_every_fault_of_a_policy_and_makes_nothing(empty: Shell) -> N
 def test_init_into_a_folder_that_is_a_file(empty: Shell) -> None:
     empty.office.write_text("a file")
     empty.refused("init", "--no-passphrase", code=6, message="could not be written")
+
+
+def test_production_is_spelled_and_takes_two_heads(empty: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in passphrase_file(empty.folder, "correct horse").items():
+        monkeypatch.setenv(name, value)
+    assert empty.json("init", "--environment", "production")["environment"] == "production"
+    assert sorted(path.name.rsplit("-", 1)[0] for path in empty.keys.glob("*.p12")) == [
+        *("head", "root", "seal-authority", "targets"),
+    ]
+    public = {}
+    for officer in ("head-2", "agent-1"):
+        public[officer] = empty.json("key", "new", officer, "--no-passphrase")["public"]
+    appoint = ("--as", "head-1", "officer", "appoint")
+    first = empty.json(*appoint, "head-2", "--role", "head", "--key", public["head-2"])
+    second = empty(*appoint, "agent-1", "--role", "agent", "--key", public["agent-1"])
+    assert first["waits"] is False
+    assert "act 3: waits for another head's approval" in second.stderr
+    add = ("--as", "agent-1", "add", "bad.example.com", *WHY)
+    empty.refused(*add, code=2, message="agent-1 is not an officer of this register")
+    shown = empty("--as", "head-2", "approve", "3").stderr
+    assert "act 3 by head-1: appoint" in shown
+    assert "warning: 2 heads in office" in empty("status").stdout
+    empty.refused("--as", "agent-1", "add", "bad.example", *WHY, code=1, message="unknown-suffix")
+    empty(*add)
+    empty.refused("publish", code=1, message="the landing address 192.0.2.1 cannot be reached")
+
+
+def test_a_list_that_is_not_shipped(empty: Shell) -> None:
+    empty.refused(
+        "init", "--list", "other", "--no-passphrase", code=2, message="other.yaml cannot be read.*\\n.*write one"
+    )
 
 
 # Keys and passphrases
@@ -672,7 +703,7 @@ def test_brakes_stop_a_mass_addition_twice(many: tuple[Shell, Path]) -> None:
 def test_names_that_a_provider_never_blocks(listed: Shell) -> None:
     config = listed.subscribe()
     listed("pull", "-c", config, "--accept")
-    config.write_text(config.read_text().replace("never_block: []", "never_block: [worse.example]"))
+    _rewrite(config, "never_block", "[worse.example]")
     listed("--as", "agent-1", "add", "www.worse.example", *WHY)
     listed("--as", "agent-2", "approve", "6")
     listed("publish")
@@ -752,23 +783,28 @@ def test_a_subscription_shows_all_its_faults(empty: Shell) -> None:
     empty.refused("pull", "-c", path, code=2, message="subscription.yaml")
 
 
-def _to_other_root(shell: Shell, config: Path) -> None:
-    other = Site(shell.folder / "other", datetime.now(UTC))
-    other.publish()
-    text = config.read_text().replace((shell.office / "exports").as_uri(), other.exports.as_uri())
+def _rewrite(config: Path, key: str, value: str) -> None:
+    text, count = re.subn(rf"(?m)^{key}: .*$", f"{key}: {value}", config.read_text())
+    assert count == 1
     config.write_text(text)
 
 
+def _to_other_root(shell: Shell, config: Path) -> None:
+    other = Site(shell.folder / "other", datetime.now(UTC))
+    other.publish()
+    _rewrite(config, "url", other.exports.as_uri())
+
+
 def _to_production(_: Shell, config: Path) -> None:
-    config.write_text(config.read_text().replace("environment: test", "environment: production"))
+    _rewrite(config, "environment", "production")
 
 
 def _to_other_list(_: Shell, config: Path) -> None:
-    config.write_text(config.read_text().replace(f"list: {LIST}", "list: other"))
+    _rewrite(config, "list", "other")
 
 
 def _to_nobody(_: Shell, config: Path) -> None:
-    config.write_text(re.sub("(?m)^url: .*", "url: https://127.0.0.1:1/", config.read_text()))
+    _rewrite(config, "url", "https://127.0.0.1:1/")
 
 
 def _to_changed_root(_: Shell, config: Path) -> None:
@@ -815,7 +851,7 @@ def test_verify(listed: Shell) -> None:
     result = listed(*verify)
     assert result.stdout == ""
     assert "seal only" in result.stderr
-    assert "two officers signed for each of 1 name" in listed(*verify, "--register", register).stderr
+    assert "1 name, two officers signed for each" in listed(*verify, "--register", register).stderr
     listed.refused(*verify, "--register", "0" * 64, code=3, message="the acts are those of register")
     (listed.release / "hosts.txt").unlink()
     assert "not here, so not checked: hosts.txt" in listed(*verify).stderr
@@ -841,5 +877,13 @@ def test_lapsing_names_are_announced(listed: Shell) -> None:
 
 def test_many_names_are_cut_short_on_the_screen_only(many: tuple[Shell, Path]) -> None:
     shell, _ = many
+    names = [f"other-{number}.example" for number in range(51)]
+    shown = shell("--as", "agent-1", "add", *names, *WHY).stderr
+    assert "  other-29.example and every" in shown
+    assert "  other-30.example and every" not in shown
+    assert "  … and 21 more names" in shown
+    shell("--as", "agent-2", "approve", "8")
+    assert "+ … and 22 more added" in shell("plan").stdout
+    assert len(shell.json("plan")["added"]) == 72
     assert re.search("site-0.example, site-1.example, site-10.example and 18 more", shell("log").stdout)
-    assert len(shell.json("list")["measures"]) == 22
+    assert len(shell.json("list")["measures"]) == 73

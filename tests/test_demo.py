@@ -85,7 +85,7 @@ def test_steps_and_answers(run: Run) -> None:
 def test_every_command_is_shown_as_it_can_be_typed(run: Run) -> None:
     """The commands are relative to the folder, so that they can be repeated there."""
     typed = re.findall(r"(?m)^\$ (blocklist .*)$", run.shown)
-    assert len(typed) == 22
+    assert len(typed) == 21
     assert [line for line in typed if str(run.folder) in line and "subscribe file://" not in line] == []
 
 
@@ -156,7 +156,7 @@ def test_a_step_that_answers_otherwise_stops_the_demo(
 def test_a_zone_that_is_not_as_promised_stops_the_demo(zone: str, tmp_path: Path) -> None:
     (tmp_path / "provider").mkdir()
     (tmp_path / "provider/rpz.zone").write_text(zone)
-    with pytest.raises(demo.DemoError, match="should hold bad.example and not brief.example"):
+    with pytest.raises(demo.DemoError, match=r"should hold bad\.example and not brief\.example"):
         demo._Demo(tmp_path, quiet=True).show_zone(holds="bad.example", lacks="brief.example")
 
 

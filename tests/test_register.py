@@ -102,6 +102,9 @@ def test_promise_1_a_proposal_alone_blocks_nothing(chain: Chain) -> None:
 def test_promise_1_an_author_cannot_approve(chain: Chain, author: str) -> None:
     proposed = chain.propose(SITE, by=author)
     refused(chain, author, opening(proposed, SITE), "cannot approve it")
+    pending = chain.register.pending[proposed.act.seq]
+    able = {officer for officer in chain.register.officers if chain.register.may_approve(pending, officer)}
+    assert able == {"agent-1", "agent-2", "agent-3", "head-1"} - {author}
 
 
 @pytest.mark.parametrize(
@@ -611,6 +614,8 @@ def test_many_measures_end_together_or_not_at_all(chain: Chain) -> None:
     chain.remove(SITE)
     refused(chain, "agent-1", remove(OTHER, SITE), f"{SITE} was removed")
     refused(chain, "agent-1", remove(OTHER, "unknown.example"), "was never listed")
+    some = Names(domain=(OTHER,), host=("unknown.example",))  # the first scope could, the second cannot
+    refused(chain, "agent-1", acts.Remove(names=some, reason="lawful"), "was never listed")
     assert in_force(chain) == {OTHER}
 
 

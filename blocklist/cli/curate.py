@@ -79,7 +79,7 @@ def describe(opened: Office, names: Sequence[Name]) -> str:
     suffixes = opened.guards().suffixes
     lines = [f"  {suffixes.describe(name)}" for name in names[:_SHOWN]]
     if len(names) > _SHOWN:
-        lines.append(f"  … and {len(names) - _SHOWN} more names")
+        lines.append(f"  … and {counted(len(names) - _SHOWN, 'more name')}")
     return "\n".join(lines)
 
 

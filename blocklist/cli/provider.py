@@ -141,5 +141,5 @@ def verify_command(settings: Settings, release: Path, cert: Path, register: str 
     if result.names is None:
         lines.append("seal only: this does not show that two officers signed for each name (give --register ID)")
     else:
-        lines.append(f"two officers signed for each of {counted(result.names)}; the exports are what they signed")
+        lines.append(f"{counted(result.names)}, two officers signed for each; the exports are what they signed")
     finish(settings, members, "\n".join(lines))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -20,7 +20,7 @@ from tuf.api.exceptions import (
 from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist import __version__, files
-from blocklist.errors import StaleError, UnreachableError, UsageError, VerificationError
+from blocklist.errors import StaleError, TargetError, UnreachableError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -46,6 +46,16 @@ class HttpsFetcher(FetcherInterface):
         if subscription.proxy:
             self._session.proxies = {"https": subscription.proxy}
         self._session.headers["User-Agent"] = f"blocklist/{__version__}"
+        self._response: requests.Response | None = None
+
+    def close(self) -> None:
+        """Close every connection, also that of an answer which nobody wanted to read to its end."""
+        self._drop()
+        self._session.close()
+
+    def _drop(self) -> None:
+        if self._response is not None:
+            self._response.close()
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return self.fetch_from(url, 0)
@@ -64,6 +74,8 @@ class HttpsFetcher(FetcherInterface):
         if offset and not _starts_at(response.headers.get("Content-Range", ""), offset):
             response.close()
             raise DownloadHTTPError(f"{url} answered with another range", response.status_code)
+        self._drop()
+        self._response = response
         return _body(response)
 
 
@@ -73,12 +85,19 @@ def _starts_at(content_range: str, offset: int) -> bool:
 
 
 def _body(response: requests.Response) -> Iterator[bytes]:
-    with response:
-        yield from response.iter_content(CHUNK)
+    # What requests raises is an OSError too, and must not look like one of the disk that the bytes go to.
+    try:
+        with response:
+            yield from response.iter_content(CHUNK)
+    except requests.RequestException as fault:
+        raise DownloadError(f"{response.url} broke off") from fault
 
 
 class FileFetcher(FetcherInterface):
     """A published tree on a file system of this machine."""
+
+    def close(self) -> None:
+        """Nothing is open between two files."""
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         return self.fetch_from(url, 0)
@@ -90,18 +109,19 @@ class FileFetcher(FetcherInterface):
             DownloadHTTPError: It is not there.
         """
         path = Path(unquote(urlsplit(url).path))
-        try:
-            stream = path.open("rb")
-        except OSError as fault:
-            raise DownloadHTTPError(f"{path}: {fault.strerror}", 404) from fault
-        return _read(stream, offset)
+        if not path.is_file():
+            raise DownloadHTTPError(f"{path} is not there", 404)
+        return _read(path, offset)
 
 
-def _read(stream: Any, offset: int) -> Iterator[bytes]:  # noqa: ANN401  (any binary file)
-    with stream:
-        stream.seek(offset)
-        while chunk := stream.read(CHUNK):
-            yield chunk
+def _read(path: Path, offset: int) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except OSError as fault:
+        raise DownloadError(f"{path} cannot be read") from fault
 
 
 class Publisher:
@@ -115,6 +135,10 @@ class Publisher:
         files.make_folder(metadata, 0o700)
         with _translated(self._url):
             self._updater = Updater(str(metadata), f"{self._url}/metadata", fetcher=self._fetcher, bootstrap=root)
+
+    def close(self) -> None:
+        """Close what is open to the publisher."""
+        self._fetcher.close()
 
     def refresh(self) -> None:
         """Update the TUF metadata.
@@ -226,6 +250,8 @@ def _translated(url: str) -> Iterator[None]:
         raise UnreachableError(f"{url} does not answer as a publisher: {str(reason)[:300]}", _KEEP) from fault
     except (RepositoryError, ValueError) as fault:
         raise VerificationError(f"{url} offers metadata that are not genuine: {fault}", _KEEP) from fault
+    except OSError as fault:
+        raise TargetError(f"the metadata could not be kept: {fault.strerror or fault}", _KEEP) from fault
 
 
 _KEEP = "the list that is installed stays; tell the office if this goes on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterable
@@ -41,8 +42,9 @@ class Staged:
     content: Written
 
     def discard(self) -> None:
-        """Remove the candidate, if it was not installed."""
-        self.path.unlink(missing_ok=True)
+        """Remove the candidate, if it was not installed; what a failing disk keeps of it is cleared by the next one."""
+        with suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
 
 def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
@@ -53,7 +55,16 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
     """
     path = files.beside(target.path)
     with files.written(target.path):
+        _clear(target.path)
         return Staged(target, path, files.write_chunks(path, chunks))
+
+
+def _clear(path: Path) -> None:
+    """Remove what a pull that was killed left beside its target."""
+    ours = re.compile(rf"{re.escape(files.TEMPORARY + path.name)}(\.previous)?-[0-9a-f]+").fullmatch
+    for entry in path.parent.iterdir():
+        if ours(entry.name):
+            entry.unlink(missing_ok=True)
 
 
 def check(staged: Staged) -> None:
@@ -84,12 +95,27 @@ def install(staged: Staged) -> None:
             _link_over(path, previous)
         staged.path.replace(path)
         files.sync_folder(path.parent)
-    problem = run(shlex.split(target.reload)) if target.reload else ""
+    problem = _reload(target)
     if problem:
         _put_back(path, previous if existed else None)
-        again = run(shlex.split(target.reload))
+        again = _reload(target)
         outcome = f"; reloading the previous file failed too: {again}" if again else ""
         raise TargetError(f"the reload for {path} failed: {problem}{outcome}", "the previous file is in place again")
+
+
+def reload(target: Target) -> None:
+    """Reload a file that is in place already.
+
+    Raises:
+        TargetError: The command says no; the file stays.
+    """
+    problem = _reload(target)
+    if problem:
+        raise TargetError(f"the reload for {target.path} failed: {problem}", "the next pull tries again")
+
+
+def _reload(target: Target) -> str:
+    return run(shlex.split(target.reload)) if target.reload else ""
 
 
 def digest_of(path: Path) -> str | None:
@@ -128,7 +154,11 @@ def _link_over(path: Path, name: Path) -> None:
     """Give the file a second name, replacing what had that name."""
     temporary = files.beside(name)
     os.link(path, temporary)
-    temporary.replace(name)
+    try:
+        temporary.replace(name)
+    finally:
+        # Renaming one name of a file to another name of the same file does nothing (POSIX, rename).
+        temporary.unlink(missing_ok=True)
 
 
 def _put_back(path: Path, previous: Path | None) -> None:

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,10 @@ from blocklist.client import install
 from blocklist.client.fetch import Publisher
 from blocklist.client.install import Staged
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
-from blocklist.fields import Names, Ref, format_instant
+from blocklist.fields import ActError, Names, Ref, format_instant, parse_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
-from blocklist.names import within
+from blocklist.names import above, within
 from blocklist.register import Register
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, Plan, Snapshot, announced, brakes, changes, exports, make_plan
 from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
@@ -40,14 +40,20 @@ ANY_CHANGE = "any"
 
 _MAX_PIN = 64 * 1024
 _MAX_STATE = 4 * 1024 * 1024
+_NUMBERS = range(1, 2**32)
+"""What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The record of the release that was accepted last (`accepted.json`)."""
+    """The record of the release that was accepted last (`accepted.json`).
+
+    `installed` has the SHA-256 of each target that holds this release, and nothing for one that could not be changed.
+    """
 
     register: str
     release: int
+    valid_until: datetime
     head: Ref
     acts_length: int
     checkpoint: Ref
@@ -63,6 +69,7 @@ class Accepted:
         members = {
             "register": self.register,
             "release": self.release,
+            "valid_until": format_instant(self.valid_until),
             "head": self.head.to_json(),
             "acts_length": self.acts_length,
             "checkpoint": self.checkpoint.to_json(),
@@ -84,13 +91,14 @@ class Accepted:
             members = json.loads(content)
             return cls(
                 str(members["register"]),
-                int(members["release"]),
+                _number(members["release"]),
+                parse_instant(members["valid_until"]),
                 _ref(members["head"]),
                 int(members["acts_length"]),
                 _ref(members["checkpoint"]),
                 {str(target): str(digest) for target, digest in members["installed"].items()},
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as fault:
+        except (ActError, *_MALFORMED) as fault:
             raise UsageError(f"{path} is damaged", "remove it; the next pull then asks as the first one did") from fault
 
 
@@ -164,6 +172,8 @@ def pull(
     """
     files.make_folder(subscription.state, 0o700)
     with files.locked(subscription.state / "lock", f"pull of {subscription.path}"):
+        for unfinished in subscription.state.glob(f"{files.TEMPORARY}*"):
+            _remove(unfinished)
         accepted = Accepted.load(subscription.state / "accepted.json")
         return _Pull(subscription, now, accepted, accept, adopt, confirm).run()
 
@@ -179,22 +189,25 @@ class _Pull:
 
     def run(self) -> Outcome:
         """All eight steps."""
-        publisher = Publisher(self.subscription, self._pinned_root())
-        offer = self._refresh(publisher)  # 1
-        self._check_offer(offer)  # 2
-        if self._is_unchanged(offer):
-            return Outcome(offer.number, False, tuple(str(target.path) for target in self.subscription.targets))
         with ExitStack() as cleanup:
+            publisher = Publisher(self.subscription, self._pinned_root())
+            cleanup.callback(publisher.close)
+            offer = self._refresh(publisher)  # 1
+            self._check_offer(offer)  # 2
+            if self.accepted is not None and self._is_unchanged(offer, self.accepted):
+                self._check_fresh(self.accepted.valid_until)
+                return Outcome(offer.number, False, tuple(str(target.path) for target in self.subscription.targets))
             staging = self.subscription.state / f"{files.TEMPORARY}{ACTS}"
-            cleanup.callback(staging.unlink, missing_ok=True)
+            cleanup.callback(_remove, staging)
             self._fetch(publisher, offer, staging)  # 3
             replayed = self._replay(offer, staging)  # 4
             staged, unstaged = self._render(publisher, replayed, cleanup)  # 4, the exports
             plan = make_plan(replayed.before, replayed.now, replayed.register.measures())
             self._brake(plan)  # 5
             installed, failures = self._install(staged)  # 6 and 7
-            self._record(offer, staging, installed, len(replayed.now.measures))  # 8
-        return Outcome(offer.number, True, tuple(installed), plan, tuple(replayed.notes), (*unstaged, *failures))
+            self._record(offer, replayed.now, staging, installed)  # 8
+        done = tuple(path for path, digest in installed.items() if digest)
+        return Outcome(offer.number, True, done, plan, tuple(replayed.notes), (*unstaged, *failures))
 
     def _pinned_root(self) -> bytes:
         path = self.subscription.state / "root.json"
@@ -212,22 +225,21 @@ class _Pull:
             acts = publisher.target(f"{list_id}/{ACTS}")
             changed = publisher.target(f"{list_id}/{CHANGES}")
         except StaleError as stale:
-            since = f"; release {folder_name(self.accepted.instant)} stays installed" if self.accepted else ""
-            raise StaleError(f"{stale.message}{since}", stale.hint) from stale
+            raise StaleError(f"{stale.message}{self._what_stays()}", stale.hint) from stale
         pin = publisher.content(publisher.target(f"registers/{list_id}.json"), _MAX_PIN)
         try:
             stated = json.loads(pin)
             since = changed.custom["since"]
             offer = Offer(
-                publisher.release_number(list_id),
+                _number(publisher.release_number(list_id)),
                 _ref(acts.custom["head"]),
                 acts,
-                None if since is None else (_ref(since["head"]), datetime.fromtimestamp(int(since["number"]), UTC)),
+                None if since is None else (_ref(since["head"]), _instant(since["number"])),
                 str(stated["register"]),
                 _ref(stated["checkpoint"]),
             )
             environment, stated_list = stated["environment"], stated["list"]
-        except (ValueError, TypeError, KeyError) as fault:
+        except _MALFORMED as fault:
             raise VerificationError("the metadata describe no release that this program knows", _TELL) from fault
         if (environment, stated_list) != (self.subscription.environment, list_id):
             raise VerificationError(
@@ -257,10 +269,9 @@ class _Pull:
         if offer.head.seq < accepted.head.seq and offer.checkpoint == accepted.checkpoint:
             raise VerificationError("the register is shorter than it was: acts were dropped", "tell the office")
 
-    def _is_unchanged(self, offer: Offer) -> bool:
+    def _is_unchanged(self, offer: Offer, accepted: Accepted) -> bool:
         """Whether this is the accepted release and every target still holds what was installed."""
-        accepted = self.accepted
-        if accepted is None or offer.number != accepted.release:
+        if offer.number != accepted.release:
             return False
         wanted = {str(target.path) for target in self.subscription.targets}
         return wanted == accepted.installed.keys() and all(
@@ -294,6 +305,7 @@ class _Pull:
         if now is None or register.head != offer.head:
             raise VerificationError("the acts do not end at the head that the release names", _TELL)
         self._check_register(offer, register)
+        self._check_fresh(now.release().valid_until)
         replayed = Replayed(register, now, None, None)
         if offer.since is not None:
             replayed.since = taken.get(offer.since)
@@ -317,6 +329,21 @@ class _Pull:
         if offer.checkpoint.seq > offer.head.seq or register.ids[offer.checkpoint.seq - 1] != offer.checkpoint.id:
             raise VerificationError("the acts do not hold the checkpoint that the heads signed", _TELL)
 
+    def _check_fresh(self, valid_until: datetime) -> None:
+        """The validity that the heads adopted, whatever expiry the publisher wrote: no old instant keeps a lapsed name.
+
+        Raises:
+            StaleError: It has ended.
+        """
+        if self.now >= valid_until:
+            raise StaleError(
+                f"the newest release was valid until {format_instant(valid_until)}{self._what_stays()}",
+                "the list that is installed stays; tell the office if this goes on",
+            )
+
+    def _what_stays(self) -> str:
+        return f"; release {folder_name(self.accepted.instant)} stays installed" if self.accepted else ""
+
     def _check_not_backdated(self, register: Register, seq: int) -> None:
         """What was signed after the release that we accepted cannot be dated before it (promise 8)."""
         accepted = self.accepted
@@ -331,11 +358,9 @@ class _Pull:
         Raises:
             VerificationError: The history was rewritten, and no checkpoint says that this is right.
         """
-        with (self.subscription.state / ACTS).open("rb") as stream:
-            *_, (_, old) = itertools.islice(replay(read_lines(stream), self.now), accepted.head.seq)
-        position = offer.checkpoint.seq - 1
+        old, position = self._known_register(accepted), offer.checkpoint.seq - 1
         known = position < len(old.ids) and old.ids[position] == offer.checkpoint.id
-        if known or old.head != accepted.head:
+        if known or not old.ids or old.head != accepted.head:
             raise VerificationError(
                 f"act {accepted.head.seq} that was accepted is not in the register any more: history was rewritten",
                 _TELL,
@@ -345,6 +370,15 @@ class _Pull:
             f"the heads ended a fork: from act {accepted.head.seq}, id {accepted.head.id}, "
             f"to act {offer.head.seq}, id {offer.head.id}"
         )
+
+    def _known_register(self, accepted: Accepted) -> Register:
+        """The register that was accepted, from the acts kept here; empty if they are gone."""
+        register, path = Register(), self.subscription.state / ACTS
+        if path.exists():
+            with path.open("rb") as stream:
+                for _, register in itertools.islice(replay(read_lines(stream), self.now), accepted.head.seq):  # noqa: B007
+                    pass
+        return register
 
     def _render(
         self, publisher: Publisher, replayed: Replayed, cleanup: ExitStack
@@ -377,46 +411,54 @@ class _Pull:
     def _brake(self, plan: Plan) -> None:
         if self.accept == plan.checksum:
             return
-        if self.accepted is None:
-            if self.accept == ANY_CHANGE or self.confirm(plan):
-                return
-            raise RefusedError(
-                f"a first pull would install {len(plan.added)} names",
-                f"look at the list, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
-            )
-        reasons = brakes(replace(plan, removed=Names()), self.subscription.brakes)
-        added = (*plan.added.domain, *plan.added.host)
-        never = [text for text in added if within(text, self.subscription.never_block)]
+        first = self.accepted is None
+        reasons = [] if first else brakes(replace(plan, removed=Names()), self.subscription.brakes)
+        never = self._never(plan)
         if never:
             reasons.append(f"{', '.join(never[:5])} must never be blocked here")
         if reasons:
             raise BrakeError(
                 "; ".join(reasons), f"if this is meant: blocklist pull --accept {plan.checksum}", plan=plan
             )
+        if first and self.accept != ANY_CHANGE and not self.confirm(plan):
+            raise RefusedError(
+                f"a first pull would install {len(plan.added)} names",
+                f"look at the list, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
+            )
+
+    def _never(self, plan: Plan) -> list[str]:
+        """The additions that block a never-block name: below it, the name itself, or a domain above it."""
+        never = self.subscription.never_block
+        parents = above(never)
+        below = [text for text in (*plan.added.domain, *plan.added.host) if within(text, never)]
+        return [*(text for text in plan.added.domain if text in parents), *below]
 
     # Steps 6 and 7: check, install and reload each target on its own
 
     def _install(self, staged: list[Staged]) -> tuple[dict[str, str], list[BlocklistError]]:
-        """Install every candidate; returns the digest of each file that is in place now, and what failed."""
+        """Install every candidate; returns what `Accepted.installed` says, and what failed."""
         old = self.accepted.installed if self.accepted else {}
         wanted = {str(target.path) for target in self.subscription.targets}
-        installed = {path: digest for path, digest in old.items() if path in wanted}
+        # Until it is changed a target counts as failed, so that the next pull tries again.
+        installed = {path: "" for path in old if path in wanted}
         failures: list[BlocklistError] = []
         for candidate in staged:
             path = str(candidate.target.path)
             try:
-                self._install_one(candidate, known=path in old)
+                self._install_one(candidate, old.get(path))
             except BlocklistError as failure:
                 failures.append(failure)
             else:
                 installed[path] = candidate.content.sha256
         return installed, failures
 
-    def _install_one(self, candidate: Staged, *, known: bool) -> None:
+    def _install_one(self, candidate: Staged, recorded: str | None) -> None:
         present = install.digest_of(candidate.target.path)
         if present == candidate.content.sha256:
+            if recorded != present:  # a pull ended between rename and record: nobody knows whether it reloaded
+                install.reload(candidate.target)
             return
-        if present is not None and not known and not self.adopt:
+        if present is not None and recorded is None and not self.adopt:
             raise RefusedError(
                 f"{candidate.target.path} exists and was not written by this program",
                 "move it away, or let it be replaced with --adopt; it is kept as .previous",
@@ -426,9 +468,17 @@ class _Pull:
 
     # Step 8: what was accepted, and the receipt
 
-    def _record(self, offer: Offer, staging: Path, installed: Mapping[str, str], names: int) -> None:
+    def _record(self, offer: Offer, now: Snapshot, staging: Path, installed: Mapping[str, str]) -> None:
         state = self.subscription.state
-        record = Accepted(offer.register, offer.number, offer.head, offer.acts.length, offer.checkpoint, installed)
+        record = Accepted(
+            offer.register,
+            offer.number,
+            now.release().valid_until,
+            offer.head,
+            offer.acts.length,
+            offer.checkpoint,
+            installed,
+        )
         receipt = {
             "list": self.subscription.list_id,
             "environment": self.subscription.environment,
@@ -436,8 +486,8 @@ class _Pull:
             "release": folder_name(offer.instant),
             "head": offer.head.to_json(),
             "received": format_instant(self.now),
-            "names": names,
-            "installed": dict(installed),
+            "names": len(now.measures),
+            "installed": {path: digest for path, digest in installed.items() if digest},
         }
         with files.written(state):
             staging.replace(state / ACTS)
@@ -446,8 +496,30 @@ class _Pull:
         files.replace(state / "receipt.json", json.dumps(receipt, indent=1).encode() + b"\n", 0o600)
 
 
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # the next pull overwrites it
+        path.unlink(missing_ok=True)
+
+
+_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading a JSON value of any shape can raise."""
+
+
 def _ref(members: Mapping[str, Any]) -> Ref:
-    return Ref(int(members["seq"]), str(members["id"]))
+    seq = int(members["seq"])
+    if seq < 1:
+        raise ValueError(f"there is no act {seq}")
+    return Ref(seq, str(members["id"]))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int or value not in _NUMBERS:
+        raise ValueError(f"{value} is no number of a release")
+    return value
+
+
+def _instant(value: object) -> datetime:
+    return datetime.fromtimestamp(_number(value), UTC)
 
 
 _TELL = "the installed list stays; tell the office"

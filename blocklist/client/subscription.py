@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def write(path: Path, url: str, list_id: str, environment: str, root: bytes, tar
     text = _TEMPLATE.format(
         name=path.name,
         url=json.dumps(url),
-        list=list_id,
+        list=json.dumps(list_id),
         environment=environment,
         root=hashlib.sha256(root).hexdigest(),
         targets="".join(map(_target_text, targets)),
@@ -173,12 +174,19 @@ def _read(checker: Checker, entries: Mapping[str, object], path: Path) -> Subscr
 
 def _url(checker: Checker, value: object) -> str:
     text = checker.text(value, "url")
-    parts = urlsplit(text)
-    remote = parts.scheme == "https" and parts.hostname and "@" not in parts.netloc
-    local = parts.scheme == "file" and not parts.netloc and parts.path.startswith("/")
-    if text and (not (remote or local) or parts.query or parts.fragment):
+    if text and not _is_url(text):
         checker.fault("url", text, "https://HOST/..., or file:///FOLDER for a local tree; no password, no query")
     return text
+
+
+def _is_url(text: str) -> bool:
+    if text.startswith("file:///"):
+        return not set("?#") & set(text)
+    try:
+        parts = urlsplit(text)
+        return text.startswith("https://") and bool(parts.hostname) and parts.port != 0 and not set("?#@ ") & set(text)
+    except ValueError:  # half an IPv6 address, or a port that is no number
+        return False
 
 
 def _digest(checker: Checker, value: object) -> str:
@@ -193,13 +201,22 @@ def _targets(checker: Checker, value: object, folder: Path) -> tuple[Target, ...
     for key, item in checker.items(value, "targets", 1, 64):
         entry = checker.section(item, key, "format path", "check reload")
         commands = {
-            name: checker.text(entry[name], f"{key}.{name}", 2000) for name in ("check", "reload") if name in entry
+            name: _command(checker, entry[name], f"{key}.{name}") for name in ("check", "reload") if name in entry
         }
         format_id = checker.choice(entry["format"], f"{key}.format", sorted(formats.FORMATS))
         targets.append(Target(format_id, folder / checker.text(entry["path"], f"{key}.path"), **commands))
     if len({target.path for target in targets}) != len(targets):
         checker.fault("targets", "one path twice", "each path once")
     return tuple(targets)
+
+
+def _command(checker: Checker, value: object, key: str) -> str:
+    text = checker.text(value, key, 2000)
+    try:
+        shlex.split(text)
+    except ValueError:
+        checker.fault(key, text, "words separated by blanks, with quotes that match")
+    return text
 
 
 def _never_block(checker: Checker, value: object) -> frozenset[str]:

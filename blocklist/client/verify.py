@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from blocklist import files, seal
 from blocklist.client.install import digest_of
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.fields import format_instant, parse_instant
-from blocklist.release import ACTS, SEAL, SUMS, Snapshot, exports
-from blocklist.replay import read_lines, replay
+from blocklist.fields import Ref, format_instant, parse_instant
+from blocklist.register import Register
+from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, Snapshot, announced, changes, exports, make_plan
+from blocklist.release import sums as release_sums
+from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
 
 _MAX_SUMS = 1024 * 1024
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
@@ -57,13 +61,22 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
         instant,
         _revocations(certificate),
     )
+    if instant > now + CLOCK_TOLERANCE:
+        raise VerificationError(
+            f"the release is dated {format_instant(instant)}, in the future", "check this machine's clock"
+        )
     listed = _listed(sums)
     missing = _check_files(folder, listed)
     if register is not None and missing:
         raise UsageError(
             f"{folder / missing[0]} is missing", "--register replays the whole release: fetch all its files"
         )
-    names = None if register is None else _check_acts(folder, listed, register, instant, now)
+    names = None
+    if register is not None:
+        shown = _check_acts(folder, listed, register, instant, now)
+        if release_sums(shown, listed) != sums:
+            raise VerificationError(f"{SUMS} is not what the acts say", "do not load it; tell the office")
+        names = len(shown.measures)
     result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names)
     if now >= valid_until:
         raise StaleError(
@@ -87,7 +100,7 @@ def _revocations(certificate: Path) -> bytes | None:
 
 def _listed(sums: bytes) -> dict[str, str]:
     listed = {}
-    for line in sums.decode().splitlines():
+    for line in sums.decode(errors="replace").split("\n")[:-1]:
         if line.startswith("#"):
             continue
         match = _LINE.fullmatch(line)
@@ -108,16 +121,37 @@ def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in listed if name not in present)
 
 
-def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant: datetime, now: datetime) -> int:
-    """Replay the acts and rebuild every export from them."""
+def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant: datetime, now: datetime) -> Snapshot:
+    """Replay the acts and rebuild from them every other file."""
+    since, before, state = _since(folder / CHANGES), None, Register()
     with (folder / ACTS).open("rb") as stream:
-        *_, (_, state) = replay(read_lines(stream), now)
+        for signed, state in replay(read_lines(stream), now):
+            if since is not None and signed.ref == since[0]:
+                before = Snapshot.take(state, since[1])
+    if not state.ids:
+        raise VerificationError(f"{folder / ACTS} holds no acts", "do not load it")
     if state.id != register:
         raise VerificationError(f"the acts are those of register {state.id}, not {register}", "do not load it")
     if state.at > instant:
         raise VerificationError("the release is older than its last act, so something is left out of it")
-    snapshot = Snapshot.take(state, instant)
-    for name, chunks in exports(snapshot, state.policy.formats):
+    shown = Snapshot.take(state, instant)
+    others = [
+        (CHANGES, changes(before, shown, make_plan(before, shown, state.measures()))),
+        (ANNOUNCED, announced(shown)),
+    ]
+    for name, chunks in itertools.chain(exports(shown, state.policy.formats), others):
         if files.digest(chunks).sha256 != listed.get(name):
             raise VerificationError(f"{name} is not what two officers signed for", "do not load it; tell the office")
-    return len(snapshot.measures)
+    return shown
+
+
+def _since(path: Path) -> tuple[Ref, datetime] | None:
+    """The release that `changes.json` says it compares with; its first line says so."""
+    with path.open("rb") as stream:
+        line = stream.readline(_MAX_SUMS)
+    try:
+        since = json.loads(line.rstrip(b",\n") + b"}")["since"]
+        head = since and Ref(since["head"]["seq"], since["head"]["id"])
+        return (head, datetime.fromtimestamp(since["number"], UTC)) if since else None
+    except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as fault:
+        raise VerificationError(f"{path} cannot be read", "it is not a release of this program") from fault

@@ -1,0 +1,317 @@
+"""The documents say what is true: commands parse, tables agree with the code, nothing names a machine."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from kit import LIST, LISTS, Site
+
+import blocklist
+from blocklist import acts, guards
+from blocklist.cli import MODULES, main
+from blocklist.client import subscription
+from blocklist.register import MAY_SIGN
+
+ROOT = Path(__file__).parent.parent
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {path.name: path.read_text() for path in DOCS}
+DEMO = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/blocklist demo"
+
+
+def blocks(text: str, *languages: str) -> Iterator[str]:
+    """The code blocks of these languages, continued lines joined."""
+    for language, code in re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", text):
+        if language in languages:
+            yield code.replace("\\\n", " ")
+
+
+def command_lines() -> Iterator[tuple[str, list[str]]]:
+    """Every call of the program in the documents: where, and the words after the program's name."""
+    for name, text in TEXT.items():
+        lines = [line for code in blocks(text, "sh") for line in code.splitlines()]
+        lines += [line[2:] for code in blocks(text, "console") for line in code.splitlines() if line.startswith("$ ")]
+        lines += re.findall(r"(?m)^ExecStart=(.*)$", text) + re.findall(r"(?m)^\*/5 (.*)$", text)
+        for line in lines:
+            for part in re.split(r"&&|\|\||[;|]", line):
+                words = shlex.split(part, comments=True)
+                for place, word in enumerate(words):
+                    if Path(word).name == "blocklist" and (word == "blocklist" or word.endswith("bin/blocklist")):
+                        yield name, words[place + 1 :]
+                        break
+
+
+COMMAND_LINES = list(command_lines())
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command line without running anything."""
+    context = main.make_context("blocklist", list(words))
+    group: click.Group = main
+    while True:
+        name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        assert command is not None
+        context = command.make_context(name, rest, parent=context)
+        if not isinstance(command, click.Group):
+            return
+        group = command
+
+
+def test_the_documents_hold_commands() -> None:
+    """So that the next test does not pass on nothing."""
+    assert len(COMMAND_LINES) > 40
+    assert {name for name, _ in COMMAND_LINES} == {"README.md", "operators.md", "providers.md"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), COMMAND_LINES, ids=[f"{name}-{' '.join(words)[:70]}" for name, words in COMMAND_LINES]
+)
+def test_every_command_in_the_documents_parses(name: str, words: list[str]) -> None:
+    parse(words)
+
+
+@pytest.mark.parametrize(
+    "words", [["publish", "--force"], ["ad", "x.example"], ["approve", "SEQ"], ["key", "old", "a"]]
+)
+def test_a_wrong_command_would_be_found(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+def test_every_command_is_documented() -> None:
+    named = {f"{words[0]} {words[1]}" for _, words in _without_options() if len(words) > 1}
+    named |= {words[0] for _, words in _without_options() if words}
+    inline = set(re.findall(r"`(?:blocklist )?([a-z]+(?: [a-z]+)?)`", "\n".join(TEXT.values())))
+    wanted = {*MODULES, "key new", "officer appoint", "officer revoke", "officer list"}
+    assert wanted - named - inline == set()
+    in_readme = TEXT["README.md"].split("## Commands by role")[1].split("\n## ")[0]
+    assert [name for name in MODULES if not re.search(rf"`{name}\b", in_readme)] == []
+
+
+def _without_options() -> Iterator[tuple[str, list[str]]]:
+    for name, words in COMMAND_LINES:
+        rest = list(words)
+        while rest and rest[0] in ("-C", "--as"):
+            rest = rest[2:]
+        yield name, rest
+
+
+def test_no_other_command_is_named() -> None:
+    for name, text in TEXT.items():
+        for command in re.findall(r"`blocklist ([a-z][a-z-]*)", text):
+            assert command in MODULES, (name, command)
+
+
+def test_the_two_commands_of_the_readme() -> None:
+    first = list(blocks(TEXT["README.md"], "sh"))[:2]
+    assert [code.strip() for code in first] == [DEMO, "tests/run"]
+    script = ROOT / "tests/run"
+    for path in (script, ROOT / ".ci/run"):
+        assert path.stat().st_mode & 0o111
+        assert subprocess.run(["bash", "-n", path], check=False).returncode == 0
+    assert "tests/run" in (ROOT / ".ci/run").read_text()
+
+
+def test_the_readme_has_the_ten_promises() -> None:
+    promises = TEXT["README.md"].split("## What it promises")[1].split("\n## ")[0]
+    assert re.findall(r"(?m)^(\d+)\. \*\*", promises) == [str(number) for number in range(1, 11)]
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+    for link in (link for link in links if "://" not in link):
+        target, _, anchor = link.partition("#")
+        other = path.parent / target if target else path
+        assert other.exists(), link
+        titles = re.findall(r"(?m)^#+ (.*)$", other.read_text()) if anchor else []
+        anchors = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+        assert not anchor or anchor in anchors, link
+
+
+# Tables that repeat the code
+
+
+def rows(text: str) -> list[list[str]]:
+    """The rows of the one table in `text`, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def section(name: str, title: str) -> str:
+    return re.split(r"(?m)^#", TEXT[name].split(f"# {title}\n")[1])[0]
+
+
+def test_the_kinds_of_acts_are_those_of_the_code() -> None:
+    table = TEXT["design.md"].split("Further fields by kind")[1].split("Another act is cited")[0]
+    written = {row[0].strip("`"): row for row in rows(table)}
+    assert written.keys() == acts.KINDS.keys()
+    for kind, (_, signers, said) in written.items():
+        assert set(signers.split(", ")) == MAY_SIGN.get(kind, {"head"})
+        readers, optional = acts._readers(kind)
+        assert [field for field in readers if f"`{field}`" not in said] == []
+        assert set(re.findall(r"\[`(\w+)`\]", said)) == optional
+
+
+def test_every_module_has_its_row() -> None:
+    written = set(re.findall(r"`([a-z]+)/?`", section("design.md", "Modules").split("`client/` imports")[0]))
+    package = Path(blocklist.__file__).parent
+    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert written == modules | folders
+
+
+def test_every_guard_is_explained() -> None:
+    source = Path(guards.__file__).read_text()
+    written = {row[0].strip("`") for row in rows(section("operators.md", "Adding names"))}
+    assert written == set(re.findall(r'(?m)"(unknown-suffix|[a-z]+-[a-z]+|protected|covered)"', source)) & written
+    assert len(written) == 7
+
+
+def test_the_policy_table_is_the_shipped_policy() -> None:
+    policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
+    written = {field: row for row in rows(section("operators.md", "Policy")) for field in _ticked(row[0])}
+    assert written.keys() == policy.keys()
+    for field, value in policy.items():
+        shown = _ticked(written[field][1])
+        if field in ("id", "regime", "notice", "review", "warn", "ttl", "freshness", "keep", "probe"):
+            assert shown == [str(value)]
+        elif field in ("approvals", "brakes"):
+            assert shown == [f"{key}: {entry}" for key, entry in value.items()]
+        elif field in ("grounds", "formats", "own"):
+            assert shown == list(value)
+        elif field == "action":
+            assert shown == [value["kind"]]
+
+
+def _ticked(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_the_messages_that_are_explained_exist() -> None:
+    """Each fixed part of a message in the operators' table stands in the code."""
+    source = " ".join(path.read_text() for path in Path(blocklist.__file__).parent.rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    for row in rows(section("operators.md", "Messages and what they mean")):
+        message = row[0].strip("`")
+        parts = [part.strip() for part in re.split(r"…|\bN\b|\b20\b|: No space left on device", message)]
+        assert [part for part in parts if part and part not in source] == [], message
+
+
+def test_exit_codes_are_those_of_the_program() -> None:
+    from blocklist import errors
+
+    classes = [errors.RefusedError, errors.UsageError, errors.VerificationError, errors.StaleError]
+    codes = [cls.exit_code for cls in [*classes, errors.UnreachableError, errors.TargetError]]
+    assert [row[0] for row in rows(section("providers.md", "Exit codes"))] == ["0", *map(str, codes)]
+
+
+# What is to be typed into other programs
+
+
+def _stock_command() -> str:
+    (command,) = [code for code in blocks(TEXT["providers.md"], "sh") if "release=$(curl" in code]
+    return re.sub(r" +", " ", command[command.index("openssl") : command.index("\ngrep")])
+
+
+def test_the_stock_verification_is_the_one_in_the_headers(tmp_path: Path) -> None:
+    site = Site(tmp_path, datetime.now(UTC))
+    site.block("bad.example")
+    release = site.publish().path
+    head = (release / "SHA256SUMS").read_text()
+    assert f"Verify: {_stock_command()}\n" in head
+    shutil.copy(site.exports / "seal.pem", release)
+    _bash(_stock_command(), release)
+
+
+def test_one_act_can_be_verified_by_hand(tmp_path: Path) -> None:
+    site = Site(tmp_path, datetime.now(UTC))
+    site.block("bad.example", hosts=["www.worse.example"])
+    release = site.publish().path
+    script = "\n".join(blocks(section_below("design.md", "Verifying one act by hand"), "sh"))
+    shown = _bash(f"set -e\n{script}", release).splitlines()
+    assert "Signature Verified Successfully" in shown
+    assert re.fullmatch("[0-9a-f]{64}", shown[-1])
+    assert shown[-1] == shown[-2]
+    line = (release / "acts.jsonl").read_bytes().splitlines()[4]
+    assert shown[0] == f"{acts.read_line(line).id}  payload"
+
+
+def section_below(name: str, title: str) -> str:
+    return TEXT[name].split(f"### {title}\n")[1].split("\n### ")[0]
+
+
+def _bash(script: str, folder: Path) -> str:
+    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_subscription_in_the_guide_is_valid(tmp_path: Path) -> None:
+    (text,) = [code for code in blocks(TEXT["providers.md"], "yaml") if code.startswith("url:")]
+    read = subscription.parse(text.encode(), tmp_path / "subscription.yaml")
+    assert read.environment == "production"
+    for code in blocks(TEXT["providers.md"], "yaml"):
+        for command in re.findall(r'(?m)^    (?:check|reload): "(.*)"$', code):
+            assert shlex.split(command)[0] in ("named-checkzone", "rndc", "unbound-control", "rec_control")
+
+
+def test_the_bind_configuration_is_accepted(tmp_path: Path) -> None:
+    (code,) = [code for code in blocks(TEXT["providers.md"], "text") if "response-policy" in code]
+    path = tmp_path / "named.conf"
+    path.write_text(code)
+    assert _bash(f"PATH=$PATH:/usr/sbin named-checkconf {path}", tmp_path) == ""
+
+
+# The project speaks of itself alone
+
+
+def _files() -> list[Path]:
+    listing = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
+    )
+    names = [name for name in listing.stdout.decode().split("\0") if name]
+    return [path for name in names if (path := ROOT / name).is_file()] or [
+        *DOCS,
+        *ROOT.glob("blocklist/**/*.py"),
+        *ROOT.glob("tests/*"),
+    ]
+
+
+MACHINES = re.compile("|".join(["/" + "work/", "/" + "root/", "/" + r"home/\w", "/" + "tmp/venv"]))
+REGISTRIES = re.compile("|".join(["pypi" + r"\.", "python" + "hosted", "npmjs" + r"\.", "crates" + r"\.io"]))
+
+
+def test_no_file_names_a_machine_or_a_registry() -> None:
+    files = _files()
+    assert ROOT / "README.md" in files
+    found = []
+    for path in files:
+        text = path.read_text(errors="replace")
+        # Registries are among the names that must never be blocked.
+        patterns = [MACHINES] if path.name == "protected.yaml" else [MACHINES, REGISTRIES]
+        found += [f"{path}: {match[0]}" for pattern in patterns for match in pattern.finditer(text)]
+    assert found == []
+
+
+def test_samples_use_reserved_names() -> None:
+    """Names that the documents add, show, review or remove as examples are reserved ones (RFC 2606)."""
+    for _, words in _without_options():
+        if words and words[0] in ("add", "review", "remove", "show"):
+            named = [word for word in words[1:] if re.fullmatch(r"[\w-]+(\.[\w-]+)+", word) and ".png" not in word]
+            assert [name for name in named if not name.endswith(".example")] == []
+
+
+def test_the_versions_agree() -> None:
+    assert (
+        f"## [{blocklist.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+        or "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
+    )

@@ -1,0 +1,25 @@
+"""The lifecycle table in the documents is the one that the register runs by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from print_lifecycle import BEGIN, END, table
+
+from blocklist.measures import State
+from blocklist.register import LIFECYCLE
+
+DESIGN = Path(__file__).parent.parent / "docs/design.md"
+
+
+def test_the_documents_hold_the_lifecycle_table() -> None:
+    text = DESIGN.read_text()
+    assert (text.count(BEGIN), text.count(END)) == (1, 1)
+    shown = text.partition(BEGIN)[2].partition(END)[0].strip()
+    assert shown == table(), "run 'python tests/print_lifecycle.py' and paste what it prints between the two marks"
+
+
+def test_the_table_shows_every_transition_and_no_other() -> None:
+    _, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table().splitlines()]
+    assert len(rows) == len(LIFECYCLE)
+    assert {(State(before), act): State(after) for before, act, after in rows} == dict(LIFECYCLE)

@@ -1,0 +1,552 @@
+"""The store: append only, one writer at a time wins, nothing acknowledged is lost, and dossiers apart."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kit import LIST, START, Chain, key, names
+
+from blocklist import acts
+from blocklist.acts import Act, SignedAct
+from blocklist.errors import BlocklistError, TargetError, UsageError, VerificationError
+from blocklist.fields import Ref
+from blocklist.register import Register
+from blocklist.replay import replay
+from blocklist.signing import signer
+from blocklist.store import ConflictError, Dossier, HeadMemory, Store
+
+# Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+SMALL = {"protected": ["protected.example"], "platforms": {}}
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain(change=SMALL)
+
+
+@pytest.fixture
+def store(tmp_path: Path, chain: Chain) -> Iterator[Store]:
+    found = filled(tmp_path, chain)
+    yield found
+    found.close()
+
+
+def filled(folder: Path, chain: Chain) -> Store:
+    store = Store(folder, create=True)
+    store.append(LIST, chain.signed, [None] * len(chain.signed))
+    return store
+
+
+def next_act(head: Ref, register: str, dossier: Dossier | None = None, by: str = "agent-1", at=START) -> SignedAct:
+    """A request on top of `head`; agents may make them at any time, so any number of them is a register."""
+    act = Act(
+        seq=head.seq + 1,
+        at=at.replace(minute=59),
+        by=by,
+        body=acts.Request(to="platform"),
+        register=register,
+        prev=head.id,
+        dossier=dossier.commitment if dossier else None,
+    )
+    return acts.sign(act, signer(key(by)))
+
+
+def folded(folder: Path) -> Register:
+    """What the database holds, checked in full."""
+    store = Store(folder)
+    try:
+        *_, (_, register) = replay(store.lines(LIST), START.replace(hour=23))
+    finally:
+        store.close()
+    return register
+
+
+def kept_dossiers(folder: Path) -> set[str]:
+    with contextlib.closing(sqlite3.connect(folder / "dossiers.db")) as connection:
+        return {act for (act,) in connection.execute("SELECT act FROM dossiers")}
+
+
+def raw(folder: Path) -> sqlite3.Connection:
+    return sqlite3.connect(folder / "register.db", isolation_level=None)
+
+
+# --- Append and read ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_appended_is_read_as_it_was(store: Store, chain: Chain) -> None:
+    assert list(store.lines(LIST)) == chain.lines
+    assert store.head(LIST) == chain.head
+    assert store.lists() == [LIST]
+    assert store.head("other") is None
+    assert list(store.lines("other")) == []
+
+
+def test_a_store_opened_again_holds_the_same(store: Store, chain: Chain, tmp_path: Path) -> None:
+    store.close()
+    assert folded(tmp_path).head == chain.head
+    again = Store(tmp_path, create=True)  # as `init` does when it runs again
+    assert again.head(LIST) == chain.head
+    again.close()
+
+
+def test_there_is_no_store_unless_one_was_made(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no register"):
+        Store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError):
+        Store(tmp_path / "missing")
+
+
+def test_a_store_cannot_be_made_where_a_file_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(TargetError):
+        Store(tmp_path / "file", create=True)
+
+
+@pytest.mark.parametrize(
+    "content", [b"not a database, and longer than a header is" * 9, b"SQLite format 3\0" + b"x" * 999]
+)
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "register.db").write_bytes(content)
+    store = Store(tmp_path)
+    with pytest.raises(TargetError, match=r"the database .* failed"):
+        store.lists()
+    store.close()
+
+
+def test_an_empty_file_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "register.db").touch()
+    store = Store(tmp_path)
+    with pytest.raises(BlocklistError):
+        store.lists()
+    store.close()
+
+
+# --- Compare and swap --------------------------------------------------------------------------------------------
+
+
+def test_of_two_stores_the_second_to_append_is_refused(store: Store, chain: Chain, tmp_path: Path) -> None:
+    other = Store(tmp_path)
+    head = other.head(LIST)
+    first, second = next_act(head, chain.register.id), next_act(head, chain.register.id, by="agent-2")
+    store.append(LIST, [first], [None])
+    before = list(store.lines(LIST))
+    with pytest.raises(ConflictError, match=f"meanwhile: number {first.act.seq}") as caught:
+        other.append(LIST, [second], [None])
+    assert caught.value.exit_code == 1
+    assert list(store.lines(LIST)) == before
+    other.append(LIST, [next_act(first.ref, chain.register.id, by="agent-2")], [None])
+    other.close()
+    assert folded(tmp_path).head.seq == first.act.seq + 1
+
+
+def test_many_acts_are_appended_together_or_not_at_all(store: Store, chain: Chain) -> None:
+    one = next_act(chain.head, chain.register.id)
+    two = next_act(one.ref, chain.register.id)
+    gap = next_act(Ref(two.act.seq, chain.head.id), chain.register.id)  # its `prev` is taken by `one`
+    with pytest.raises(ConflictError):
+        store.append(LIST, [one, two, gap], [None] * 3)
+    assert store.head(LIST) == chain.head
+    store.append(LIST, [one, two], [None] * 2)
+    assert store.head(LIST) == two.ref
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_register_is_founded_once(store: Store, chain: Chain, create: bool, tmp_path: Path) -> None:
+    again = chain.signed[0] if create else Chain(heads=("head-2",), officers=(), change=SMALL).signed[0]
+    with pytest.raises(ConflictError):
+        store.append(LIST, [again], [None])
+    assert list(store.lines(LIST)) == chain.lines
+
+
+def test_two_lists_do_not_meet(store: Store, chain: Chain) -> None:
+    other = Chain(heads=("head-2",), officers=(), change=SMALL)
+    store.append("other", other.signed, [None])
+    assert store.lists() == sorted([LIST, "other"])
+    assert (store.head(LIST), store.head("other")) == (chain.head, other.head)
+
+
+def forked(work: Callable[[int], None]) -> tuple[int, int]:
+    """Run `work` in a process of its own, with the end of a pipe to write to; returns its id and the other end."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            work(writing)
+            code = 0
+        except BaseException as fault:
+            os.write(writing, f"FAILED {fault!r}\n".encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    return child, reading
+
+
+def test_eight_processes_lose_and_fork_nothing(tmp_path: Path, chain: Chain) -> None:
+    filled(tmp_path, chain).close()
+    start, gate = os.pipe()
+    each, register = 20, chain.register.id
+
+    def work(number: int) -> Callable[[int], None]:
+        def append(pipe: int) -> None:
+            os.close(gate)
+            os.read(start, 1)  # all of them start when the gate closes
+            store, done = Store(tmp_path), 0
+            while done < each:
+                head = store.head(LIST)
+                dossier = Dossier.of({"process": number}) if done % 4 == 0 else None
+                with contextlib.suppress(ConflictError):
+                    signed = next_act(head, register, dossier, by=f"agent-{1 + number % 2}")
+                    store.append(LIST, [signed], [dossier])
+                    done += 1
+                    os.write(pipe, f"{signed.act.seq} {signed.id}\n".encode())
+            store.close()
+
+        return append
+
+    children = [forked(work(number)) for number in range(8)]
+    os.close(start)
+    os.close(gate)
+    acknowledged = {}
+    for child, pipe in children:
+        with os.fdopen(pipe) as stream:
+            lines = stream.read().splitlines()
+        assert os.waitpid(child, 0)[1] == 0, lines[-1]
+        assert len(lines) == each
+        acknowledged |= {int(seq): act for seq, act in map(str.split, lines)}
+    found = folded(tmp_path)
+    assert found.head.seq == len(chain.signed) + 8 * each
+    assert acknowledged == dict(enumerate(found.ids[len(chain.signed) :], len(chain.signed) + 1))
+    store = Store(tmp_path)
+    with_dossier = [signed for line in store.lines(LIST) if (signed := acts.read_line(line)).act.dossier]
+    assert len(with_dossier) == 8 * each / 4
+    assert all(store.dossier(signed) for signed in with_dossier)
+    store.close()
+    assert kept_dossiers(tmp_path) == {signed.id for signed in with_dossier}
+
+
+def test_a_process_that_is_killed_loses_nothing_acknowledged(tmp_path: Path, chain: Chain) -> None:
+    filled(tmp_path, chain).close()
+    register, known = chain.register.id, dict(enumerate(chain.register.ids, 1))
+
+    def append(pipe: int) -> None:
+        store = Store(tmp_path)
+        while True:
+            dossier = Dossier.of({"note": "x" * 5000})
+            signed = next_act(store.head(LIST), register, dossier)
+            store.append(LIST, [signed], [dossier])
+            os.write(pipe, f"{signed.act.seq} {signed.id}\n".encode())
+
+    for round_number in range(30):
+        child, pipe = forked(append)
+        with os.fdopen(pipe) as stream:
+            lines = [stream.readline() for _ in range(round_number % 5)]  # then in the middle of the next one
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            lines += stream.read().splitlines()
+        assert not [line for line in lines if "FAILED" in line]
+        known |= {int(seq): act for seq, act in map(str.split, lines)}
+        ids = folded(tmp_path).ids
+        assert known.items() <= dict(enumerate(ids, 1)).items()
+    store = Store(tmp_path)
+    assert all(store.dossier(signed) for line in store.lines(LIST) if (signed := acts.read_line(line)).act.dossier)
+    store.close()
+
+
+@pytest.mark.parametrize("dossier", [None, Dossier.of({"note": "y" * 50_000})])
+def test_a_full_disk_appends_nothing(tmp_path: Path, chain: Chain, dossier: Dossier | None) -> None:
+    """A limit on the size of files stands for the disk: the same error comes from the same system call."""
+    filled(tmp_path, chain).close()
+    largest = max(path.stat().st_size for path in tmp_path.iterdir()) + 40_000
+    register = chain.register.id
+
+    def append(pipe: int) -> None:
+        store = Store(tmp_path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+        head = store.head(LIST)
+        while True:
+            signed = next_act(head, register, dossier)
+            try:
+                store.append(LIST, [signed], [dossier])
+            except TargetError as fault:
+                assert store.head(LIST) == head
+                os.write(pipe, f"REFUSED {fault.exit_code} {fault.hint}\n".encode())
+                return
+            head = signed.ref
+            os.write(pipe, f"{head.seq} {head.id}\n".encode())
+
+    child, pipe = forked(append)
+    with os.fdopen(pipe) as stream:
+        *lines, last = stream.read().splitlines()
+    assert os.waitpid(child, 0)[1] == 0, last
+    assert last.startswith("REFUSED 6 nothing was appended")
+    found = folded(tmp_path)
+    assert [f"{seq} {act}" for seq, act in enumerate(found.ids, 1)][len(chain.signed) :] == lines
+    store = Store(tmp_path)
+    signed = next_act(found.head, register, dossier)
+    store.append(LIST, [signed], [dossier])  # there is room again
+    assert store.dossier(signed) == dossier
+    store.close()
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    store: Store, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("blocklist.files.write_chunks", refuse)
+    dossier = Dossier.of({"a": 1})
+    with pytest.raises(TargetError, match="Read-only"):
+        store.append(LIST, [next_act(chain.head, chain.register.id, dossier)], [dossier])
+    assert store.head(LIST) == chain.head
+
+
+# --- Append only -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE acts SET envelope = x'00'",
+        "UPDATE acts SET envelope = x'00' WHERE seq = 2",
+        "UPDATE OR REPLACE acts SET seq = 1 WHERE seq = 2",
+        "DELETE FROM acts",
+        "DELETE FROM acts WHERE seq = 3",
+        "INSERT OR REPLACE INTO acts SELECT list, seq, id, prev, x'00' FROM acts WHERE seq = 2",
+        "REPLACE INTO acts SELECT list, seq, 'other', 'another', x'00' FROM acts WHERE seq = 2",
+        "REPLACE INTO acts SELECT list, 99, id, 'another', x'00' FROM acts WHERE seq = 2",
+        "REPLACE INTO acts SELECT list, 99, 'other', prev, x'00' FROM acts WHERE seq = 2",
+        "REPLACE INTO acts SELECT 'x', 99, id, 'another', x'00' FROM acts WHERE seq = 2",
+        "INSERT INTO acts SELECT list, seq, 'other', 'another', x'00' FROM acts WHERE seq = 2",
+        "INSERT INTO acts SELECT list, 99, 'other', prev, x'00' FROM acts WHERE seq = 2",
+        "INSERT INTO acts SELECT * FROM acts WHERE seq = 2 ON CONFLICT DO UPDATE SET envelope = x'00'",
+    ],
+)
+def test_sql_cannot_change_what_was_appended(store: Store, chain: Chain, tmp_path: Path, statement: str) -> None:
+    with contextlib.closing(raw(tmp_path)) as connection, pytest.raises(sqlite3.IntegrityError, match="append only"):
+        connection.execute(statement)
+    assert list(store.lines(LIST)) == chain.lines
+
+
+def test_the_tables_refuse_a_fork_even_without_triggers(store: Store, chain: Chain, tmp_path: Path) -> None:
+    with contextlib.closing(raw(tmp_path)) as connection:
+        for trigger in ("acts_update", "acts_delete", "acts_insert"):
+            connection.execute(f"DROP TRIGGER {trigger}")
+        for columns in ("list, seq, 'other', 'another'", "list, 99, 'other', prev", "'x', 99, id, 'another'"):
+            with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+                connection.execute(f"INSERT INTO acts SELECT {columns}, x'00' FROM acts WHERE seq = 2")  # noqa: S608
+        with pytest.raises(sqlite3.IntegrityError, match="NOT NULL"):
+            connection.execute("INSERT INTO acts VALUES ('x', 1, 'other', NULL, x'00')")
+    assert list(store.lines(LIST)) == chain.lines
+
+
+def test_a_thief_who_drops_the_triggers_is_found_by_the_chain(store: Store, tmp_path: Path) -> None:
+    with contextlib.closing(raw(tmp_path)) as connection:
+        connection.execute("DROP TRIGGER acts_delete")
+        connection.execute("DELETE FROM acts WHERE seq = 2")
+    with pytest.raises(VerificationError, match=r"^act 2: it does not follow act 1"):
+        folded(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["'text'", "7", "zeroblob(0)", "CAST(envelope AS TEXT) || ' '"])
+def test_what_a_thief_writes_into_a_column_is_one_sentence(store: Store, tmp_path: Path, value: str) -> None:
+    with contextlib.closing(raw(tmp_path)) as connection:
+        connection.execute("DROP TRIGGER acts_update")
+        connection.execute(f"UPDATE acts SET envelope = {value} WHERE seq = 2")  # noqa: S608
+    with pytest.raises(VerificationError, match=r"^act 2: "):
+        folded(tmp_path)
+
+
+def test_every_commit_is_on_disk_before_it_is_acknowledged(store: Store) -> None:
+    with store._engine.connect() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2}
+
+
+# --- Dossiers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dossier_is_kept_apart_and_closed_to_others(store: Store, chain: Chain, tmp_path: Path) -> None:
+    mask = os.umask(0)  # the most generous of accounts
+    try:
+        dossier = Dossier.of({"reference": "confidential-reference", "names": {"domain": ["site.example"], "host": []}})
+        signed = next_act(chain.head, chain.register.id, dossier)
+        store.append(LIST, [signed], [dossier])
+        for path in tmp_path.glob("dossiers.db*"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+    finally:
+        os.umask(mask)
+    assert store.dossier(signed) == dossier
+    assert store.dossier(signed).members()["reference"] == "confidential-reference"
+    store.close()
+    for path in tmp_path.glob("register.db*"):
+        assert b"confidential" not in path.read_bytes()
+        assert b"site.example" not in path.read_bytes()
+
+
+def test_reading_a_register_makes_no_dossiers(store: Store, chain: Chain, tmp_path: Path) -> None:
+    list(store.lines(LIST))
+    assert store.dossier(chain.signed[1]) is None
+    assert not (tmp_path / "dossiers.db").exists()
+
+
+def test_a_salt_is_new_for_every_dossier() -> None:
+    one, two = Dossier.of({"a": 1}), Dossier.of({"a": 1})
+    assert one.content == two.content
+    assert one.salt != two.salt
+    assert one.commitment != two.commitment
+    assert len(bytes.fromhex(one.salt)) == 32
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "content = x'7b7d'",
+        "content = 1",
+        "salt = 'x'",
+        "salt = x'00'",
+        "salt = substr(salt, 2) || '0'",
+        "content = content || ' '",
+    ],
+)
+def test_a_dossier_that_was_altered_is_found(store: Store, chain: Chain, tmp_path: Path, change: str) -> None:
+    dossier = Dossier(b'{"a":1}', "5a" * 31 + "5b")
+    signed = next_act(chain.head, chain.register.id, dossier)
+    store.append(LIST, [signed], [dossier])
+    with contextlib.closing(sqlite3.connect(tmp_path / "dossiers.db", isolation_level=None)) as connection:
+        connection.execute(f"UPDATE dossiers SET {change}")  # noqa: S608
+    with pytest.raises(VerificationError, match=f"the dossier of act {signed.act.seq} was altered"):
+        store.dossier(signed)
+
+
+def test_a_dossier_that_was_destroyed_is_none(store: Store, chain: Chain, tmp_path: Path) -> None:
+    dossier = Dossier.of({"a": 1})
+    signed = next_act(chain.head, chain.register.id, dossier)
+    store.append(LIST, [signed], [dossier])
+    with contextlib.closing(sqlite3.connect(tmp_path / "dossiers.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM dossiers")
+    assert store.dossier(signed) is None
+
+
+def test_a_refused_act_leaves_no_dossier_behind(store: Store, chain: Chain, tmp_path: Path) -> None:
+    kept, lost = Dossier.of({"a": 1}), Dossier.of({"b": 1})
+    first = next_act(chain.head, chain.register.id, kept)
+    second = next_act(chain.head, chain.register.id, lost, by="agent-2")
+    store.append(LIST, [first], [kept])
+    with pytest.raises(ConflictError):
+        store.append(LIST, [second], [lost])
+    assert kept_dossiers(tmp_path) == {first.id}
+
+
+def test_appending_the_same_act_again_keeps_its_dossier(store: Store, chain: Chain, tmp_path: Path) -> None:
+    dossier = Dossier.of({"a": 1})
+    signed = next_act(chain.head, chain.register.id, dossier)
+    store.append(LIST, [signed], [dossier])
+    for again in (dossier, None):
+        with pytest.raises(ConflictError):
+            store.append(LIST, [signed], [again])
+        assert store.dossier(signed) == dossier
+
+
+def test_dossiers_of_another_account_are_one_sentence(
+    store: Store, chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dossier = Dossier.of({"a": 1})
+    signed = next_act(chain.head, chain.register.id, dossier)
+    store.append(LIST, [signed], [dossier])
+    store._vault = None
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything, so it is said to be another
+    with pytest.raises(UsageError, match="closed to this account"):
+        store.dossier(signed)
+
+
+# --- The memory of the head --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def test_an_older_copy_of_a_register_is_refused(chain: Chain, keys: Path) -> None:
+    memory = HeadMemory(keys)
+    older = Register()
+    for signed in chain.signed:
+        older.apply(signed)
+    memory.check(chain.register)
+    memory.check(older)  # the same
+    chain.block("site.example")
+    memory.check(chain.register)
+    with pytest.raises(VerificationError, match=f"lacks act {chain.head.seq}"):
+        memory.check(older)
+    memory.check(chain.register)  # still remembered
+
+
+def test_a_fork_of_a_register_is_refused(chain: Chain, keys: Path) -> None:
+    branch = Chain(change=SMALL)
+    assert branch.head == chain.head
+    memory = HeadMemory(keys)
+    chain.propose("site.example")
+    memory.check(chain.register)
+    for _ in range(3):  # as long, and longer
+        branch.propose("other.example")
+        with pytest.raises(VerificationError, match=f"lacks act {chain.head.seq}") as caught:
+            memory.check(branch.register)
+        assert caught.value.exit_code == 3
+        assert "an older copy or a fork" in caught.value.hint
+
+
+def test_a_memory_is_one_of_each_register(chain: Chain, keys: Path) -> None:
+    memory = HeadMemory(keys)
+    memory.check(chain.register)
+    memory.check(Chain(heads=("head-2",), officers=(), change=SMALL).register)
+    assert len(list((keys / "seen").iterdir())) == 2
+    assert stat.S_IMODE((keys / "seen").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (keys / "seen").iterdir()} == {0o600}
+
+
+def test_a_memory_goes_with_the_keys(chain: Chain, keys: Path, tmp_path: Path) -> None:
+    HeadMemory(keys).remember(chain.register.id, chain.head)
+    shutil.copytree(keys, tmp_path / "copy")
+    behind = Chain(officers=(), change=SMALL)
+    assert behind.register.id == chain.register.id
+    with pytest.raises(VerificationError):
+        HeadMemory(tmp_path / "copy").check(behind.register)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'{"seq":1}', b'{"id":"x","seq":"y"}', b'{"id":"x","seq":0}', b"\xff", b"1" * 9999],
+)
+def test_a_memory_that_is_damaged_is_one_sentence(chain: Chain, keys: Path, content: bytes) -> None:
+    memory = HeadMemory(keys)
+    memory.check(chain.register)
+    (keys / "seen" / f"{chain.register.id}.json").write_bytes(content)
+    with pytest.raises(BlocklistError):
+        memory.check(chain.register)
+
+
+def test_a_store_holds_names_only_where_they_may_be(store: Store, chain: Chain) -> None:
+    """A proposal commits to its names; what is stored of it does not tell them."""
+    chain.signed = chain.signed[:]
+    proposed = chain.propose("secret.example")
+    store.append(LIST, [proposed], [Dossier.of({"names": names("secret.example").to_json()})])
+    assert b"secret" not in proposed.payload
