@@ -197,6 +197,9 @@ def read_names(value: object) -> Names:
             require_canonical(texts)
         except NameRefused as refusal:
             refuse(refusal.message)
+        # Resolvers read such an owner of a policy zone as a rule on addresses or servers (draft-vixie-dnsop-dns-rpz).
+        if any(".rpz-" in text and text.rpartition(".")[2].startswith("rpz-") for text in texts):
+            refuse("a name ends in a label that resolvers read as another trigger (rpz-...)")
     names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
     if not 1 <= len(names) <= MAX_NAMES:
         refuse(f"an act holds 1 to {MAX_NAMES} names, not {len(names)}")

@@ -91,13 +91,17 @@ class Office:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the register."""
         self.store.close()
 
     # Signing
 
     def _sign(self, body: Body, dossier: Dossier | None) -> SignedAct:
         """Sign one act on top of the register, and let the register judge it."""
-        officer = self._require_officer()
+        officer = self.require_officer()
         if self._signer is None:
             self._signer = signer(self.workspace.keys.private(officer))
         act = Act(
@@ -114,7 +118,12 @@ class Office:
         self.acts.append(signed)
         return signed
 
-    def _require_officer(self) -> str:
+    def require_officer(self) -> str:
+        """The officer who signs.
+
+        Raises:
+            UsageError: None is named, or none of that id is in office.
+        """
         if self.officer is None:
             raise UsageError("no officer is named", "say who signs with --as ID, or set BLOCKLIST_AS")
         if self.register.in_office(self.officer) is None:
@@ -183,7 +192,7 @@ class Office:
             GuardError: A guard refuses a name.
             RuleError: The register refuses the act.
         """
-        self._require_officer()
+        self.require_officer()
         self._require_clean(names)
         return self._append(self._proposals(names, proposal))[0]
 
@@ -229,7 +238,7 @@ class Office:
 
         With `skip_refused` unset, one refused line means that nothing is signed.
         """
-        self._require_officer()
+        self.require_officer()
         names, refused = self._sift(entries)
         if not names or (refused and not skip_refused):
             return [], refused
@@ -254,7 +263,7 @@ class Office:
 
     def waiting_for_me(self) -> list[Pending]:
         """The acts that this officer can approve."""
-        officer = self._require_officer()
+        officer = self.require_officer()
         return [entry for entry in self.register.waiting(self.now) if self.register.may_approve(entry, officer)]
 
     def pending(self, seq: int) -> Pending:
@@ -293,7 +302,7 @@ class Office:
             GuardError: A guard refuses a name now.
             RuleError: The register refuses the approval.
         """
-        self._require_officer()
+        self.require_officer()
         entry = self.pending(seq)
         opened = self.proposed_names(entry)
         if opened is None:
@@ -304,14 +313,14 @@ class Office:
 
     def reject(self, seq: int, note: str) -> SignedAct:
         """Reject a pending act, or withdraw one's own."""
-        self._require_officer()
+        self.require_officer()
         return self._state(acts.Reject(act=self.pending(seq).ref), note=note)
 
     def review(
         self, names: Sequence[Name], outcome: str, review_by: datetime | None, note: str, evidence: Sequence[Path]
     ) -> SignedAct:
         """State that names were verified again (décret 2015-125 art. 4)."""
-        self._require_officer()
+        self.require_officer()
         if outcome == "still-unlawful":
             review_by = review_by or self.now + timedelta(seconds=self.register.policy.review)
         elif review_by is not None:
@@ -322,7 +331,7 @@ class Office:
 
     def remove(self, names: Sequence[Name], reason: str, reference: str) -> SignedAct:
         """End measures at once."""
-        self._require_officer()
+        self.require_officer()
         return self._state(acts.Remove(names=_one_act(names), reason=reason), reference=reference)
 
     def known_name(self, text: str) -> Name:
@@ -356,12 +365,12 @@ class Office:
 
     def appoint(self, officer: str, role: str, key: PublicKey) -> SignedAct:
         """Appoint an officer; in production another head approves it, when there is one."""
-        self._require_officer()
+        self.require_officer()
         return self._state(acts.Appoint(officer=fields.parse_identifier(officer), role=role, key=key.to_base64()))
 
     def revoke(self, officer: str, reason: str) -> SignedAct:
         """End an officer's appointment; an agent's ends at once."""
-        self._require_officer()
+        self.require_officer()
         return self._state(acts.Revoke(officer=fields.parse_identifier(officer)), reason=reason)
 
 

@@ -15,6 +15,7 @@ from blocklist.release import (
     ACTS,
     ANNOUNCED,
     CHANGES,
+    BrakeError,
     Plan,
     Snapshot,
     announced,
@@ -118,10 +119,8 @@ def publish(workspace: Workspace, now: datetime, accept: str | None = None) -> R
             if not made.due and made.current is not None:
                 return Result(made, made.current.number, made.current.path, False)
             if made.braked and accept is None:
-                raise RefusedError(
-                    "; ".join(made.braked),
-                    f"look at 'blocklist plan'; if it is meant: blocklist publish --accept {made.plan.checksum}",
-                )
+                hint = f"look at 'blocklist plan'; if it is meant: blocklist publish --accept {made.plan.checksum}"
+                raise BrakeError("; ".join(made.braked), hint, made.plan)
             require_publishable(made.now)
             return _write(workspace, store, made)
         finally:

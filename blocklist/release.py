@@ -158,6 +158,14 @@ def _renewed(old: Measures, new: Measures) -> Names:
     )
 
 
+class BrakeError(RefusedError):
+    """The brakes stop a plan until somebody accepts exactly that."""
+
+    def __init__(self, message: str, hint: str, plan: Plan) -> None:
+        super().__init__(message, hint)
+        self.plan = plan
+
+
 def brakes(plan: Plan, limits: Brakes) -> list[str]:
     """Why this plan needs a person's word, or nothing. Lapses and annulments are never counted (promise 6)."""
     reasons = []

@@ -28,8 +28,7 @@ def check_clock(act: Act, now: datetime) -> None:
     """
     if act.at > now + CLOCK_TOLERANCE:
         raise VerificationError(
-            f"act {act.seq} is dated {format_instant(act.at)}, which is in the future",
-            "check this machine's clock",
+            f"it is dated {format_instant(act.at)}, which is in the future", "check this machine's clock"
         )
 
 

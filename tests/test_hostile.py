@@ -647,11 +647,19 @@ def test_a_release_that_hides_what_it_compares_itself_with(stage: Stage) -> None
     stage.refused("changes.json is not what")
 
 
-@pytest.mark.parametrize("missing", [ACTS, CHANGES, ANNOUNCED, "rpz.zone"])
-def test_a_file_that_the_metadata_do_not_name(stage: Stage, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "said", "code"),
+    [
+        (ACTS, "publishes no", 2),  # what a wrong list in the subscription looks like
+        (CHANGES, "publishes no", 2),
+        (ANNOUNCED, "is not what the officers' acts say", 3),
+        ("rpz.zone", "is not what the officers' acts say", 3),
+    ],
+)
+def test_a_file_that_the_metadata_do_not_name(stage: Stage, missing: str, said: str, code: int) -> None:
     stage.thief.offer()
     stage.thief.resign(LIST, lambda role: role.targets.pop(f"{LIST}/{missing}"))
-    stage.refused("publishes no", 2)
+    stage.refused(said, code)
 
 
 # --- TUF: the metadata themselves -------------------------------------------------------------------------------------

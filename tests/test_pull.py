@@ -105,10 +105,10 @@ MORE = FIRST | {"four.example", "*.four.example", "www.five.example"}
 def test_a_first_pull_asks(story: Story, tmp_path: Path) -> None:
     asked = []
     new = Provider(tmp_path, story.tree("first").as_uri(), story.site.root.read_bytes())
-    error = refused(new, story.at["first"], RefusedError, "a first pull would install 3 names")
+    error = refused(new, story.at["first"], RefusedError, "a first pull needs your word; names to install: 3")
     assert error.exit_code == 1
     assert new.kept() == {}
-    refused(new, story.at["first"], RefusedError, "3 names", confirm=lambda plan: bool(asked.append(plan)))
+    refused(new, story.at["first"], RefusedError, "install: 3", confirm=lambda plan: bool(asked.append(plan)))
     assert [len(plan.added) for plan in asked] == [3]
     assert new.pull(story.at["first"], confirm=lambda _: True).changed
     assert blocked(new) == FIRST

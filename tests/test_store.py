@@ -550,3 +550,8 @@ def test_a_store_holds_names_only_where_they_may_be(store: Store, chain: Chain) 
     proposed = chain.propose("secret.example")
     store.append(LIST, [proposed], [Dossier.of({"names": names("secret.example").to_json()})])
     assert b"secret" not in proposed.payload
+
+
+def test_who_has_no_key_folder_remembers_nothing(chain: Chain, tmp_path: Path) -> None:
+    HeadMemory(tmp_path / "nobody").check(chain.register)
+    assert list(tmp_path.iterdir()) == []

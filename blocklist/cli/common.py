@@ -194,6 +194,21 @@ def office(settings: Settings) -> Office:
     return Office(workspace(settings), clock(), settings.officer)
 
 
+def signing_office(settings: Settings) -> Office:
+    """The same for a command that signs: who signs is settled before anything is shown or asked.
+
+    Raises:
+        UsageError: No officer is named, or none of that id is in office.
+    """
+    opened = office(settings)
+    try:
+        opened.require_officer()
+    except BlocklistError:
+        opened.close()
+        raise
+    return opened
+
+
 # Ids and time
 
 

@@ -17,10 +17,10 @@ from blocklist.cli.common import (
     can_ask,
     counted,
     finish,
-    office,
     read_date,
     say,
     shown,
+    signing_office,
     yes_option,
 )
 from blocklist.errors import RefusedError, UsageError
@@ -96,7 +96,7 @@ def _scopes(names: Sequence[Name]) -> dict[str, str]:
 def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None, **proposed: Any) -> None:  # noqa: ANN401
     """Propose to block names; another officer approves."""
     _refuse_not_removed(proposed["basis"])
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         wanted = [_read_name(settings, opened, text, Scope(scope) if scope else None) for text in names]
         try:
             found = opened.findings(wanted)
@@ -149,7 +149,7 @@ def import_command(
     """Propose the names of a FILE: one a line, hosts format, CSV with a header, or YAML."""
     _refuse_not_removed(proposed["basis"])
     entries = intake.read(files.read(file, "the file", _MAX_IMPORT), format_id)
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         ask(settings, f"Propose the names of {counted(len(entries), 'line')}?")
         signed, refused = opened.import_names(entries, Proposal(**proposed), skip_refused=skip_refused)
         members = {"acts": [entry.act.seq for entry in signed], "refused": [_refused(entry) for entry in refused]}
@@ -177,7 +177,7 @@ def _refused(entry: Refused) -> dict[str, object]:
 @click.pass_obj
 def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
     """Approve acts of other officers; without a number, go through what waits for you."""
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
         if not numbers and waiting and not can_ask(settings):
             listed = ", ".join(str(entry.ref.seq) for entry in waiting)
@@ -232,7 +232,7 @@ def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedA
 @click.pass_obj
 def reject_command(settings: Settings, number: int, note: str) -> None:
     """Reject a pending act, or withdraw your own."""
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         entry = opened.pending(number)
         ask(settings, f"Reject act {number} ({entry.act.body.kind} by {entry.act.by})?")
         signed = opened.reject(number, note)
@@ -256,7 +256,7 @@ def review_command(
     evidence: tuple[Path, ...],
 ) -> None:
     """State that sites were verified again: a later review date, or the end of their measures."""
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
         ask(settings, f"Review {counted(len(wanted))} as {outcome}?")
         signed = opened.review(wanted, outcome, review_by, note, evidence)
@@ -274,7 +274,7 @@ def review_command(
 @click.pass_obj
 def remove_command(settings: Settings, names: tuple[str, ...], reason: str, reference: str) -> None:
     """End measures at once; one signature is enough."""
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
         ask(settings, f"Remove {counted(len(wanted))} as {reason}?")
         signed = opened.remove(wanted, reason, reference)

@@ -118,7 +118,7 @@ def demo_command(settings: Settings, target: Path | None) -> None:
     From a decision to the file that a resolver reads, and on to its end. Without DIR the folder is a new temporary
     one. Takes about 15 seconds and touches nothing outside the folder.
     """
-    folder = Path(tempfile.mkdtemp(prefix="blocklist-demo-")) if target is None else _prepare(settings.folder / target)
+    folder = Path(tempfile.mkdtemp(prefix="blocklist-demo-")) if target is None else _prepare(target)
     demo = _Demo(folder.absolute(), quiet=settings.json)
     _found(demo)
     register = _register_of(demo)

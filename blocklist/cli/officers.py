@@ -19,6 +19,7 @@ from blocklist.cli.common import (
     office,
     read_id,
     shown,
+    signing_office,
     table,
     yes_option,
 )
@@ -57,7 +58,7 @@ def officer_command() -> None:
 def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Path) -> None:
     """Appoint an officer (décret 2015-125 art. 1)."""
     key = PublicKey.from_pem(files.read(key_file, "the public key", 65536), str(key_file))
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         ask(settings, f"Appoint {officer_id} as {role}, key {key.fingerprint}?")
         signed = opened.appoint(officer_id, role, key)
         waits = signed.act.seq in opened.register.pending
@@ -73,7 +74,7 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
 @click.pass_obj
 def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
     """End an officer's appointment; what was signed before stays valid."""
-    with office(settings) as opened:
+    with signing_office(settings) as opened:
         ask(settings, f"Revoke {officer_id}?")
         signed = opened.revoke(officer_id, reason)
         waits = signed.act.seq in opened.register.pending

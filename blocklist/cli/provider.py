@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from blocklist import files
 from blocklist.acts import ENVIRONMENTS
 from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, shown
-from blocklist.cli.publish import counts, plan_members, print_plan
+from blocklist.cli.publish import counts, plan_members, print_plan, show_braked
 from blocklist.client import subscription
 from blocklist.client.install import Target
-from blocklist.client.pull import ANY_CHANGE, BrakeError, pull
+from blocklist.client.pull import ANY_CHANGE, pull
 from blocklist.client.verify import verify
 from blocklist.errors import UsageError
 from blocklist.fields import format_instant
 from blocklist.formats import folder_name
+from blocklist.release import BrakeError
 
 if TYPE_CHECKING:
     from blocklist.release import Plan
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _MAX_ROOT = 512 * 1024
-config_option = click.option(
-    "-c", "config", type=click.Path(path_type=Path), default="subscription.yaml", show_default=True, metavar="FILE"
-)
+_SUBSCRIPTION = "subscription.yaml"
+
+
+def _file_option(*names: str) -> Callable[[_F], _F]:
+    """Which subscription; by default that of the workspace folder."""
+    shown_default = f"{_SUBSCRIPTION} in -C"
+    return click.option(*names, type=click.Path(path_type=Path), show_default=shown_default, metavar="FILE")
 
 
 @click.command("subscribe", cls=Verb, short_help="Write a subscription and pin the publisher's root.")
@@ -39,7 +46,7 @@ config_option = click.option(
 @click.option("--environment", type=click.Choice(ENVIRONMENTS), default="production", show_default=True)
 @click.option("--to", "targets", multiple=True, required=True, metavar="FORMAT=PATH", help="Which export goes where.")
 @click.option("--reload", "reload_command", default="", metavar="COMMAND", help="Run after a file is in place.")
-@click.option("-o", "output", type=click.Path(path_type=Path), default="subscription.yaml", show_default=True)
+@_file_option("-o", "output")
 @click.pass_obj
 def subscribe_command(
     settings: Settings,
@@ -49,12 +56,12 @@ def subscribe_command(
     environment: str,
     targets: tuple[str, ...],
     reload_command: str,
-    output: Path,
+    output: Path | None,
 ) -> None:
     """Write a subscription and pin the publisher's root, which was given to you out of band."""
     wanted = [_target(text, reload_command) for text in targets]
     pinned = files.read(root, "the root", _MAX_ROOT, "the office hands it out as 1.root.json")
-    made = subscription.write(settings.folder / output, url, list_id, environment, pinned, wanted)
+    made = subscription.write(output or settings.folder / _SUBSCRIPTION, url, list_id, environment, pinned, wanted)
     members: dict[str, object] = {"subscription": str(made.path), "root": made.root}
     finish(settings, members, f"{made.path} written; root {made.root}\n  next: blocklist pull -c {made.path}")
 
@@ -67,7 +74,7 @@ def _target(text: str, reload_command: str) -> Target:
 
 
 @click.command("pull", cls=Verb)
-@config_option
+@_file_option("-c", "config")
 @click.option(
     "--accept",
     is_flag=False,
@@ -77,19 +84,18 @@ def _target(text: str, reload_command: str) -> Target:
 )
 @click.option("--adopt", is_flag=True, help="Replace target files that this program did not write.")
 @click.pass_obj
-def pull_command(settings: Settings, config: Path, accept: str | None, adopt: bool) -> None:
+def pull_command(settings: Settings, config: Path | None, accept: str | None, adopt: bool) -> None:
     """Fetch, verify, replay and install the newest release.
 
     \b
     Exit codes: 0 installed or unchanged, 1 refused by a brake or check, 2 usage, 3 verification failed,
     4 stale, 5 unreachable, 6 a target could not be changed. Whatever fails, what is installed stays.
     """  # noqa: D301  (click's own mark)
-    made = subscription.load(settings.folder / config)
+    made = subscription.load(config or settings.folder / _SUBSCRIPTION)
     try:
         outcome = pull(made, clock(), accept=accept, adopt=adopt, confirm=_confirm)
     except BrakeError as error:
-        if not settings.json:
-            print_plan(error.plan)
+        show_braked(settings, error)
         raise
     members: dict[str, object] = {
         "release": outcome.release,

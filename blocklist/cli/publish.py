@@ -8,6 +8,7 @@ import click
 
 from blocklist.cli.common import Settings, Verb, clock, counted, finish, say, workspace
 from blocklist.publishing import draft, publish
+from blocklist.release import BrakeError
 
 if TYPE_CHECKING:
     from blocklist.publishing import Draft
@@ -36,6 +37,14 @@ def print_plan(plan: Plan) -> None:
         if len(names) > _SHOWN:
             click.echo(f"{sign} … and {len(names) - _SHOWN} more {how}")
     click.echo(f"{counts(plan)}; {counted(plan.before)} before; checksum {plan.checksum}")
+
+
+def show_braked(settings: Settings, error: BrakeError) -> None:
+    """The plan that the brakes stopped, before the error that says so."""
+    if settings.json:
+        finish(settings, plan_members(error.plan))
+    else:
+        print_plan(error.plan)
 
 
 def counts(plan: Plan) -> str:

@@ -157,11 +157,15 @@ class Publisher:
         Raises:
             UsageError: They do not name it.
         """
-        with _translated(self._url):
-            target = self._updater.get_targetinfo(path)
+        target = self.find(path)
         if target is None:
-            raise UsageError(f"{self._url} publishes no {path}", "check list and formats in the subscription")
+            raise UsageError(f"{self._url} publishes no {path}", "check the address and the list in the subscription")
         return target
+
+    def find(self, path: str) -> TargetFile | None:
+        """What the metadata say about one file, None when they do not name it."""
+        with _translated(self._url):
+            return self._updater.get_targetinfo(path)
 
     def release_number(self, list_id: str) -> int:
         """The version of the list's role, which is the release's number."""

@@ -13,110 +13,43 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blocklist import files
 from blocklist.client import install
 from blocklist.client.fetch import Publisher
 from blocklist.client.install import Staged
+from blocklist.client.record import MALFORMED, MAX_STATE, Accepted, Offer
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
-from blocklist.fields import ActError, Names, Ref, format_instant, parse_instant
+from blocklist.fields import Names, Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
 from blocklist.names import above, within
 from blocklist.register import Register
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, Plan, Snapshot, announced, brakes, changes, exports, make_plan
+from blocklist.release import (
+    ACTS,
+    ANNOUNCED,
+    CHANGES,
+    BrakeError,
+    Plan,
+    Snapshot,
+    announced,
+    brakes,
+    changes,
+    exports,
+    make_plan,
+)
 from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import TargetFile
-
     from blocklist.client.subscription import Subscription
 
 ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""
 
 _MAX_PIN = 64 * 1024
-_MAX_STATE = 4 * 1024 * 1024
-_NUMBERS = range(1, 2**32)
-"""What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The record of the release that was accepted last (`accepted.json`).
-
-    `installed` has the SHA-256 of each target that holds this release, and nothing for one that could not be changed.
-    """
-
-    register: str
-    release: int
-    valid_until: datetime
-    head: Ref
-    acts_length: int
-    checkpoint: Ref
-    installed: Mapping[str, str]
-
-    @property
-    def instant(self) -> datetime:
-        """The instant of the release."""
-        return datetime.fromtimestamp(self.release, UTC)
-
-    def to_bytes(self) -> bytes:
-        """The record's file."""
-        members = {
-            "register": self.register,
-            "release": self.release,
-            "valid_until": format_instant(self.valid_until),
-            "head": self.head.to_json(),
-            "acts_length": self.acts_length,
-            "checkpoint": self.checkpoint.to_json(),
-            "installed": dict(self.installed),
-        }
-        return json.dumps(members, indent=1).encode() + b"\n"
-
-    @classmethod
-    def load(cls, path: Path) -> Accepted | None:
-        """The record, or None before the first pull.
-
-        Raises:
-            UsageError: The file is not a record.
-        """
-        if not path.exists():
-            return None
-        content = files.read(path, "the record of the last pull", _MAX_STATE)
-        try:
-            members = json.loads(content)
-            return cls(
-                str(members["register"]),
-                _number(members["release"]),
-                parse_instant(members["valid_until"]),
-                _ref(members["head"]),
-                int(members["acts_length"]),
-                _ref(members["checkpoint"]),
-                {str(target): str(digest) for target, digest in members["installed"].items()},
-            )
-        except (ActError, *_MALFORMED) as fault:
-            raise UsageError(f"{path} is damaged", "remove it; the next pull then asks as the first one did") from fault
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the metadata say is published: all of it signed, none of it believed before step 4."""
-
-    number: int
-    head: Ref
-    acts: TargetFile
-    since: tuple[Ref, datetime] | None
-    register: str
-    checkpoint: Ref
-
-    @property
-    def instant(self) -> datetime:
-        """The release's instant."""
-        return datetime.fromtimestamp(self.number, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +62,6 @@ class Outcome:
     plan: Plan | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[BlocklistError, ...] = ()
-
-
-class BrakeError(RefusedError):
-    """The provider's brakes stop a plan until somebody accepts exactly that."""
-
-    def __init__(self, message: str, hint: str, plan: Plan) -> None:
-        super().__init__(message, hint)
-        self.plan = plan
 
 
 @dataclass(slots=True)
@@ -211,7 +136,7 @@ class _Pull:
 
     def _pinned_root(self) -> bytes:
         path = self.subscription.state / "root.json"
-        root = files.read(path, "the pinned root", _MAX_STATE, "run 'blocklist subscribe' again with the root's file")
+        root = files.read(path, "the pinned root", MAX_STATE, "run 'blocklist subscribe' again with the root's file")
         if hashlib.sha256(root).hexdigest() != self.subscription.root:
             raise VerificationError(f"{path} is not the root that {self.subscription.path} pins", "restore the file")
         return root
@@ -228,22 +153,12 @@ class _Pull:
             raise StaleError(f"{stale.message}{self._what_stays()}", stale.hint) from stale
         pin = publisher.content(publisher.target(f"registers/{list_id}.json"), _MAX_PIN)
         try:
-            stated = json.loads(pin)
-            since = changed.custom["since"]
-            offer = Offer(
-                _number(publisher.release_number(list_id)),
-                _ref(acts.custom["head"]),
-                acts,
-                None if since is None else (_ref(since["head"]), _instant(since["number"])),
-                str(stated["register"]),
-                _ref(stated["checkpoint"]),
-            )
-            environment, stated_list = stated["environment"], stated["list"]
-        except _MALFORMED as fault:
+            offer = Offer.read(publisher.release_number(list_id), acts, changed, pin)
+        except MALFORMED as fault:
             raise VerificationError("the metadata describe no release that this program knows", _TELL) from fault
-        if (environment, stated_list) != (self.subscription.environment, list_id):
+        if (offer.environment, offer.list_id) != (self.subscription.environment, list_id):
             raise VerificationError(
-                f"the publisher's register is {stated_list} ({environment}), "
+                f"the publisher's register is {offer.list_id} ({offer.environment}), "
                 f"the subscription is for {list_id} ({self.subscription.environment})",
                 "subscribe to the right address; test is not production",
             )
@@ -390,6 +305,9 @@ class _Pull:
         self._compare(publisher, CHANGES, files.digest(changes(replayed.since, now, plan)))
         self._compare(publisher, ANNOUNCED, files.digest(announced(now)))
         for target in self.subscription.targets:
+            if target.format not in now.policy.formats:
+                listed = ", ".join(now.policy.formats)
+                raise UsageError(f"the list is not published as {target.format}", f"choose from {listed}")
             ((name, chunks),) = exports(now, [target.format])
             try:
                 candidate = install.stage(target, chunks)
@@ -402,8 +320,8 @@ class _Pull:
         return staged, failures
 
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:
-        signed = publisher.target(f"{self.subscription.list_id}/{name}")
-        if content != (signed.hashes.get("sha256"), signed.length):
+        signed = publisher.find(f"{self.subscription.list_id}/{name}")
+        if signed is None or content != (signed.hashes.get("sha256"), signed.length):
             raise VerificationError(f"{name} is not what the officers' acts say", _TELL)
 
     # Step 5: the provider's own brakes; an ending that the replay explained is never braked (promise 6)
@@ -417,13 +335,12 @@ class _Pull:
         if never:
             reasons.append(f"{', '.join(never[:5])} must never be blocked here")
         if reasons:
-            raise BrakeError(
-                "; ".join(reasons), f"if this is meant: blocklist pull --accept {plan.checksum}", plan=plan
-            )
+            raise BrakeError("; ".join(reasons), f"if this is meant: blocklist pull --accept {plan.checksum}", plan)
         if first and self.accept != ANY_CHANGE and not self.confirm(plan):
-            raise RefusedError(
-                f"a first pull would install {len(plan.added)} names",
-                f"look at the list, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
+            raise BrakeError(
+                f"a first pull needs your word; names to install: {len(plan.added)}",
+                f"look at the plan, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
+                plan,
             )
 
     def _never(self, plan: Plan) -> list[str]:
@@ -499,27 +416,6 @@ class _Pull:
 def _remove(path: Path) -> None:
     with suppress(OSError):  # the next pull overwrites it
         path.unlink(missing_ok=True)
-
-
-_MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-"""What reading a JSON value of any shape can raise."""
-
-
-def _ref(members: Mapping[str, Any]) -> Ref:
-    seq = int(members["seq"])
-    if seq < 1:
-        raise ValueError(f"there is no act {seq}")
-    return Ref(seq, str(members["id"]))
-
-
-def _number(value: object) -> int:
-    if type(value) is not int or value not in _NUMBERS:
-        raise ValueError(f"{value} is no number of a release")
-    return value
-
-
-def _instant(value: object) -> datetime:
-    return datetime.fromtimestamp(_number(value), UTC)
 
 
 _TELL = "the installed list stays; tell the office"

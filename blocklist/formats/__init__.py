@@ -90,10 +90,10 @@ def header(release: Release, policy: Policy, sign: str, remarks: Sequence[str] =
         f"{policy.title['en']} - {policy.title['fr']}",
         f"List {release.list_id}, environment {release.environment}, release {release.folder} ({release.number})",
         f"Made {format_instant(release.instant)}, valid until {format_instant(release.valid_until)}",
-        f"{release.count} names and a probe, {policy.probe}; register {release.register}",
+        f"{release.count} {'name' if release.count == 1 else 'names'} and a probe, {policy.probe}",
         "Verify: openssl cms -verify -cades -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS"
         " -CAfile seal.pem -no-CApath -no-CAstore -out /dev/null && sha256sum --strict --ignore-missing -c SHA256SUMS",
-        f"Head of the register: act {release.head.seq}, id {release.head.id}",
+        f"Register {release.register}, head: act {release.head.seq}, {release.head.id}",
         *remarks,
     ]
     return "".join(f"{sign} {line}\n" for line in lines).encode()
