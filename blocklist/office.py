@@ -16,12 +16,12 @@ from typing import Any
 
 from blocklist import acts, fields, files, policy
 from blocklist.acts import Act, Body, SignedAct
+from blocklist.entries import Pending
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.fields import Names
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.measures import State
 from blocklist.names import Name, NameRefused, Scope, normalise
-from blocklist.register import Pending
 from blocklist.signing import PublicKey, signer
 from blocklist.store import Dossier, HeadMemory, Store
 from blocklist.workspace import Workspace, verified

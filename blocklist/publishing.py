@@ -76,13 +76,14 @@ def draft(workspace: Workspace, now: datetime) -> Draft:
 
 
 def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime) -> Draft:
+    memory = HeadMemory(workspace.keys.path)
     current = workspace.repository.current(list_id)
     before: Snapshot | None = None
     register = Register()
     for signed, register in replay(store.lines(list_id), now):
         if current is not None and signed.ref == current.head:
             before = Snapshot.take(register, datetime.fromtimestamp(current.number, UTC))
-    HeadMemory(workspace.keys.path).check(register)
+    memory.check(register)
     if current is not None and before is None:
         raise VerificationError(
             f"act {current.head.seq} of the last release is not in the register",

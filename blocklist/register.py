@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
+from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError, RefusedError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
@@ -23,13 +24,10 @@ from blocklist.policy import Policy, PolicyError, from_json
 from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
-    from blocklist.acts import Act, Body
+    from blocklist.acts import Body
     from blocklist.fields import Names
 
 _MAX_GAP = 10_000
-PENDING_FOR = timedelta(days=7)
-"""How long an act waits for its approval; after that it has to be made anew."""
-
 MAY_SIGN: Mapping[str, frozenset[str]] = {
     "appoint": frozenset({"head"}),
     "revoke": frozenset({"head"}),
@@ -48,12 +46,8 @@ MAY_SIGN: Mapping[str, frozenset[str]] = {
 """Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
 
 _ENDS = (
-    "remove suspended",
-    "remove disappeared",
-    "remove lawful",
-    "remove error",
-    "review disappeared",
-    "review lawful",
+    *(f"remove {reason}" for reason in acts.REASONS if reason != "annulled"),
+    *(f"review {outcome}" for outcome in acts.OUTCOMES if outcome != "still-unlawful"),
 )
 _KNOWN = (State.LISTED, State.LAPSED, State.REMOVED, State.ANNULLED)
 
@@ -83,52 +77,6 @@ _WHY: Mapping[State, tuple[str, str]] = {
 
 class RuleError(RefusedError):
     """An act breaks a rule of the register."""
-
-
-@dataclass(frozen=True, slots=True)
-class Officer:
-    """Somebody who signs, under a pseudonym; `until` is None while in office."""
-
-    id: str
-    role: str
-    key: PublicKey
-    since: datetime
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """An act that waits for approvals, with the officers who gave theirs."""
-
-    act: Act
-    ref: Ref
-    approvals: tuple[str, ...] = ()
-
-    @property
-    def until(self) -> datetime:
-        """The last instant at which it can be approved."""
-        return self.act.at + PENDING_FOR
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A removal request and what came back; `clock` is T0, or the last clarification, which restarts it."""
-
-    ref: Ref
-    to: str
-    names: Names | None
-    since: datetime
-    clock: datetime
-    outcome: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Recommendation:
-    """What the qualified person recommended, and the answer."""
-
-    ref: Ref
-    names: Names | None
-    outcome: str | None = None
 
 
 _Cited = TypeVar("_Cited", Request, Recommendation)
@@ -517,12 +465,13 @@ class Register:
         if recommendation.outcome is not None:
             _refuse(f"recommendation {recommendation.ref.seq} was answered already: {recommendation.outcome}")
         if body.outcome == "accepted" and recommendation.names is not None:
-            end = _ending(at, seq, "recommendation")
+            # What two officers listed anew since then is another measure, and not what was found irregular.
+            end, seen = _ending(at, seq, "recommendation"), recommendation.ref.seq
             self._decide(
                 recommendation.names,
                 "respond accepted",
                 at,
-                lambda old: end(old) if old.state(at) is State.LISTED else old,
+                lambda old: end(old) if old.state(at) is State.LISTED and old.approved < seen else old,
             )
         self.recommendations[recommendation.ref.seq] = replace(recommendation, outcome=body.outcome)
 

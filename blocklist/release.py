@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from blocklist import formats
+from blocklist.entries import Request
 from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref, encode, format_instant
 from blocklist.formats import CHUNK, Release, header
 from blocklist.measures import Measure, Measures, State
 from blocklist.names import Name
 from blocklist.policy import Brakes, Policy, documentation_addresses
-from blocklist.register import Register, Request
+from blocklist.register import Register
 
 ACTS, CHANGES, ANNOUNCED = "acts.jsonl", "changes.json", "announced.json"
 SUMS, SEAL = "SHA256SUMS", "SHA256SUMS.p7s"

@@ -99,6 +99,8 @@ class HeadMemory:
 
     def __init__(self, keys: Path) -> None:
         self._folder = keys / "seen"
+        # Read before the register is: what another command appends in between is then no reason to be alarmed.
+        self._seen = {path.stem: files.read(path, "the remembered head", 4096) for path in self._folder.glob("*.json")}
 
     def check(self, register: Register) -> None:
         """Refuse a register that lost acts, and remember its head.
@@ -106,9 +108,8 @@ class HeadMemory:
         Raises:
             VerificationError: The act seen last is not in it, or what was remembered is damaged.
         """
-        path = self._folder / f"{register.id}.json"
-        if path.exists():
-            seq, act = _remembered(path)
+        if register.id in self._seen:
+            seq, act = _remembered(self._seen[register.id], self._folder / f"{register.id}.json")
             if not 1 <= seq <= len(register.ids) or register.ids[seq - 1] != act:
                 raise VerificationError(
                     f"the register lacks act {seq}, which these keys have seen",
@@ -122,13 +123,14 @@ class HeadMemory:
         """Keep `head` as the last one seen; whoever only reads and has no key folder keeps nothing."""
         if not self._folder.parent.exists():
             return
+        self._seen[register_id] = encode(head.to_json())
         files.make_folder(self._folder, 0o700)
-        files.replace(self._folder / f"{register_id}.json", encode(head.to_json()), 0o600)
+        files.replace(self._folder / f"{register_id}.json", self._seen[register_id], 0o600)
 
 
-def _remembered(path: Path) -> tuple[int, str]:
+def _remembered(content: bytes, path: Path) -> tuple[int, str]:
     try:
-        seen = json.loads(files.read(path, "the remembered head", 4096))
+        seen = json.loads(content)
         return int(seen["seq"]), str(seen["id"])
     except (ValueError, KeyError, TypeError) as fault:
         raise VerificationError(

@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from blocklist import acts, fields
 from blocklist.acts import Body, SignedAct
+from blocklist.entries import Pending
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Names
 from blocklist.measures import Measure, Measures, State
 from blocklist.names import Name
 from blocklist.office import Office
-from blocklist.register import Pending, Register
+from blocklist.register import Register
 from blocklist.replay import Fault, audit
 from blocklist.repository import Published
 from blocklist.store import Store

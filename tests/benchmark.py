@@ -92,20 +92,8 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     report(f"cold publish of {count:,} names to rpzgen", ours.seconds, theirs.seconds, 1.5, ours.peak, 1536 * MIB)
     zone = folder / "rpz.zone"
     provider = folder / "subscription.yaml"
-    run(
-        [
-            blocklist,
-            "subscribe",
-            site.exports.as_uri(),
-            "--list",
-            kit.LIST,
-            "--root",
-            site.root,
-            "--environment",
-            "test",
-        ]
-        + ["--to", f"rpz={zone}", "-o", provider]
-    )
+    pin = ["--list", kit.LIST, "--root", site.root, "--environment", "test"]
+    run([blocklist, "subscribe", site.exports.as_uri(), *pin, "--to", f"rpz={zone}", "-o", provider])
     pulled = run([blocklist, "pull", "-c", provider, "--accept"])
     checked = run(["named-checkzone", "rpz.test", zone])
     report(f"pull of {count:,} names to named-checkzone", pulled.seconds, checked.seconds, 0.5, pulled.peak, 1024 * MIB)

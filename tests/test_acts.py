@@ -27,7 +27,7 @@ from securesystemslib.signer import SSlibKey
 from blocklist import acts, fields
 from blocklist.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
 from blocklist.documents import RESERVED_IDS
-from blocklist.fields import MAX_NAMES, ActError, Head, Names, Ref, format_instant, parse_instant
+from blocklist.fields import MAX_NAMES, ActError, Head, Names, Ref, format_instant, parse_instant, read_names
 from blocklist.signing import PublicKey, signer
 
 VECTORS = Path(__file__).parent / "vectors/acts"
@@ -262,6 +262,13 @@ def test_an_instant_reads_back(text: str) -> None:
 
 def with_names(domain: object, host: object = ()) -> bytes:
     return canonical(payload_of("remove") | {"names": {"domain": domain, "host": list(host)}})
+
+
+@pytest.mark.parametrize("name", ["24.0.2.0.192.rpz-ip", "ns.example.rpz-nsdname", "a.rpz-client-ip", "a.rpz-x"])
+def test_no_name_is_another_trigger_of_a_policy_zone(name: str) -> None:
+    with pytest.raises(ActError, match="another trigger"):
+        read_names({"domain": [], "host": [name]})
+    assert read_names({"domain": ["rpz-ip.example"], "host": ["x.rpz-ip.example"]})
 
 
 @pytest.mark.parametrize(

@@ -204,10 +204,10 @@ def test_the_header_is_understood_within_five_lines(format_id: str, sign: str) -
     assert "Sites bloqués" in head
     assert f"List {LIST}, environment test, release 20261122T120000Z (1795348800)" in head  # which one
     assert "Made 2026-11-22T12:00:00Z, valid until 2026-11-23T00:00:00Z" in head  # how long it is good
-    assert f"{len(DOMAINS) + len(HOSTS)} names and a probe, probe.blocklist.example; register {'5' * 64}" in head
+    assert f"{len(DOMAINS) + len(HOSTS)} names and a probe, probe.blocklist.example" in head
     assert "openssl cms -verify" in head  # how to check it
     assert "sha256sum" in head
-    assert f"act 17, id {'7' * 64}" in lines[5]
+    assert f"Register {'5' * 64}, head: act 17, {'7' * 64}" in lines[5]
 
 
 @pytest.mark.parametrize("format_id", ["rpz", "hosts"])

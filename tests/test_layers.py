@@ -16,7 +16,7 @@ ORDER = (
     "documents",
     "fields",
     "acts policy guards signing measures intake seal",
-    "authority",
+    "authority entries",
     "register",
     "replay",
     "formats",
@@ -35,8 +35,8 @@ LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.spli
 PROVIDER = {"client"}
 OFFICE = {"store", "repository", "workspace", "office", "survey", "publishing"}
 PURE = (
-    "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "register", "replay", "formats",
-    "release",
+    "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "register", "replay",
+    "formats", "release",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""
 IMPURE = {

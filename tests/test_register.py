@@ -32,12 +32,13 @@ from kit import (
 )
 
 from blocklist import acts
+from blocklist.entries import PENDING_FOR, Recommendation
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import MAX_NAMES, Head, Names, Ref, format_instant, parse_instant
 from blocklist.measures import Measures, State
 from blocklist.names import Name, Scope
 from blocklist.policy import from_json
-from blocklist.register import LIFECYCLE, MAY_SIGN, PENDING_FOR, Recommendation, Register, RuleError
+from blocklist.register import LIFECYCLE, MAY_SIGN, Register, RuleError
 from blocklist.replay import audit, replay
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -918,6 +919,15 @@ def test_an_accepted_recommendation_ends_its_measures(chain: Chain) -> None:
     assert in_force(chain) == {OTHER}
     measure = chain.register.measures().get(Name(SITE, Scope.DOMAIN))
     assert (measure.reason, measure.ended_by) == ("recommendation", answered.act.seq)
+
+
+def test_an_accepted_recommendation_leaves_what_was_listed_anew_since(chain: Chain) -> None:
+    chain.block(SITE)
+    recommended = chain.add_act("qualified-1", acts.Recommend(names=names(SITE)))
+    chain.remove(SITE, reason="error")
+    chain.block(SITE)
+    chain.add_act("head-1", acts.Respond(recommendation=recommended.ref, outcome="accepted"))
+    assert in_force(chain) == {SITE}
 
 
 @pytest.mark.parametrize("outcome", acts.RESPONSES)

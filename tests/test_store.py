@@ -21,7 +21,7 @@ from blocklist.acts import Act, SignedAct
 from blocklist.errors import BlocklistError, TargetError, UsageError, VerificationError
 from blocklist.fields import Ref
 from blocklist.register import Register
-from blocklist.replay import replay
+from blocklist.replay import fold, replay
 from blocklist.signing import signer
 from blocklist.store import ConflictError, Dossier, HeadMemory, Store
 
@@ -537,11 +537,17 @@ def test_a_memory_goes_with_the_keys(chain: Chain, keys: Path, tmp_path: Path) -
     [b"", b"{", b"[]", b"null", b'{"seq":1}', b'{"id":"x","seq":"y"}', b'{"id":"x","seq":0}', b"\xff", b"1" * 9999],
 )
 def test_a_memory_that_is_damaged_is_one_sentence(chain: Chain, keys: Path, content: bytes) -> None:
-    memory = HeadMemory(keys)
-    memory.check(chain.register)
+    HeadMemory(keys).check(chain.register)
     (keys / "seen" / f"{chain.register.id}.json").write_bytes(content)
     with pytest.raises(BlocklistError):
-        memory.check(chain.register)
+        HeadMemory(keys).check(chain.register)
+
+
+def test_what_is_appended_while_a_command_reads_is_no_fork(chain: Chain, keys: Path) -> None:
+    memory, read = HeadMemory(keys), fold(chain.signed, chain.at)
+    chain.block("meanwhile.example")
+    HeadMemory(keys).check(chain.register)  # another command, with the same keys
+    memory.check(read)
 
 
 def test_a_store_holds_names_only_where_they_may_be(store: Store, chain: Chain) -> None:

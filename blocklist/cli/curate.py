@@ -28,8 +28,8 @@ from blocklist.names import Name, NameRefused, Scope
 from blocklist.office import GuardError, Proposal, Refused
 
 if TYPE_CHECKING:
+    from blocklist.entries import Pending
     from blocklist.office import Office
-    from blocklist.register import Pending
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SHOWN = 30

@@ -84,13 +84,16 @@ def publish_command(settings: Settings, accept: str | None) -> None:
     """
     here = workspace(settings)
     here.only_list()  # or the first complaint would be about the lock file
-    result = publish(here, clock(), accept)
+    try:
+        result = publish(here, clock(), accept)
+    except BrakeError as error:
+        show_braked(settings, error)
+        raise
     plan = result.draft.plan
     members = {"release": result.number, "path": str(result.path), "changed": result.changed, **plan_members(plan)}
     if result.changed:
-        counts = f"{len(plan.added)} added, {len(plan.removed)} removed, {len(plan.lapsed)} lapsed"
         names = counted(len(result.draft.now.measures))
-        text = f"release {result.path.name} published: {names}; {counts}\n  {result.path}"
+        text = f"release {result.path.name} published: {names}; {counts(plan)}\n  {result.path}"
     else:
         text = f"nothing is to be published; release {result.path.name} is current"
     finish(settings, members, text)
