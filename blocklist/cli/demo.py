@@ -227,7 +227,7 @@ def _tamper_tree(demo: _Demo) -> None:
     acts.rename(genuine)  # not written over: the release's own folder holds the same file under another name
     acts.write_bytes(genuine.read_bytes()[:-2] + b" \n")
     refused = VerificationError.exit_code
-    demo.blocklist("pull -c provider/subscription.yaml", expect=refused, holds="not the one that was signed")
+    demo.blocklist("pull -c provider/subscription.yaml", expect=refused, holds="not the file that was signed")
     if (demo.folder / _ZONE).read_bytes() != installed:
         raise DemoError(f"{_ZONE} was changed by a refused pull", "report this")
     genuine.replace(acts)

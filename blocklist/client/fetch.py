@@ -200,7 +200,7 @@ class Publisher:
                 return
             written = self._write(path, self._bounded(self._fetcher.fetch(self._address(target)), target.length))
         if written != (target.hashes.get("sha256"), target.length):
-            raise VerificationError(f"{self._url} offers a {target.path} that is not the one that was signed", _KEEP)
+            raise VerificationError(f"{target.path} at {self._url} is not the file that was signed", _KEEP)
 
     def _continue(self, target: TargetFile, path: Path, known: Path, known_length: int) -> bool:
         """Append to what is known; any mismatch means that the whole has to be fetched."""
