@@ -185,16 +185,16 @@ class Office:
 
     # Curation
 
-    def add(self, names: Sequence[Name], proposal: Proposal) -> SignedAct:
-        """Propose names; they wait for another officer's approval.
+    def add(self, names: Sequence[Name], proposal: Proposal) -> list[SignedAct]:
+        """Propose names, in as many acts as it takes; they wait for another officer's approval.
 
         Raises:
             GuardError: A guard refuses a name.
-            RuleError: The register refuses the act.
+            RuleError: The register refuses an act. In both cases nothing was appended.
         """
         self.require_officer()
         self._require_clean(names)
-        return self._append(self._proposals(names, proposal))[0]
+        return self._append(self._proposals(names, proposal))
 
     def _proposals(self, names: Sequence[Name], proposal: Proposal) -> list[tuple[Body, Dossier]]:
         review_by = proposal.review_by or self.now + timedelta(seconds=self.register.policy.review)
@@ -231,20 +231,8 @@ class Office:
         kept = fields.format_instant(self.now)
         return {"sha256": copied.sha256, "size": copied.length, "name": path.name, "type": media_type, "kept": kept}
 
-    def import_names(
-        self, entries: Sequence[tuple[int, str]], proposal: Proposal, *, skip_refused: bool
-    ) -> tuple[list[SignedAct], list[Refused]]:
-        """Propose every good name of a file, `(line, text)`, in as many acts as it takes.
-
-        With `skip_refused` unset, one refused line means that nothing is signed.
-        """
-        self.require_officer()
-        names, refused = self._sift(entries)
-        if not names or (refused and not skip_refused):
-            return [], refused
-        return self._append(self._proposals(names, proposal)), refused
-
-    def _sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
+    def sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
+        """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
         suffixes, refused = self._suffixes(), []
         lines: dict[Name, int] = {}
         for line, text in entries:

@@ -271,10 +271,7 @@ class Register:
         act = signed.act
         pending = self._waiting_act(body.act, act.at)
         proposal = pending.act.body
-        if act.by == pending.act.by:
-            _refuse(f"{act.by} made act {pending.ref.seq} and cannot approve it", "another officer has to (two people)")
-        if not self.may_approve(pending, act.by):
-            _refuse(f"{act.by} cannot approve act {pending.ref.seq}", "heads approve acts of heads, each officer once")
+        self.check_approver(pending, act.by)
         if isinstance(proposal, acts.Add):
             _check_opening(proposal, body)
         elif body.names is not None:
@@ -282,6 +279,18 @@ class Register:
         self._check_proposal(proposal, act.at)
         approved = replace(pending, approvals=(*pending.approvals, act.by))
         self._settle(approved, act.at, body.names, act.seq)
+
+    def check_approver(self, pending: Pending, officer_id: str) -> None:
+        """Say why that officer cannot approve that act.
+
+        Raises:
+            RuleError: The officer cannot.
+        """
+        seq = pending.ref.seq
+        if officer_id == pending.act.by:
+            _refuse(f"{officer_id} made act {seq} and cannot approve it", "another officer has to (two people)")
+        if not self.may_approve(pending, officer_id):
+            _refuse(f"{officer_id} cannot approve act {seq}", "heads approve acts of heads, each officer once")
 
     def _reject(self, signed: SignedAct, body: acts.Reject) -> None:
         pending = self._waiting_act(body.act, signed.act.at)

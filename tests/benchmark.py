@@ -53,9 +53,8 @@ def grown(folder: Path, count: int) -> kit.Site:
     site = kit.Site(folder, datetime.now(UTC))
     entries = [(line, f"name{line:07d}.test") for line in range(1, count + 1)]
     with site.office("agent-1") as office:
-        signed, refused = office.import_names(
-            entries, Proposal("apology", "no-identification", "bench"), skip_refused=False
-        )
+        names, refused = office.sift(entries)
+        signed = office.add(names, Proposal("apology", "no-identification", "bench"))
     if refused:
         raise SystemExit(f"refused: {refused[:3]}")
     with site.office("agent-2") as office:

@@ -194,7 +194,7 @@ class Site:
         """List names; returns the number of the approval."""
         wanted = [*(Name(text, Scope.DOMAIN) for text in domains), *(Name(text, Scope.HOST) for text in hosts)]
         with self.office("agent-1") as office:
-            proposed = office.add(wanted, Proposal("apology", "no-identification", "test", review_by))
+            (proposed,) = office.add(wanted, Proposal("apology", "no-identification", "test", review_by))
         with self.office("agent-2") as office:
             return office.approve(proposed.act.seq).act.seq
 

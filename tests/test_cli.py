@@ -649,7 +649,7 @@ def test_import_reports_every_refused_line(content: str, format_id: str, shell: 
     path = shell.folder / "names"
     path.write_text(content)
     command = ("--as", "agent-1", "import", path, *WHY)
-    result = shell.refused(*command, code=1, message="1 of 3 lines of .* are refused, nothing was signed")
+    result = shell.refused(*command, code=1, message="1 of 3 names in .* are refused, nothing was signed")
     assert "line 3: " in result.stderr
     assert shell.json(*command, expect=1)["acts"] == []
     assert shell.acts() == 3

@@ -73,7 +73,7 @@ def test_steps_and_answers(run: Run) -> None:
         ("sha256sum --strict", 0, "rpz.zone: OK"),
         ("blocklist pull", 0, "1 added"),
         ("blocklist verify tampered", 0, "tampered/rpz.zone is not the file that was sealed"),
-        ("blocklist pull", 1, "not the one that was signed"),
+        ("blocklist pull", 1, "not the file that was signed"),
         ("blocklist pull", 2, "1 added"),
         ("blocklist publish", 2, "0 added, 0 removed, 1 lapsed"),
         ("blocklist pull", 3, "1 lapsed"),

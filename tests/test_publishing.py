@@ -358,7 +358,7 @@ def live_a_little(site: Site, folder: Path) -> None:
 
     def add(*texts: str) -> int:
         with site.office("agent-1") as office:
-            return office.add([Name(text, Scope.DOMAIN) for text in texts], proposal).act.seq
+            return office.add([Name(text, Scope.DOMAIN) for text in texts], proposal)[0].act.seq
 
     def approve(seq: int) -> None:
         with site.office("agent-2") as office:
@@ -380,7 +380,7 @@ def live_a_little(site: Site, folder: Path) -> None:
         office.remove([Name("removed.example", Scope.DOMAIN)], "lawful", SECRETS["court reference"])
         office.remove([Name("annulled.example", Scope.DOMAIN)], "annulled", SECRETS["court reference"])
         entries = [(1, "mixed-7.example"), (2, f"https://{SECRETS['refused name']}.example/x")]
-        office.import_names(entries, proposal, skip_refused=True)
+        office.add(office.sift(entries)[0], proposal)
     add(SECRETS["pending name"])
 
 

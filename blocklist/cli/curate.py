@@ -104,7 +104,7 @@ def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None
                 raise GuardError(found, "nothing was signed; leave these names out, or correct them")
             say(describe(opened, wanted))
             ask(settings, f"Propose {counted(len(set(wanted)))}?")
-            signed = opened.add(wanted, Proposal(**proposed))
+            signed = opened.add(wanted, Proposal(**proposed))[0]
         except GuardError as error:
             _say_findings(error)
             raise
@@ -149,22 +149,26 @@ def import_command(
     """Propose the names of a FILE: one a line, hosts format, CSV with a header, or YAML."""
     _refuse_not_removed(proposed["basis"])
     entries = intake.read(files.read(file, "the file", _MAX_IMPORT), format_id)
+    if not entries:
+        raise UsageError(f"{file} holds no names", "one name a line, hosts format, CSV with a header, or YAML")
     with signing_office(settings) as opened:
-        ask(settings, f"Propose the names of {counted(len(entries), 'line')}?")
-        signed, refused = opened.import_names(entries, Proposal(**proposed), skip_refused=skip_refused)
-        members = {"acts": [entry.act.seq for entry in signed], "refused": [_refused(entry) for entry in refused]}
+        names, refused = opened.sift(entries)
         for entry in refused if not settings.json else ():
             say(f"line {entry.line}: {entry.reason}")
-        added = sum(entry.act.body.count for entry in signed if isinstance(entry.act.body, acts.Add))
-    if not signed:
-        if settings.json:
-            finish(settings, members)
-        raise RefusedError(
-            f"{len(refused)} of {len(entries)} lines of {file} are refused, nothing was signed",
-            "correct the file, or add the good names with --skip-refused",
-        )
-    numbers = f"act {signed[0].act.seq}" if len(signed) == 1 else f"acts {signed[0].act.seq} to {signed[-1].act.seq}"
-    finish(settings, members, f"{numbers}: {counted(added)} proposed, {counted(len(refused), 'line')} refused")
+        members: dict[str, object] = {"acts": [], "refused": [_refused(entry) for entry in refused]}
+        if not names or (refused and not skip_refused):
+            if settings.json:
+                finish(settings, members)
+            raise RefusedError(
+                f"{len(refused)} of {counted(len(entries))} in {file} are refused, nothing was signed",
+                "correct the file, or add the good names with --skip-refused",
+            )
+        ask(settings, f"Propose {counted(len(names))}, and leave out {counted(len(refused), 'line')}?")
+        signed = opened.add(names, Proposal(**proposed))
+    numbers = [entry.act.seq for entry in signed]
+    what = f"act {numbers[0]}" if len(numbers) == 1 else f"acts {numbers[0]} to {numbers[-1]}"
+    text = f"{what}: {counted(len(names))} proposed, {counted(len(refused), 'line')} refused"
+    finish(settings, members | {"acts": numbers}, text)
 
 
 def _refused(entry: Refused) -> dict[str, object]:
@@ -204,6 +208,7 @@ def _names(names: fields.Names) -> list[Name]:
 def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedAct:
     """Show in full what will be signed, ask, sign."""
     body, seq = entry.act.body, entry.ref.seq
+    opened.register.check_approver(entry, opened.require_officer())
     opened_names = opened.proposed_names(entry)
     if isinstance(body, acts.Add) and opened_names is not None:
         names = _names(opened_names[0])
