@@ -228,6 +228,11 @@ class KeyFolder:
         """
         return self._private(name) is not None
 
+    def is_encrypted(self, name: str) -> bool:
+        """Whether the private key of that name asks for a passphrase."""
+        path = self._private(name)
+        return path is not None and path.suffix == ".p12"
+
     def _private(self, name: str) -> Path | None:
         if not _KEY_NAME.fullmatch(name):
             raise UsageError(f"{name!r} cannot be the name of a key", "lower-case letters, digits and hyphens")

@@ -166,7 +166,7 @@ def _waiting(opened: Office) -> Iterator[Waiting]:
 def _warnings(opened: Office, in_force: Measures, current: Published | None) -> Iterator[str]:
     register = opened.register
     if register.environment == "production" and len(register.heads()) < MANY_HEADS:
-        yield f"{len(register.heads())} heads in office; with fewer than three, one lost key can stop the office"
+        yield f"heads in office: {len(register.heads())}; with fewer than three, one lost key can stop the office"
     names = list(in_force.names())
     for finding in opened.guards().check(names, frozenset()):
         yield f"listed against a guard: {finding.message}"

@@ -94,6 +94,11 @@ def init(
         if store.lists() not in ([], [list_id]):
             raise UsageError(f"this workspace holds the list {store.lists()[0]}", "use another folder for another list")
         if store.head(list_id) is None:
+            if not new_key and encrypt and not workspace.keys.is_encrypted(head):
+                raise UsageError(
+                    f"the key {head} in {workspace.keys.path} has no passphrase",
+                    "choose another --head or another key folder, or say --no-passphrase if it is meant",
+                )
             if new_key:
                 workspace.keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)
             _found(store, workspace, valid, policy.digests(contents), environment, head, now)

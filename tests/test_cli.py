@@ -332,6 +332,16 @@ def test_init_twice_changes_nothing_and_says_so(empty: Shell) -> None:
     assert {path: digest for path, digest in digests(empty.folder).items() if ".db-" not in path} == before
 
 
+def test_init_does_not_take_over_an_open_key_unasked(empty: Shell, tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("correct horse\n")
+    secret = {"BLOCKLIST_PASSPHRASE_FILE": str(tmp_path / "words")}
+    empty("key", "new", "head-1", "--no-passphrase")
+    message = "the key head-1 in .* has no passphrase\n.*--no-passphrase if it is meant"
+    empty.refused("init", code=2, message=message, env=secret)
+    empty("init", "--head", "head-2", env=secret)
+    assert empty.json("officer", "list")["officers"][0]["id"] == "head-2"
+
+
 def test_init_with_another_environment_is_refused(shell: Shell) -> None:
     shell.refused("init", "--environment", "production", code=2, message="environment test\n.*test is not production")
 
@@ -375,7 +385,7 @@ def test_production_is_spelled_and_takes_two_heads(empty: Shell, monkeypatch: py
     empty.refused(*add, code=2, message="agent-1 is not an officer of this register")
     shown = empty("--as", "head-2", "approve", "3").stderr
     assert "act 3 by head-1: appoint" in shown
-    assert "warning: 2 heads in office" in empty("status").stdout
+    assert "warning: heads in office: 2" in empty("status").stdout
     empty.refused("--as", "agent-1", "add", "bad.example", *WHY, code=1, message="unknown-suffix")
     empty(*add)
     empty.refused("publish", code=1, message="the landing address 192.0.2.1 cannot be reached")
@@ -628,7 +638,7 @@ def test_a_terminal_is_asked_before_anything_is_signed(shell: Shell) -> None:
 def test_approve_without_numbers_needs_a_terminal_or_yes(shell: Shell) -> None:
     for name in ("bad.example", "worse.example"):
         shell("--as", "agent-1", "add", name, *WHY)
-    shell.refused("--as", "agent-2", "approve", code=2, message="acts 4, 5 wait for you and there is no terminal")
+    shell.refused("--as", "agent-2", "approve", code=2, message="no terminal to ask about .*: act 4 and act 5")
     approved = shell.json("--as", "agent-2", "approve", "--yes")
     assert (approved["acts"], approved["names"]) == ([6, 7], ["bad.example", "worse.example"])
 

@@ -26,6 +26,7 @@ from blocklist.cli.common import (
 from blocklist.errors import RefusedError, UsageError
 from blocklist.names import Name, NameRefused, Scope
 from blocklist.office import GuardError, Proposal, Refused
+from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
     from blocklist.entries import Pending
@@ -184,8 +185,8 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
     with signing_office(settings) as opened:
         waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
         if not numbers and waiting and not can_ask(settings):
-            listed = ", ".join(str(entry.ref.seq) for entry in waiting)
-            raise UsageError(f"acts {listed} wait for you and there is no terminal to ask", "name the acts to approve")
+            numbered = " and ".join(f"act {entry.ref.seq}" for entry in waiting)
+            raise UsageError(f"no terminal to ask about what waits for you: {numbered}", "name the acts to approve")
         signed, names = [], []
         for entry in waiting:
             approved = _approve(settings, opened, entry)
@@ -217,17 +218,27 @@ def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedA
         )
         say(describe(opened, names))
     else:
-        say(f"act {seq} by {entry.act.by}: {body.kind}")
+        say(f"act {seq} by {entry.act.by}: {body.kind}, {_of_heads(body)}")
     ask(settings, f"Approve act {seq}?")
     try:
         approved = opened.approve(seq)
     except GuardError as error:
         _say_findings(error)
         raise
-    state = "waits for more approvals" if seq in opened.register.pending else "in force with the next release"
+    effect = "in force with the next release" if isinstance(body, acts.Add) else "in effect now"
+    state = "waits for more approvals" if seq in opened.register.pending else effect
     if not settings.json:
         say(f"act {approved.act.seq}: act {seq} approved; {state}")
     return approved
+
+
+def _of_heads(body: acts.Body) -> str:
+    """What an act of a head says, in full: this is all that the second head sees of it."""
+    if isinstance(body, acts.Appoint):
+        return f"{body.officer} as {body.role}, key {PublicKey.from_base64(body.key).fingerprint}"
+    if isinstance(body, acts.Adopt):
+        return ", ".join(f"{name} with SHA-256 {digest}" for name, digest in sorted(body.files.items()))
+    return body.officer if isinstance(body, acts.Revoke) else ""
 
 
 @click.command("reject", cls=Verb)

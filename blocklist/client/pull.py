@@ -132,7 +132,7 @@ class _Pull:
             installed, failures = self._install(staged)  # 6 and 7
             self._record(offer, replayed.now, staging, installed)  # 8
         done = tuple(path for path, digest in installed.items() if digest)
-        return Outcome(offer.number, True, done, plan, tuple(replayed.notes), (*unstaged, *failures))
+        return Outcome(offer.number, bool(done), done, plan, tuple(replayed.notes), (*unstaged, *failures))
 
     def _pinned_root(self) -> bytes:
         path = self.subscription.state / "root.json"
