@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -283,21 +284,29 @@ class Office:
             raise VerificationError(f"the dossier of act {entry.ref.seq} holds other names than were signed")
         return names, salt
 
-    def approve(self, seq: int) -> SignedAct:
-        """Approve exactly one act of another officer; guards run again.
+    def approve(self, *seqs: int) -> list[SignedAct]:
+        """Approve acts of other officers, all or none; guards run again, over all their names together.
 
         Raises:
-            GuardError: A guard refuses a name now.
-            RuleError: The register refuses the approval.
+            GuardError: A guard refuses a name now, or two of the acts hold it.
+            RuleError: The register refuses an approval. In every case nothing was appended.
         """
-        self.require_officer()
-        entry = self.pending(seq)
-        opened = self.proposed_names(entry)
-        if opened is None:
-            return self._state(acts.Approve(act=entry.ref))
-        names, salt = opened
-        self._require_clean([Name(text, scope) for scope, texts in names.by_scope() for text in texts])
-        return self._state(acts.Approve(act=entry.ref, names=names, salt=salt))
+        officer = self.require_officer()
+        bodies: list[tuple[Body, None]] = []
+        wanted: list[Name] = []
+        for entry in map(self.pending, dict.fromkeys(seqs)):
+            self.register.check_approver(entry, officer)
+            opened = self.proposed_names(entry)
+            names, salt = opened or (None, None)
+            bodies.append((acts.Approve(act=entry.ref, names=names, salt=salt), None))
+            if names is not None:
+                wanted += [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
+        again = [name.text for name, count in Counter(wanted).items() if count > 1]
+        twice = [Finding("covered", text, f"{text} is in two of these acts", "approve one of them") for text in again]
+        found = twice + self.findings(wanted)
+        if found:
+            raise GuardError(found, "nothing was signed; 'blocklist reject' the act, or approve the others without it")
+        return self._append(bodies)
 
     def reject(self, seq: int, note: str) -> SignedAct:
         """Reject a pending act, or withdraw one's own."""

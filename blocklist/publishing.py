@@ -112,12 +112,13 @@ def publish(workspace: Workspace, now: datetime, accept: str | None = None) -> R
         list_id = workspace.only_list()
         store = Store(workspace.lists)
         try:
+            workspace.repository.mend()
             made = _draft(workspace, store, list_id, now)
             if accept is not None and accept != made.plan.checksum:
                 raise RefusedError(
                     f"the plan is {made.plan.checksum}, not {accept}", "look at 'blocklist plan': something changed"
                 )
-            if not made.due and made.current is not None:
+            if not made.due and made.current is not None and not workspace.repository.damaged(list_id):
                 return Result(made, made.current.number, made.current.path, False)
             if made.braked and accept is None:
                 hint = f"look at 'blocklist plan'; if it is meant: blocklist publish --accept {made.plan.checksum}"

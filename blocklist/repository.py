@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -47,6 +47,7 @@ OFFLINE_FOR = timedelta(days=365)
 SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"
 _ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP = Root.type, Targets.type, Snapshot.type, Timestamp.type
 _MAX_METADATA = 5_000_000
+_PIN = ".register.json"
 _WRITERS = 2
 _S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
 
@@ -110,15 +111,59 @@ class Repository:
         Raises:
             TargetError: A file could not be written.
         """
-        for folder in (self._metadata, self._targets / "registers", self.trust):
-            files.make_folder(folder)
-        new_seal = not (self.path / "seal.pem").exists()
+        files.make_folder(self.trust)
+        # Judged by what the heads keep, not by the tree: an emptied tree must not get a new root, which nobody pinned.
+        new_seal = not (self.trust / "seal.pem").exists()
         if new_seal:
             self._create_seal(pin.environment, keys, now, encrypt=encrypt)
-        new_root = not (self._metadata / "1.root.json").exists()
+        new_root = not self.is_founded()
         if new_root:
             self._create_metadata(pin, keys, now, encrypt=encrypt)
-        return new_seal or new_root
+        return self.mend() or new_seal or new_root
+
+    def is_founded(self) -> bool:
+        """Whether there is a root; it is the last file of a founding, and there must never be a second one."""
+        return any((folder / "1.root.json").exists() for folder in (self.trust, self._metadata))
+
+    def mend(self) -> bool:
+        """Put back what the tree lacks of the files that do not change with a release; returns whether it did.
+
+        Raises:
+            TargetError: A file could not be written.
+        """
+        missing = [(path, content) for path, content in self._kept() if not _holds(path, content)]
+        for path, content in missing:
+            files.make_folder(path.parent)
+            files.replace(path, content)
+        return bool(missing)
+
+    def _kept(self) -> Iterator[tuple[Path, bytes]]:
+        """Everything that the trust folder keeps for the tree: path in the tree, and content."""
+        for kept in sorted(self.trust.glob("*.*")):
+            content = files.read(kept, "the kept file", _MAX_METADATA)
+            if kept.name.endswith(_PIN):
+                target = f"registers/{kept.name.removesuffix(_PIN)}.json"
+                yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
+            elif kept.suffix == ".json":
+                yield self._metadata / kept.name, content
+            elif kept.name in ("seal.pem", "seal.crl"):
+                yield self.path / kept.name, content
+
+    def damaged(self, list_id: str) -> list[Path]:
+        """The files of the tree that are not what was published last.
+
+        Raises:
+            VerificationError: The tree's metadata are not what the publisher signed.
+        """
+        found = [path for path, content in self._kept() if not _holds(path, content)]
+        current = self.current(list_id)
+        if current is None:
+            return found
+        for path, target in self._role(list_id, current.number).targets.items():
+            names = (current.path / Path(path).name, self._targets / target.get_prefixed_paths()[0])
+            found += [name for name in names if _digest_of(name) != target.hashes["sha256"]]
+        latest = current.path.with_name("latest")
+        return found if _holds(latest, f"{current.folder}\n".encode()) else [*found, latest]
 
     def _create_seal(self, environment: str, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
         authority_key, seal_key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
@@ -130,8 +175,8 @@ class Repository:
         _keep(keys, SEAL_ROLE, seal_key, encrypt=False)
         revoked = new_revocation_list(authority, authority_key, {}, 1, now, OFFLINE_FOR.days + 30)
         files.replace(self.trust / "seal.crt", certificate)
-        files.replace(self.path / "seal.crl", revoked)
-        files.replace(self.path / "seal.pem", authority)
+        files.replace(self.trust / "seal.crl", revoked)
+        files.replace(self.trust / "seal.pem", authority)
 
     def _create_metadata(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
         names = (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP, pin.list_id)
@@ -148,14 +193,9 @@ class Repository:
         content = pin.to_bytes()
         target = TargetFile.from_data(pin.target, content, ["sha256"])
         targets = Targets(version=1, expires=expires, targets={pin.target: target}, delegations=delegations)
-        files.replace(self._targets / target.get_prefixed_paths()[0], content)
-        self._write_offline("1.targets.json", targets, made[_TARGETS])
-        self._write_offline("1.root.json", root, made[_ROOT])
-
-    def _write_offline(self, name: str, signed: Root | Targets, key: SigningKey) -> None:
-        content = _signed_bytes(signed, [key])
-        files.replace(self.trust / name, content)
-        files.replace(self._metadata / name, content)
+        files.replace(self.trust / f"{pin.list_id}{_PIN}", content)
+        files.replace(self.trust / "1.targets.json", _signed_bytes(targets, [made[_TARGETS]]))
+        files.replace(self.trust / "1.root.json", _signed_bytes(root, [made[_ROOT]]))
 
     # Reading what is published
 
@@ -169,10 +209,13 @@ class Repository:
         if snapshot is None or f"{list_id}.json" not in snapshot.meta:
             return None
         version = snapshot.meta[f"{list_id}.json"].version
-        role = self._load(f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id)
+        role = self._role(list_id, version)
         head = role.targets[f"{list_id}/{ACTS}"].custom["head"]
         folder = folder_name(datetime.fromtimestamp(version, UTC))
         return Published(version, Ref(head["seq"], head["id"]), self.path / list_id / folder)
+
+    def _role(self, list_id: str, version: int) -> Targets:
+        return self._load(f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id)
 
     def last_number(self) -> int:
         """The number of the last release of any list, 0 before the first."""
@@ -190,7 +233,10 @@ class Repository:
         """The newest version of `root` or `targets`, from the trust folder: the tree could have been emptied."""
         versions = [int(path.name.split(".")[0]) for path in self.trust.glob(f"*.{role}.json")]
         if not versions:
-            raise UsageError(f"there is no {role} metadata in {self.trust}", "run 'blocklist init'")
+            raise UsageError(
+                f"there is no {role} metadata in {self.trust}",
+                "restore it from a backup; 'blocklist init' makes a new one",
+            )
         return _parse(files.read(self.trust / f"{max(versions)}.{role}.json", "metadata", _MAX_METADATA), cls).signed
 
     def _load(self, name: str, cls: type[_S], delegator: Root | Targets, role: str) -> _S:
@@ -353,6 +399,21 @@ def _keep(keys: KeyFolder, role: str, key: SigningKey, *, encrypt: bool) -> Key:
     public = signer(key).public_key
     keys.create(role_key_name(role, public.keyid), key, encrypt=encrypt)
     return public
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
+
+
+def _digest_of(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def _whole_second(at: datetime) -> datetime:

@@ -23,7 +23,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 
 from blocklist import files
 from blocklist.acts import SignedAct
@@ -139,6 +139,13 @@ def _remembered(content: bytes, path: Path) -> tuple[int, str]:
         ) from fault
 
 
+def how_to_start(lists: Path) -> str:
+    """What to do where no register is: found one, but never a second one where one was lost."""
+    if (lists / "trust").exists():
+        return "there was one: restore register.db and dossiers.db from the newest backup"
+    return "make one with 'blocklist init', or give -C DIR"
+
+
 class ConflictError(RefusedError):
     """Somebody else appended first; nothing was written."""
 
@@ -160,7 +167,7 @@ class Store:
         if create:
             files.make_folder(folder)
         elif not path.exists():
-            raise UsageError(f"there is no register in {folder}", "make one with 'blocklist init', or give -C DIR")
+            raise UsageError(f"there is no register in {folder}", how_to_start(folder))
         self._secret = folder / "dossiers.db"
         self._engine = _engine(path)
         self._vault: sa.Engine | None = None
@@ -314,8 +321,18 @@ def _failing(engine: sa.Engine) -> Iterator[None]:
         yield
     except IntegrityError as fault:
         raise ConflictError("the same act was appended meanwhile", "look at 'blocklist log'") from fault
-    except DBAPIError as fault:
-        raise TargetError(
-            f"the database {engine.url.database} failed: {fault.orig}",
-            "nothing was appended; make room or correct the permissions, then run the command again",
+    except DatabaseError as fault:
+        if isinstance(fault, OperationalError) or "not a database" not in str(fault.orig):
+            raise _unwritten(engine, fault) from fault
+        raise VerificationError(
+            f"{engine.url.database} is not a database any more", "restore it from the newest backup"
         ) from fault
+    except DBAPIError as fault:
+        raise _unwritten(engine, fault) from fault
+
+
+def _unwritten(engine: sa.Engine, fault: DBAPIError) -> TargetError:
+    return TargetError(
+        f"the database {engine.url.database} failed: {fault.orig}",
+        "nothing was appended; make room or correct the permissions, then run the command again",
+    )

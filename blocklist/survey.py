@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from blocklist import acts, fields
 from blocklist.acts import Body, SignedAct
 from blocklist.entries import Pending
-from blocklist.errors import BlocklistError, VerificationError
+from blocklist.errors import BlocklistError, UsageError, VerificationError
 from blocklist.fields import Names
 from blocklist.measures import Measure, Measures, State
 from blocklist.names import Name
@@ -101,7 +101,10 @@ def listed(opened: Office) -> list[Listed]:
 
 
 def _proposed(opened: Office, pending: Pending) -> Iterator[Listed]:
-    body, names = pending.act.body, opened.proposed_names(pending)
+    try:
+        body, names = pending.act.body, opened.proposed_names(pending)
+    except UsageError:
+        return  # its dossier is not here, or not for this account: what is listed can be shown all the same
     if isinstance(body, acts.Add) and names is not None:
         for scope, texts in names[0].by_scope():
             for text in texts:
@@ -195,6 +198,9 @@ def audit_workspace(workspace: Workspace, now: datetime) -> Audit:
         store.close()
     try:
         current = workspace.repository.current(list_id)
+        faults += [
+            Fault(len(lines), f"{path} is not what was published") for path in workspace.repository.damaged(list_id)
+        ]
     except BlocklistError as fault:
         faults.append(Fault(len(lines), fault.message))
     else:

@@ -11,13 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from blocklist import acts, fields, files, policy
 from blocklist.acts import Act, SignedAct
 from blocklist.documents import MAX_FILE
-from blocklist.errors import UsageError
+from blocklist.errors import UsageError, VerificationError
 from blocklist.policy import Policy
 from blocklist.register import Register
 from blocklist.replay import replay
 from blocklist.repository import Pin, Repository
 from blocklist.signing import KeyFolder, PublicKey, signer
-from blocklist.store import HeadMemory, Store
+from blocklist.store import HeadMemory, Store, how_to_start
 
 SHIPPED = ("protected.yaml", "platforms.yaml")
 DEFAULT_LIST = "apology-of-terrorism"
@@ -58,7 +58,7 @@ class Workspace:
         finally:
             store.close()
         if len(lists) != 1:
-            raise UsageError(f"{self.lists} has {len(lists)} registers", "make one with 'blocklist init'")
+            raise UsageError(f"{self.lists} has {len(lists)} registers", how_to_start(self.lists))
         return lists[0]
 
 
@@ -94,6 +94,8 @@ def init(
         if store.lists() not in ([], [list_id]):
             raise UsageError(f"this workspace holds the list {store.lists()[0]}", "use another folder for another list")
         if store.head(list_id) is None:
+            if workspace.repository.is_founded():
+                raise VerificationError(f"the register of {workspace.lists} is gone", how_to_start(workspace.lists))
             if not new_key and encrypt and not workspace.keys.is_encrypted(head):
                 raise UsageError(
                     f"the key {head} in {workspace.keys.path} has no passphrase",

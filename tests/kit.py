@@ -196,7 +196,7 @@ class Site:
         with self.office("agent-1") as office:
             (proposed,) = office.add(wanted, Proposal("apology", "no-identification", "test", review_by))
         with self.office("agent-2") as office:
-            return office.approve(proposed.act.seq).act.seq
+            return office.approve(proposed.act.seq)[0].act.seq
 
     def remove(self, *domains: str, reason: str = "lawful") -> None:
         with self.office("agent-1") as office:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -629,7 +630,7 @@ def test_a_terminal_is_asked_before_anything_is_signed(shell: Shell) -> None:
     shell(*add, input="y\n")
     shell("--as", "agent-1", "add", "worse.example", *WHY, "--yes")
     assert shell.acts() == 5
-    result = shell("--as", "agent-2", "approve", input="y\nn\n", expect=130)
+    result = shell("--as", "agent-2", "approve", input="y\nn\n")
     assert "Approve act 4?" in result.stderr
     assert "Approve act 5?" in result.stderr
     assert [entry["act"] for entry in shell.json("status")["waiting"]] == [5]
@@ -641,6 +642,59 @@ def test_approve_without_numbers_needs_a_terminal_or_yes(shell: Shell) -> None:
     shell.refused("--as", "agent-2", "approve", code=2, message="no terminal to ask about .*: act 4 and act 5")
     approved = shell.json("--as", "agent-2", "approve", "--yes")
     assert (approved["acts"], approved["names"]) == ([6, 7], ["bad.example", "worse.example"])
+
+
+def test_approvals_are_signed_together_or_not_at_all(shell: Shell) -> None:
+    for name in ("bad.example", "bad.example", "worse.example"):
+        shell("--as", "agent-1", "add", name, *WHY)
+    refused = shell.refused("--as", "agent-2", "approve", "4", "5", "6", code=1, message="1 name is refused")
+    assert "bad.example is in two of these acts" in refused.stderr
+    assert shell.acts() == 6
+    assert shell.json("--as", "agent-2", "approve", "4", "6", "4")["acts"] == [7, 8]
+
+
+@pytest.mark.parametrize("date", ["9999-12-31", "0001-01-01", "2027-W06-7", "2027-02-30", "tomorrow"])
+def test_a_date_that_is_none_is_a_usage_error(shell: Shell, date: str) -> None:
+    shell.refused("--as", "agent-1", "add", "bad.example", *WHY, "--review-by", date, code=2, message="a date is 2027")
+
+
+def test_a_passphrase_that_is_no_text_is_a_usage_error(empty: Shell, tmp_path: Path) -> None:
+    (tmp_path / "words").write_bytes(b"pass\xe9word\n")
+    secret = {"BLOCKLIST_PASSPHRASE_FILE": str(tmp_path / "words")}
+    empty.refused("key", "new", "agent-9", code=2, message="is not text in UTF-8", env=secret)
+
+
+def test_a_lost_register_is_not_founded_anew(listed: Shell) -> None:
+    (listed.office / "lists/register.db").unlink()
+    listed.refused("publish", code=2, message="there is no register in .*\n.*newest backup")
+    listed.refused("init", "--no-passphrase", code=3, message="the register of .* is gone\n.*newest backup")
+
+
+@pytest.mark.parametrize(
+    "lost", ["targets", "metadata/1.root.json", "seal.pem", LIST, "targets/registers", f"{LIST}/latest"]
+)
+def test_a_damaged_tree_is_found_and_mended(listed: Shell, lost: str) -> None:
+    tree, config = listed.office / "exports", listed.subscribe()
+    root = (tree / "metadata/1.root.json").read_bytes()
+    listed("pull", "-c", config, "--accept")
+    shutil.rmtree(tree / lost) if (tree / lost).is_dir() else (tree / lost).unlink()
+    faults = listed.json("audit", expect=3)["faults"]
+    assert any(lost in fault["message"] for fault in faults)
+    listed("publish")
+    assert listed.json("audit")["faults"] == []
+    assert (tree / "metadata/1.root.json").read_bytes() == root
+    listed("pull", "-c", config)
+
+
+def test_an_emptied_tree_gets_no_new_root(listed: Shell) -> None:
+    tree, config = listed.office / "exports", listed.subscribe()
+    root = (tree / "metadata/1.root.json").read_bytes()
+    listed("pull", "-c", config, "--accept")
+    shutil.rmtree(tree)
+    listed("init", "--no-passphrase")
+    listed("publish")
+    assert (tree / "metadata/1.root.json").read_bytes() == root
+    listed("pull", "-c", config)
 
 
 # import

@@ -240,14 +240,22 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.exit_code == 6
 
 
-def test_a_folder_in_place_of_the_target(folder: Folder) -> None:
-    folder.target.mkdir()
-    staged = folder.staged()
-    with pytest.raises(TargetError):
-        install.install(staged)
-    assert folder.target.is_dir()
-    staged.discard()
-    assert folder.files() == {"list.zone"}
+@pytest.mark.parametrize("kind", ["folder", "link", "dangling link", "pipe"])
+def test_what_is_no_plain_file_is_no_target(folder: Folder, kind: str) -> None:
+    aside = folder.target.with_name("aside")
+    if kind == "folder":
+        folder.target.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(folder.target)
+    else:
+        folder.target.symlink_to(aside)
+        if kind == "link":
+            aside.write_bytes(b"theirs")
+    before = folder.target.lstat()
+    assert install.digest_of(folder.target) is None
+    with pytest.raises(TargetError, match="no plain file"):
+        folder.staged()
+    assert folder.target.lstat() == before
 
 
 @pytest.mark.parametrize("how", ["before", "after", "dead"])

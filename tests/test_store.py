@@ -120,7 +120,7 @@ def test_a_store_cannot_be_made_where_a_file_is(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "register.db").write_bytes(content)
     store = Store(tmp_path)
-    with pytest.raises(TargetError, match=r"the database .* failed"):
+    with pytest.raises(VerificationError, match="is not a database any more"):
         store.lists()
     store.close()
 

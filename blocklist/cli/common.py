@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from blocklist.workspace import Workspace
 
 PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
+
+
+_DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(slots=True)
@@ -135,6 +139,11 @@ def ask(settings: Settings, question: str) -> None:
         click.confirm(question, abort=True, err=True)
 
 
+def confirmed(settings: Settings, question: str) -> bool:
+    """The answer on a terminal; yes without one, or with `--yes`."""
+    return settings.yes or not sys.stdin.isatty() or click.confirm(question, err=True)
+
+
 def can_ask(settings: Settings) -> bool:
     """Whether there is somebody, or `--yes`, to answer a question that must not be skipped."""
     return settings.yes or sys.stdin.isatty()
@@ -168,6 +177,10 @@ def passphrase(what: str) -> bytes:
         )
     if not secret:
         raise UsageError(f"the passphrase for {what} is empty", "choose one, or use --no-passphrase")
+    try:
+        secret.decode()
+    except UnicodeDecodeError as fault:
+        raise UsageError(f"the passphrase for {what} is not text in UTF-8", "save its file as UTF-8") from fault
     return secret
 
 
@@ -242,16 +255,12 @@ def read_date(_: click.Context, __: click.Parameter, text: str | None) -> dateti
     """A day, meaning its end in Paris, or an instant in UTC."""
     if text is None:
         return None
-    try:
-        day = date.fromisoformat(text) if len(text) == 10 else None
-    except ValueError:
-        day = None
-    if day is not None:
-        morning = datetime.combine(day + timedelta(days=1), datetime.min.time(), paris())
-        return morning.astimezone(UTC)
     from blocklist.fields import ActError, parse_instant
 
     try:
-        return parse_instant(text)
-    except ActError as fault:
+        if not _DAY.fullmatch(text):
+            return parse_instant(text)
+        morning = datetime.combine(date.fromisoformat(text) + timedelta(days=1), datetime.min.time(), paris())
+        return morning.astimezone(UTC)
+    except (ActError, ValueError) as fault:
         raise click.BadParameter("a date is 2027-02-14, or an instant in UTC such as 2027-02-14T12:00:00Z") from fault

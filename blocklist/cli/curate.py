@@ -15,6 +15,7 @@ from blocklist.cli.common import (
     Verb,
     ask,
     can_ask,
+    confirmed,
     counted,
     finish,
     read_date,
@@ -164,6 +165,7 @@ def import_command(
                 f"{len(refused)} of {counted(len(entries))} in {file} are refused, nothing was signed",
                 "correct the file, or add the good names with --skip-refused",
             )
+        say(describe(opened, names))
         ask(settings, f"Propose {counted(len(names))}, and leave out {counted(len(refused), 'line')}?")
         signed = opened.add(names, Proposal(**proposed))
     numbers = [entry.act.seq for entry in signed]
@@ -187,27 +189,39 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
         if not numbers and waiting and not can_ask(settings):
             numbered = " and ".join(f"act {entry.ref.seq}" for entry in waiting)
             raise UsageError(f"no terminal to ask about what waits for you: {numbered}", "name the acts to approve")
-        signed, names = [], []
-        for entry in waiting:
-            approved = _approve(settings, opened, entry)
-            signed.append(approved)
-            if isinstance(approved.act.body, acts.Approve) and approved.act.body.names is not None:
-                names += _names(approved.act.body.names)
+        wanted = [entry.ref.seq for entry in waiting if _confirmed(settings, opened, entry)]
+        try:
+            signed = opened.approve(*wanted) if wanted else []
+        except GuardError as error:
+            _say_findings(error)
+            raise
+        names: list[Name] = []
+        for approved in signed:
+            body = approved.act.body
+            if isinstance(body, acts.Approve):
+                names += _names(body.names) if body.names is not None else []
+                say(f"act {approved.act.seq}: act {body.act.seq} approved; {_effect(opened, body.act.seq)}")
         members: dict[str, object] = {
             "act": signed[-1].act.seq if signed else None,
             "acts": [entry.act.seq for entry in signed],
             "names": [name.text for name in names],
             "scopes": _scopes(names),
         }
-        finish(settings, members, "" if signed else "nothing waits for you")
+        finish(settings, members, "" if signed else "nothing was approved" if waiting else "nothing waits for you")
+
+
+def _effect(opened: Office, seq: int) -> str:
+    if seq in opened.register.pending:
+        return "waits for more approvals"
+    return "in force with the next release" if isinstance(opened.acts[seq - 1].act.body, acts.Add) else "in effect now"
 
 
 def _names(names: fields.Names) -> list[Name]:
     return [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
 
 
-def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedAct:
-    """Show in full what will be signed, ask, sign."""
+def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
+    """Show in full what would be signed, and ask; nothing is signed before the last answer."""
     body, seq = entry.act.body, entry.ref.seq
     opened.register.check_approver(entry, opened.require_officer())
     opened_names = opened.proposed_names(entry)
@@ -219,17 +233,7 @@ def _approve(settings: Settings, opened: Office, entry: Pending) -> acts.SignedA
         say(describe(opened, names))
     else:
         say(f"act {seq} by {entry.act.by}: {body.kind}, {_of_heads(body)}")
-    ask(settings, f"Approve act {seq}?")
-    try:
-        approved = opened.approve(seq)
-    except GuardError as error:
-        _say_findings(error)
-        raise
-    effect = "in force with the next release" if isinstance(body, acts.Add) else "in effect now"
-    state = "waits for more approvals" if seq in opened.register.pending else effect
-    if not settings.json:
-        say(f"act {approved.act.seq}: act {seq} approved; {state}")
-    return approved
+    return confirmed(settings, f"Approve act {seq}?")
 
 
 def _of_heads(body: acts.Body) -> str:

@@ -240,6 +240,17 @@ def _joined(known: Path, length: int, news: Iterator[bytes]) -> Iterator[bytes]:
     yield from news
 
 
+def _innermost(fault: BaseException) -> str:
+    """What happened at last, in the words of the system: libraries wrap it many times."""
+    place = "at the proxy: " if isinstance(fault.__cause__, requests.exceptions.ProxyError) else ""
+    while True:
+        wrapped = [fault.__cause__, getattr(fault, "reason", None), *fault.args[:1], fault.__context__]
+        inner = next((entry for entry in wrapped if isinstance(entry, BaseException)), None)
+        if inner is None:
+            return place + (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:200]
+        fault = inner
+
+
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     """Turn what tuf and requests raise into the tree of errors whose exit codes operators know."""
@@ -250,8 +261,7 @@ def _translated(url: str) -> Iterator[None]:
     except DownloadLengthMismatchError as fault:
         raise VerificationError(f"{url} sends more than was signed: {fault}", _KEEP) from fault
     except (DownloadError, requests.RequestException) as fault:
-        reason = fault.__cause__ or fault
-        raise UnreachableError(f"{url} does not answer as a publisher: {str(reason)[:300]}", _KEEP) from fault
+        raise UnreachableError(f"{url} does not answer as a publisher: {_innermost(fault)}", _KEEP) from fault
     except (RepositoryError, ValueError) as fault:
         raise VerificationError(f"{url} offers metadata that are not genuine: {fault}", _KEEP) from fault
     except OSError as fault:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shlex
+import stat
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -54,6 +55,10 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
         TargetError: The disk is full, or the folder cannot be written.
     """
     path = files.beside(target.path)
+    if os.path.lexists(target.path) and not _is_plain(target.path):
+        raise TargetError(
+            f"{target.path} is a link, a folder or a device, and no plain file", "give the path of the file itself"
+        )
     with files.written(target.path):
         _clear(target.path)
         return Staged(target, path, files.write_chunks(path, chunks))
@@ -99,8 +104,9 @@ def install(staged: Staged) -> None:
     if problem:
         _put_back(path, previous if existed else None)
         again = _reload(target)
+        state = "the previous file is in place again" if existed else "there was no file before, and there is none now"
         outcome = f"; reloading the previous file failed too: {again}" if again else ""
-        raise TargetError(f"the reload for {path} failed: {problem}{outcome}", "the previous file is in place again")
+        raise TargetError(f"the reload for {path} failed: {problem}{outcome}", state)
 
 
 def reload(target: Target) -> None:
@@ -118,9 +124,15 @@ def _reload(target: Target) -> str:
     return run(shlex.split(target.reload)) if target.reload else ""
 
 
+def _is_plain(path: Path) -> bool:
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
 def digest_of(path: Path) -> str | None:
-    """SHA-256 of an installed file, None when it is not there."""
+    """SHA-256 of an installed file, None when there is no plain file."""
     try:
+        if not _is_plain(path):
+            return None
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError:
