@@ -43,6 +43,7 @@ _not_in_yaml = re.compile(
 ).search
 
 _YAML_SHAPE = "write one list of names, '- www.example.com' a line, alone or under the key names or domains"
+_NO_SCOPE = "take the column out and look at the scopes that import shows, or use 'blocklist add --scope'"
 _CSV_SHAPE = f"name one column of the header {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}"
 
 
@@ -206,9 +207,12 @@ def _name_column(header: list[str]) -> int:
     """Give the column that holds the names.
 
     Raises:
-        UsageError: There is none, or more than one: taking the first would drop names unseen.
+        UsageError: There is none, or more than one: taking the first would drop names unseen. Or there is a column of
+            scopes, which are not read: a host that somebody wrote down must not become its whole domain.
     """
     columns = _name_columns(header)
+    if any(cell.strip().lower() == "scope" for cell in header):
+        raise UsageError("the CSV has a column of scopes, which import does not read", _NO_SCOPE)
     if not columns:
         raise UsageError("the CSV has no column of names", _CSV_SHAPE)
     if len(columns) > 1:

@@ -384,3 +384,9 @@ def test_csv_gives_back_every_quoted_cell_in_its_line(texts: list[str]) -> None:
         expected.append((line, text))
         line += text.count("\n") + 1
     assert entries("name;note\n" + "".join(f"{cell};x\n" for cell in quoted)) == expected
+
+
+@pytest.mark.parametrize("header", ["name,scope", "Scope;domain", "host\tsince\t SCOPE "])
+def test_a_column_of_scopes_is_not_passed_over(header: str) -> None:
+    with pytest.raises(UsageError, match="column of scopes"):
+        read(f"{header}\nwww.bad.example,host\n".encode(), "csv")
