@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +106,26 @@ def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether this is a plain file: no link, no folder, no device, no pipe that a reader would wait for.
+
+    Raises:
+        OSError: There is nothing of that name.
+    """
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def digest_of(path: Path) -> str | None:
+    """SHA-256 (hex) of a plain file, None when there is none."""
+    try:
+        if not is_plain(path):
+            return None
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def make_folder(path: Path, mode: int = 0o755) -> None:

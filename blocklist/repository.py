@@ -161,7 +161,7 @@ class Repository:
             return found
         for path, target in self._role(list_id, current.number).targets.items():
             names = (current.path / Path(path).name, self._targets / target.get_prefixed_paths()[0])
-            found += [name for name in names if _digest_of(name) != target.hashes["sha256"]]
+            found += [name for name in names if files.digest_of(name) != target.hashes["sha256"]]
         latest = current.path.with_name("latest")
         return found if _holds(latest, f"{current.folder}\n".encode()) else [*found, latest]
 
@@ -406,14 +406,6 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-def _digest_of(path: Path) -> str | None:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def _whole_second(at: datetime) -> datetime:

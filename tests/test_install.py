@@ -10,8 +10,9 @@ import pytest
 from kit import Breaking
 
 from blocklist.client import install
-from blocklist.client.install import Staged, Target, check, digest_of, reload, run, stage
+from blocklist.client.install import Staged, Target, check, reload, run, stage
 from blocklist.errors import RefusedError, TargetError
+from blocklist.files import digest_of
 
 OLD, NEW = b"old zone\n", b"new zone\n"
 
@@ -252,7 +253,7 @@ def test_what_is_no_plain_file_is_no_target(folder: Folder, kind: str) -> None:
         if kind == "link":
             aside.write_bytes(b"theirs")
     before = folder.target.lstat()
-    assert install.digest_of(folder.target) is None
+    assert digest_of(folder.target) is None
     with pytest.raises(TargetError, match="no plain file"):
         folder.staged()
     assert folder.target.lstat() == before

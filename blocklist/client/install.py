@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shlex
-import stat
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -55,7 +53,7 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
         TargetError: The disk is full, or the folder cannot be written.
     """
     path = files.beside(target.path)
-    if os.path.lexists(target.path) and not _is_plain(target.path):
+    if os.path.lexists(target.path) and not files.is_plain(target.path):
         raise TargetError(
             f"{target.path} is a link, a folder or a device, and no plain file", "give the path of the file itself"
         )
@@ -122,21 +120,6 @@ def reload(target: Target) -> None:
 
 def _reload(target: Target) -> str:
     return run(shlex.split(target.reload)) if target.reload else ""
-
-
-def _is_plain(path: Path) -> bool:
-    return stat.S_ISREG(path.lstat().st_mode)
-
-
-def digest_of(path: Path) -> str | None:
-    """SHA-256 of an installed file, None when there is no plain file."""
-    try:
-        if not _is_plain(path):
-            return None
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def run(command: list[str]) -> str:

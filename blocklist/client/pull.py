@@ -190,7 +190,7 @@ class _Pull:
             return False
         wanted = {str(target.path) for target in self.subscription.targets}
         return wanted == accepted.installed.keys() and all(
-            install.digest_of(Path(path)) == digest for path, digest in accepted.installed.items()
+            files.digest_of(Path(path)) == digest for path, digest in accepted.installed.items()
         )
 
     # Step 3: the acts, of which only the new ones travel
@@ -370,7 +370,7 @@ class _Pull:
         return installed, failures
 
     def _install_one(self, candidate: Staged, recorded: str | None) -> None:
-        present = install.digest_of(candidate.target.path)
+        present = files.digest_of(candidate.target.path)
         if present == candidate.content.sha256:
             if recorded != present:  # a pull ended between rename and record: nobody knows whether it reloaded
                 install.reload(candidate.target)

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from blocklist import files, seal
-from blocklist.client.install import digest_of
 from blocklist.errors import StaleError, UsageError, VerificationError
 from blocklist.fields import Ref, format_instant, parse_instant
 from blocklist.register import Register
@@ -112,7 +111,7 @@ def _listed(sums: bytes) -> dict[str, str]:
 
 def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     """Compare every file that is there; returns those that are not."""
-    present = {name: digest for name in listed if (digest := digest_of(folder / name)) is not None}
+    present = {name: digest for name in listed if (digest := files.digest_of(folder / name)) is not None}
     if not present:
         raise UsageError(f"{folder} holds none of the files of the release", "give the folder of one release")
     for name, digest in present.items():
