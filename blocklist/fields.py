@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 from blocklist.documents import is_identifier
 from blocklist.errors import VerificationError
-from blocklist.names import NameRefused, Scope, require_canonical
+from blocklist.names import Name, NameRefused, Scope, require_canonical
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
@@ -66,6 +66,10 @@ class Names:
     def by_scope(self) -> tuple[tuple[Scope, tuple[str, ...]], ...]:
         """Both scopes with their names."""
         return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
+
+    def each(self) -> list[Name]:
+        """Every name with its scope, domains first."""
+        return [Name(text, scope) for scope, texts in self.by_scope() for text in texts]
 
     def to_json(self) -> dict[str, object]:
         """The form inside a payload."""

@@ -179,7 +179,12 @@ class Office:
         ]
         return again + self.guards().check(names, listed.domain.keys())
 
-    def _require_clean(self, names: Sequence[Name]) -> None:
+    def require_clean(self, names: Sequence[Name]) -> None:
+        """Refuse names that somebody wants to list now.
+
+        Raises:
+            GuardError: A guard refuses one of them; it holds all findings.
+        """
         found = self.findings(names)
         if found:
             raise GuardError(found, "nothing was signed; leave these names out, or correct them")
@@ -194,7 +199,7 @@ class Office:
             RuleError: The register refuses an act. In both cases nothing was appended.
         """
         self.require_officer()
-        self._require_clean(names)
+        self.require_clean(names)
         return self._append(self._proposals(names, proposal))
 
     def _proposals(self, names: Sequence[Name], proposal: Proposal) -> list[tuple[Body, Dossier]]:
@@ -300,7 +305,7 @@ class Office:
             names, salt = opened or (None, None)
             bodies.append((acts.Approve(act=entry.ref, names=names, salt=salt), None))
             if names is not None:
-                wanted += [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
+                wanted += names.each()
         again = [name.text for name, count in Counter(wanted).items() if count > 1]
         twice = [Finding("covered", text, f"{text} is in two of these acts", "approve one of them") for text in again]
         found = twice + self.findings(wanted)

@@ -106,18 +106,17 @@ def _proposed(opened: Office, pending: Pending) -> Iterator[Listed]:
     except UsageError:
         return  # its dossier is not here, or not for this account: what is listed can be shown all the same
     if isinstance(body, acts.Add) and names is not None:
-        for scope, texts in names[0].by_scope():
-            for text in texts:
-                yield Listed(
-                    Name(text, scope),
-                    "pending",
-                    body.ground,
-                    body.basis,
-                    None,
-                    body.review_by,
-                    None,
-                    (pending.ref.seq,),
-                )
+        for name in names[0].each():
+            yield Listed(
+                name,
+                "pending",
+                body.ground,
+                body.basis,
+                None,
+                body.review_by,
+                None,
+                (pending.ref.seq,),
+            )
 
 
 def about(opened: Office, text: str) -> list[Listed]:

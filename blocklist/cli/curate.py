@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from blocklist import acts, fields, files, intake
+from blocklist import acts, files, intake
 from blocklist.cli.common import (
     Settings,
     Verb,
@@ -101,9 +101,7 @@ def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None
     with signing_office(settings) as opened:
         wanted = [_read_name(settings, opened, text, Scope(scope) if scope else None) for text in names]
         try:
-            found = opened.findings(wanted)
-            if found:
-                raise GuardError(found, "nothing was signed; leave these names out, or correct them")
+            opened.require_clean(wanted)
             say(describe(opened, wanted))
             ask(settings, f"Propose {counted(len(set(wanted)))}?")
             signed = opened.add(wanted, Proposal(**proposed))[0]
@@ -199,7 +197,7 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
         for approved in signed:
             body = approved.act.body
             if isinstance(body, acts.Approve):
-                names += _names(body.names) if body.names is not None else []
+                names += body.names.each() if body.names is not None else []
                 say(f"act {approved.act.seq}: act {body.act.seq} approved; {_effect(opened, body.act.seq)}")
         members: dict[str, object] = {
             "act": signed[-1].act.seq if signed else None,
@@ -216,17 +214,13 @@ def _effect(opened: Office, seq: int) -> str:
     return "in force with the next release" if isinstance(opened.acts[seq - 1].act.body, acts.Add) else "in effect now"
 
 
-def _names(names: fields.Names) -> list[Name]:
-    return [Name(text, scope) for scope, texts in names.by_scope() for text in texts]
-
-
 def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
     """Show in full what would be signed, and ask; nothing is signed before the last answer."""
     body, seq = entry.act.body, entry.ref.seq
     opened.register.check_approver(entry, opened.require_officer())
     opened_names = opened.proposed_names(entry)
     if isinstance(body, acts.Add) and opened_names is not None:
-        names = _names(opened_names[0])
+        names = opened_names[0].each()
         say(
             f"act {seq} by {entry.act.by}: add, ground {body.ground}, basis {body.basis}, until {shown(body.review_by)}"
         )
