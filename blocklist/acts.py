@@ -54,6 +54,7 @@ from blocklist.fields import (
     refuse,
     shown,
 )
+from blocklist.messages import _
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -160,7 +161,7 @@ class Request(Body):
     def check(self) -> None:
         """A platform's request carries no name: what it is about is a page, not a site."""
         if (self.names is None) != (self.to == "platform"):
-            refuse("a request to a host or publisher carries names, one to a platform none")
+            refuse(_("a request to a host or publisher carries names, one to a platform none"))
 
 
 @_kind
@@ -189,7 +190,7 @@ class Add(Body):
     def check(self) -> None:
         """`not-removed` cites the requests that were not followed; `no-identification` has none to cite."""
         if (self.requests is None) != (self.basis == "no-identification"):
-            refuse("basis not-removed cites its requests, basis no-identification none")
+            refuse(_("basis not-removed cites its requests, basis no-identification none"))
 
 
 @_kind
@@ -205,7 +206,7 @@ class Approve(Body):
     def check(self) -> None:
         """Names are worth nothing without their salt, and the reverse."""
         if (self.names is None) != (self.salt is None):
-            refuse("an approval carries names and salt, or neither")
+            refuse(_("an approval carries names and salt, or neither"))
 
 
 @_kind
@@ -230,7 +231,7 @@ class Review(Body):
     def check(self) -> None:
         """Only what is still unlawful gets a new date."""
         if (self.review_by is None) != (self.outcome != "still-unlawful"):
-            refuse("outcome still-unlawful carries a review date, every other outcome none")
+            refuse(_("outcome still-unlawful carries a review date, every other outcome none"))
 
 
 @_kind
@@ -334,7 +335,7 @@ _HEADER: Mapping[str, Callable[[object], object]] = {
 
 
 def _no_float(text: str) -> NoReturn:
-    refuse(f"{text[:80]} is not a whole number")
+    refuse(_("{text} is not a whole number", text=text[:80]))
 
 
 def _load(payload: bytes) -> dict[str, Any]:
@@ -344,11 +345,11 @@ def _load(payload: bytes) -> dict[str, Any]:
         members = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
         canonical = encode(members)
     except (ValueError, RecursionError) as fault:
-        raise ActError("the payload is not JSON in UTF-8") from fault
+        raise ActError(_("the payload is not JSON in UTF-8")) from fault
     if not isinstance(members, dict) or canonical != payload:
-        refuse("the payload is not a compact JSON object with sorted, unique keys")
+        refuse(_("the payload is not a compact JSON object with sorted, unique keys"))
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        refuse("the payload holds text that is not in normal form NFC")
+        refuse(_("the payload holds text that is not in normal form NFC"))
     return members
 
 
@@ -362,7 +363,7 @@ def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: 
             except ActError as fault:
                 refuse(f"{name}: {fault.message}")
         elif name not in optional:
-            refuse(f"the field {name} is missing")
+            refuse(_("the field {name} is missing", name=name))
     return values
 
 
@@ -376,16 +377,21 @@ def parse(payload: bytes) -> Act:
     kind = members.pop("kind", None)
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        refuse(f"the kind {shown(kind)} is unknown")
+        refuse(_("the kind {kind} is unknown", kind=shown(kind)))
     if type(members.get("rules")) is int and members["rules"] > RULES:
-        raise ActError(f"the act follows rules {members['rules']}, this program knows {RULES}", "upgrade blocklist")
+        raise ActError(
+            _("the act follows rules {members}, this program knows {RULES}", members=members["rules"], RULES=RULES),
+            _("upgrade blocklist"),
+        )
     first = cls is Found
     header = _read_fields(members, _HEADER, frozenset({"dossier", "register", "prev"} if first else {"dossier"}))
     body = cls(**_read_fields(members, *_readers(cls.kind)))
     if members:
-        refuse(f"the field {shown(min(members))} does not belong to an act of kind {kind}")
+        refuse(
+            _("the field {members} does not belong to an act of kind {kind}", members=shown(min(members)), kind=kind)
+        )
     if first and (header.keys() & {"register", "prev"} or header["seq"] != 1):
-        refuse("a founding act has number 1, and neither register nor prev")
+        refuse(_("a founding act has number 1, and neither register nor prev"))
     body.check()
     return Act(body=body, **header)
 
@@ -437,7 +443,7 @@ def sign(act: Act, signer: Signer) -> SignedAct:
 
     payload = act.payload()
     if parse(payload) != act:
-        refuse("the act does not read back as it was written")
+        refuse(_("the act does not read back as it was written"))
     signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer)
     return SignedAct(act, payload, signature.keyid, bytes.fromhex(signature.signature))
 
@@ -449,15 +455,15 @@ def read_line(line: bytes) -> SignedAct:
         ActError: It is not exactly the line that `SignedAct.line` writes.
     """
     if len(line) > MAX_LINE:
-        refuse(f"an envelope has at most {MAX_LINE} octets")
+        refuse(_("an envelope has at most {MAX_LINE} octets", MAX_LINE=MAX_LINE))
     match = _LINE.fullmatch(line)
     if match is None:
-        refuse("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks")
+        refuse(_("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks"))
     try:
         payload, signature = (base64.b64decode(match[group], validate=True) for group in (1, 3))
     except binascii.Error as fault:
-        raise ActError("the envelope is not valid base64") from fault
+        raise ActError(_("the envelope is not valid base64")) from fault
     signed = SignedAct(parse(payload), payload, match[2].decode(), signature)
     if signed.line() != line:
-        refuse("the envelope's base64 is not in its one form")
+        refuse(_("the envelope's base64 is not in its one form"))
     return signed

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from blocklist.errors import RefusedError, UsageError
+from blocklist.messages import _
 from blocklist.seal import AUTHORITY, HASH_OF_CURVE, SIGNER, own_certificate, reading, require_curve, whole_second
 
 _AUTHORITY_LIFE = timedelta(days=3652)  # ten years
@@ -42,7 +43,7 @@ def new_authority(common_name: str, key: ec.EllipticCurvePrivateKey, now: dateti
         UsageError: The key is not on P-384, or the name is empty or longer than 64 characters.
     """
     if key.curve.name != "secp384r1":
-        raise UsageError(f"the key of a seal authority must be on P-384, this one is on {key.curve.name}")
+        raise UsageError(_("the key of a seal authority must be on P-384, this one is on {name}", name=key.curve.name))
     return _certificate(_name(common_name), key.public_key(), None, key, whole_second(now))
 
 
@@ -68,9 +69,13 @@ def issue_certificate(
     authority = own_certificate(authority_pem, authority_key, now, AUTHORITY)
     require_curve(public_key, SIGNER)
     if public_key == authority_key.public_key():
-        raise RefusedError("the seal authority cannot seal releases with its own key", "make another key for the seal")
+        raise RefusedError(
+            _("the seal authority cannot seal releases with its own key"), _("make another key for the seal")
+        )
     if _name(common_name) == authority.subject:
-        raise RefusedError("the seal's certificate cannot bear the authority's name", "choose another common name")
+        raise RefusedError(
+            _("the seal's certificate cannot bear the authority's name"), _("choose another common name")
+        )
     return _certificate(_name(common_name), public_key, authority, authority_key, whole_second(now))
 
 
@@ -101,8 +106,8 @@ def new_revocation_list(
     """
     authority, made = own_certificate(authority_pem, authority_key, now, AUTHORITY), whole_second(now)
     if number < 1 or valid_days < 1:
-        raise UsageError("a revocation list needs a number from 1 on, and must be valid for at least one day")
-    with reading("a serial, a time, the number or the days do not fit into a revocation list", UsageError):
+        raise UsageError(_("a revocation list needs a number from 1 on, and must be valid for at least one day"))
+    with reading(_("a serial, a time, the number or the days do not fit into a revocation list"), UsageError):
         end = made + timedelta(days=valid_days)
         builder = x509.CertificateRevocationListBuilder(authority.subject, made - _HEAD_START, end)
         builder = builder.add_extension(
@@ -147,5 +152,5 @@ def _certificate(
 
 
 def _name(common_name: str) -> x509.Name:
-    with reading("a common name has 1 to 64 characters", UsageError):
+    with reading(_("a common name has 1 to 64 characters"), UsageError):
         return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])

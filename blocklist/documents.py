@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from blocklist import names
 from blocklist.errors import UsageError
+from blocklist.messages import _
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -204,7 +205,9 @@ class Checker:
         for key in pairs.keys() - set(known):
             self.fault(join(path, key), pairs[key], _unknown(key, known))
         if isinstance(value, dict):
-            self.faults += [Fault(join(path, k), "missing", "a value") for k in required.split() if k not in pairs]
+            self.faults += [
+                Fault(join(path, k), _("missing"), _("a value")) for k in required.split() if k not in pairs
+            ]
         return {**dict.fromkeys(required.split(), BAD), **{key: pairs[key] for key in known if key in pairs}}
 
     def pairs(self, value: object, path: str) -> dict[str, object]:

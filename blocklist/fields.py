@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 from blocklist.documents import is_identifier
 from blocklist.errors import VerificationError
+from blocklist.messages import _
 from blocklist.names import Name, NameRefused, Scope, require_canonical
 
 MAX_NAMES = 10_000
@@ -33,7 +34,7 @@ class ActError(VerificationError):
 
 def refuse(message: str) -> NoReturn:
     """Raise `ActError`, with the hint that fits every malformed act."""
-    raise ActError(message, "the act was altered, or made by a newer program")
+    raise ActError(message, _("the act was altered, or made by a newer program"))
 
 
 def shown(value: object) -> str:
@@ -113,19 +114,19 @@ def parse_instant(text: object) -> datetime:
             return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
             pass
-    refuse(f"{shown(text)} is not an instant such as 2026-11-22T12:00:00Z")
+    refuse(_("{text} is not an instant such as 2026-11-22T12:00:00Z", text=shown(text)))
 
 
 def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != set(keys):
-        refuse(f"an object with exactly the keys {', '.join(keys)} is expected")
+        refuse(_("an object with exactly the keys {choices} is expected", choices=", ".join(keys)))
     return value
 
 
 def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            refuse(f"{shown(value)} is not {what}")
+            refuse(_("{value} is not {what}", value=shown(value), what=what))
         return value
 
     return read
@@ -136,7 +137,7 @@ def code(*allowed: str) -> Callable[[object], str]:
 
     def read(value: object) -> str:
         if value not in allowed:
-            refuse(f"{shown(value)} is none of {', '.join(allowed)}")
+            refuse(_("{value} is none of {choices}", value=shown(value), choices=", ".join(allowed)))
         return str(value)
 
     return read
@@ -147,7 +148,7 @@ def number(low: int, high: int) -> Callable[[object], int]:
 
     def read(value: object) -> int:
         if type(value) is not int or not low <= value <= high:
-            refuse(f"{shown(value)} is not a whole number from {low} to {high}")
+            refuse(_("{value} is not a whole number from {low} to {high}", value=shown(value), low=low, high=high))
         return value
 
     return read
@@ -155,7 +156,7 @@ def number(low: int, high: int) -> Callable[[object], int]:
 
 def _bounded_list(value: object, high: int) -> list[object]:
     if not isinstance(value, list) or not 1 <= len(value) <= high:
-        refuse(f"a list of 1 to {high} entries is expected")
+        refuse(_("a list of 1 to {high} entries is expected", high=high))
     return value
 
 
@@ -171,7 +172,7 @@ def parse_identifier(value: object) -> str:
         ActError: It is not one.
     """
     if not isinstance(value, str) or not is_identifier(value):
-        refuse(f"{shown(value)} is not an id: lower-case letters, digits and hyphens, at most 32")
+        refuse(_("{value} is not an id: lower-case letters, digits and hyphens, at most 32", value=shown(value)))
     return value
 
 
@@ -183,7 +184,7 @@ def _ref(value: object) -> Ref:
 def _refs(value: object) -> tuple[Ref, ...]:
     refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
     if [ref.seq for ref in refs] != sorted({ref.seq for ref in refs}):
-        refuse("references must be sorted by number, each once")
+        refuse(_("references must be sorted by number, each once"))
     return refs
 
 
@@ -196,17 +197,17 @@ def read_names(value: object) -> Names:
     scopes = _object(value, ("domain", "host"))
     for texts in scopes.values():
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            refuse("names must be lists of texts")
+            refuse(_("names must be lists of texts"))
         try:
             require_canonical(texts)
         except NameRefused as refusal:
             refuse(refusal.message)
         # Resolvers read such an owner of a policy zone as a rule on addresses or servers (draft-vixie-dnsop-dns-rpz).
         if any(".rpz-" in text and text.rpartition(".")[2].startswith("rpz-") for text in texts):
-            refuse("a name ends in a label that resolvers read as another trigger (rpz-...)")
+            refuse(_("a name ends in a label that resolvers read as another trigger (rpz-...)"))
     names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
     if not 1 <= len(names) <= MAX_NAMES:
-        refuse(f"an act holds 1 to {MAX_NAMES} names, not {len(names)}")
+        refuse(_("an act holds 1 to {MAX_NAMES} names, not {count}", MAX_NAMES=MAX_NAMES, count=len(names)))
     return names
 
 
@@ -214,19 +215,19 @@ def _heads(value: object) -> tuple[Head, ...]:
     entries = [_object(entry, ("id", "key")) for entry in _bounded_list(value, 32)]
     heads = tuple(Head(parse_identifier(entry["id"]), _key_text(entry["key"])) for entry in entries)
     if [head.id for head in heads] != sorted({head.id for head in heads}):
-        refuse("heads must be sorted by id, each once")
+        refuse(_("heads must be sorted by id, each once"))
     return heads
 
 
 def _policy(value: object) -> Mapping[str, object]:
     if not isinstance(value, dict):
-        refuse("the policy must be an object")
+        refuse(_("the policy must be an object"))
     return value
 
 
 def _file_digests(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict) or not 1 <= len(value) <= 16:
-        refuse("the digests of 1 to 16 policy files are expected")
+        refuse(_("the digests of 1 to 16 policy files are expected"))
     file_name = _text(_FILE_NAME, "a file name")
     return {file_name(name): _digest(digest) for name, digest in value.items()}
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from blocklist.errors import RefusedError, TargetError, UsageError
+from blocklist.messages import _
 
 TEMPORARY = ".tmp-"
 """Prefix of files that are not finished; whoever finds one after a crash may delete it."""
@@ -33,8 +34,8 @@ def written(path: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise TargetError(
-            f"{path} could not be written: {fault.strerror or fault}",
-            "nothing was changed there; make room or correct the permissions, then run the command again",
+            _("{path} could not be written: {strerror}", path=path, strerror=fault.strerror or fault),
+            _("nothing was changed there; make room or correct the permissions, then run the command again"),
         ) from fault
 
 
@@ -148,9 +149,14 @@ def read(path: Path, what: str, limit: int, hint: str = "") -> bytes:
         with path.open("rb") as stream:
             content = stream.read(limit + 1)
     except OSError as fault:
-        raise UsageError(f"{what} {path} cannot be read: {fault.strerror or fault}", hint) from fault
+        raise UsageError(
+            _("{what} {path} cannot be read: {strerror}", what=what, path=path, strerror=fault.strerror or fault), hint
+        ) from fault
     if len(content) > limit:
-        raise UsageError(f"{what} {path} is larger than {limit} bytes", "is this the right file?")
+        raise UsageError(
+            _("{what} {path} is larger than {limit} bytes", what=what, path=path, limit=limit),
+            _("is this the right file?"),
+        )
     return content
 
 
@@ -168,7 +174,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as fault:
-            raise RefusedError(f"another {what} is running", "wait until it has ended") from fault
+            raise RefusedError(_("another {what} is running", what=what), _("wait until it has ended")) from fault
         yield
     finally:
         os.close(handle)

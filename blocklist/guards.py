@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from blocklist.messages import _
 from blocklist.names import Name, Scope, above, ancestors, nearest, normalise, to_unicode
 
 if TYPE_CHECKING:
@@ -181,16 +182,18 @@ class Guards:
     def _is_suffix(self, text: str) -> Finding:
         if self.suffixes.is_icann_suffix(text):
             message = f"{text} is a public suffix: everybody's domains lie below it"
-            return Finding("public-suffix", text, message, f"add the one domain that is meant, NAME.{text}")
+            return Finding(
+                "public-suffix", text, message, _("add the one domain that is meant, NAME.{text}", text=text)
+            )
         message = (
             f"{text} is a private suffix: the sites of unrelated people lie below it, and its tenants can be added"
         )
-        return Finding("private-suffix", text, message, f"add the tenant: NAME.{text}")
+        return Finding("private-suffix", text, message, _("add the tenant: NAME.{text}", text=text))
 
     def _above_suffix(self, text: str, inner: str) -> Finding:
         kind = "public" if self.suffixes.is_icann_suffix(inner) else "private"
         message = f"{text} lies above the {kind} suffix {inner}: unrelated people's sites lie below it"
-        return Finding(f"{kind}-suffix", text, message, f"add the tenant, or {text} with scope host")
+        return Finding(f"{kind}-suffix", text, message, _("add the tenant, or {text} with scope host", text=text))
 
     def _shared_platform(self, name: Name) -> Iterator[Finding]:
         """A platform's own name, what blocks all of it, and anything below one whose tenants are paths."""
@@ -199,17 +202,20 @@ class Guards:
             inner = _first_below(text, self._platforms)
             message = f"{text} lies above the shared platform {inner}: it would block all its tenants"
             yield Finding(
-                "shared-platform", text, message, f"add the one name that is meant, or {text} with scope host"
+                "shared-platform",
+                text,
+                message,
+                _("add the one name that is meant, or {text} with scope host", text=text),
             )
         platform = nearest(text, self._platforms)
         if platform is None:
             return
         if self.surroundings.platforms[platform] == "path":
             message = f"{text} belongs to the shared platform {platform}, whose tenants differ by path only"
-            yield Finding("shared-platform", text, message, "ask the platform to remove the content (request)")
+            yield Finding("shared-platform", text, message, _("ask the platform to remove the content (request)"))
         elif text in (platform, f"www.{platform}"):
             message = f"{text} is a shared platform's own name: its tenants have names below {platform}"
-            yield Finding("shared-platform", text, message, f"add the tenant: NAME.{platform}")
+            yield Finding("shared-platform", text, message, _("add the tenant: NAME.{platform}", platform=platform))
 
     def _protected(self, text: str) -> Iterator[Finding]:
         if subtree := nearest(text, self.surroundings.protected):
@@ -218,7 +224,7 @@ class Guards:
             met = f"lies above {_first_below(text, self.surroundings.protected)}, which is protected"
         else:
             return
-        yield Finding("protected", text, f"{text} {met}", "only a head can change it: adopt another protected list")
+        yield Finding("protected", text, f"{text} {met}", _("only a head can change it: adopt another protected list"))
 
     def _own_infrastructure(self, text: str) -> Iterator[Finding]:
         if text in self.surroundings.own:
@@ -228,7 +234,7 @@ class Guards:
         else:
             return
         yield Finding(
-            "own-infrastructure", text, f"{text} {met}", "check the name; the policy says which names are ours"
+            "own-infrastructure", text, f"{text} {met}", _("check the name; the policy says which names are ours")
         )
 
 
@@ -241,7 +247,12 @@ def _covered(name: Name, listed: AbstractSet[str], same_act: AbstractSet[str]) -
         why = f"is covered by {cover} in the same act"
     else:
         return
-    yield Finding("covered", text, f"{text} {why} with scope domain", "leave it out: it is blocked without it")
+    yield Finding(
+        "covered",
+        text,
+        _("{text} {why} with scope domain", text=text, why=why),
+        _("leave it out: it is blocked without it"),
+    )
 
 
 def _covering(text: str, scope: Scope, same_act: AbstractSet[str]) -> str | None:
@@ -265,7 +276,9 @@ def _unknown_suffix(text: str) -> Finding:
     else:
         why = "is no known top-level domain"
         hint = "check the spelling; a new top-level domain needs a newer publicsuffixlist package"
-    return Finding("unknown-suffix", text, f"{text} cannot be listed: .{top} {why}", hint)
+    return Finding(
+        "unknown-suffix", text, _("{text} cannot be listed: .{top} {why}", text=text, top=top, why=why), hint
+    )
 
 
 def _first_below(text: str, names: Iterable[str]) -> str:

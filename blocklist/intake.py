@@ -18,6 +18,7 @@ from itertools import compress, count, islice, takewhile
 from typing import Any, Final, NamedTuple
 
 from blocklist.errors import UsageError
+from blocklist.messages import _
 
 MAX_BYTES: Final = 64 << 20
 """Largest file that is read; a million names take about 20 MiB."""
@@ -88,15 +89,20 @@ def read(content: bytes, format_id: str | None = None) -> list[Entry]:
         UsageError: It is too large, not in UTF-8, of an unknown format, or not as that format has to be.
     """
     if format_id is not None and format_id not in _READERS:
-        raise UsageError(f"there is no import format {format_id!r}", f"take one of {', '.join(FORMATS)}")
+        raise UsageError(
+            _("there is no import format {format_id!r}", format_id=format_id),
+            _("take one of {choices}", choices=", ".join(FORMATS)),
+        )
     if len(content) > MAX_BYTES:
-        raise UsageError(f"the file is over {MAX_BYTES >> 20} MiB", "import it in parts")
+        raise UsageError(_("the file is over {number} MiB", number=MAX_BYTES >> 20), _("import it in parts"))
     content = content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"line {line} is not in UTF-8", "save the file as UTF-8 text and import that") from None
+        raise UsageError(
+            _("line {line} is not in UTF-8", line=line), _("save the file as UTF-8 text and import that")
+        ) from None
     return _READERS[format_id or detect(text)](text)
 
 
@@ -184,7 +190,9 @@ def _read_csv(content: str) -> list[Entry]:
             start = before + rows.line_num + 1
     except csv.Error as error:
         hint = "check the quotation marks in that line and below it"
-        raise UsageError(f"the row in line {start} is not valid CSV: {error}", hint) from None
+        raise UsageError(
+            _("the row in line {start} is not valid CSV: {error}", start=start, error=error), hint
+        ) from None
     return entries
 
 
@@ -212,12 +220,15 @@ def _name_column(header: list[str]) -> int:
     """
     columns = _name_columns(header)
     if any(cell.strip().lower() == "scope" for cell in header):
-        raise UsageError("the CSV has a column of scopes, which import does not read", _NO_SCOPE)
+        raise UsageError(_("the CSV has a column of scopes, which import does not read"), _NO_SCOPE)
     if not columns:
-        raise UsageError("the CSV has no column of names", _CSV_SHAPE)
+        raise UsageError(_("the CSV has no column of names"), _CSV_SHAPE)
     if len(columns) > 1:
         titles = ", ".join(header[column].strip() for column in columns)
-        raise UsageError(f"the CSV has {len(columns)} columns that could be the names: {titles}", _CSV_SHAPE)
+        raise UsageError(
+            _("the CSV has {count} columns that could be the names: {titles}", count=len(columns), titles=titles),
+            _CSV_SHAPE,
+        )
     return columns[0]
 
 
@@ -244,14 +255,19 @@ def _read_yaml(content: str) -> list[Entry]:
 
     if found := _not_in_yaml(content):
         line = content.count("\n", 0, found.start()) + 1
-        raise UsageError(f"line {line} holds U+{ord(found[0]):04X}, which YAML cannot", "delete that character")
+        raise UsageError(
+            _("line {line} holds U+{found:04X}, which YAML cannot", line=line, found=ord(found[0])),
+            _("delete that character"),
+        )
     last = content.count("\n") + 1  # the parser may put the end of the file past it
     try:
         return list(_yaml_items(_yaml_kinds(yaml.parse(content, yaml.CSafeLoader), last)))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = min(mark.line + 1, last) if mark else last
-        raise UsageError(f"line {line} is not valid YAML: {getattr(error, 'problem', error)}", _YAML_SHAPE) from None
+        raise UsageError(
+            _("line {line} is not valid YAML: {error}", line=line, error=getattr(error, "problem", error)), _YAML_SHAPE
+        ) from None
 
 
 def _yaml_items(kinds: Iterator[tuple[str, int, str]]) -> Iterator[Entry]:
@@ -272,7 +288,7 @@ def _yaml_items(kinds: Iterator[tuple[str, int, str]]) -> Iterator[Entry]:
         if kind != "Scalar":
             raise _not_yaml_list(line, "has an item that is no text but a list or a mapping")
         yield Entry(line, text)
-    for kind, line, _ in kinds:
+    for kind, line, _value in kinds:
         if kind not in ("MappingEnd", "DocumentEnd", "StreamEnd"):
             raise _not_yaml_list(line, "has more than the one list")
 
@@ -296,7 +312,7 @@ def _yaml_kinds(events: Iterable[Any], last: int) -> Iterator[tuple[str, int, st
 
 
 def _not_yaml_list(line: int, what: str) -> UsageError:
-    return UsageError(f"line {line} {what}", _YAML_SHAPE)
+    return UsageError(_("line {line} {what}", line=line, what=what), _YAML_SHAPE)
 
 
 _READERS: Final[Mapping[str, Callable[[str], list[Entry]]]] = {

@@ -18,6 +18,7 @@ from operator import lt
 from typing import NamedTuple
 
 from blocklist.errors import UsageError
+from blocklist.messages import _
 
 MAX_LENGTH = 220
 """Longest canonical name, in characters.
@@ -141,10 +142,12 @@ def require_canonical(texts: Sequence[str]) -> None:
     # A million names take 0.3 s. One pattern over all of them joined takes 0.24 s, but would be a second definition.
     if max(map(len, texts), default=0) > MAX_LENGTH or not all(map(_canonical, texts)):
         wrong = next(text for text in texts if not is_canonical(text))
-        raise NameRefused(f"{_shown(wrong)} is not a canonical A-label name", reason=_reason(wrong))
+        raise NameRefused(_("{wrong} is not a canonical A-label name", wrong=_shown(wrong)), reason=_reason(wrong))
     if not all(map(lt, texts, islice(texts, 1, None))):
         wrong = next(after for before, after in zip(texts, islice(texts, 1, None), strict=False) if before >= after)
-        raise NameRefused(f"{_shown(wrong)} is not in its place: names are sorted and unique", reason="order")
+        raise NameRefused(
+            _("{wrong} is not in its place: names are sorted and unique", wrong=_shown(wrong)), reason="order"
+        )
 
 
 def to_unicode(text: str) -> str:
@@ -217,23 +220,23 @@ def _refuse_what_is_no_name(text: str, typed: str) -> None:
         NameRefused: Reason `empty`, `space`, `invisible`, `address`, `url`, `wildcard` or `length`.
     """
     if not text:
-        raise NameRefused("the name is empty", "give a domain or a host name", reason="empty")
+        raise NameRefused(_("the name is empty"), _("give a domain or a host name"), reason="empty")
     for character in text:
         if character.isspace():
-            raise _refused("space", typed, "holds a space or a line break", "give one name at a time")
+            raise _refused("space", typed, _("holds a space or a line break"), _("give one name at a time"))
         if _is_invisible(character):
             what = f"U+{ord(character):04X} ({unicodedata.name(character, 'no name')})"
             hint = "type the name anew; if the character belongs to the name, give its A-label (xn--…)"
-            raise _refused("invisible", typed, f"holds an invisible character, {what}", hint)
+            raise _refused("invisible", typed, _("holds an invisible character, {what}", what=what), hint)
     if _is_address(text):
-        raise _refused("address", typed, "is an IP address", _NAME_NOT_ADDRESS)
+        raise _refused("address", typed, _("is an IP address"), _NAME_NOT_ADDRESS)
     if found := _url_character(text):
         rule = f"holds {found[0]!r}: it is a URL, a port or a mailbox, not a name"
-        raise _refused("url", typed, rule, "give the host name alone, if the whole site is meant")
+        raise _refused("url", typed, rule, _("give the host name alone, if the whole site is meant"))
     if "*" in text:
-        raise _refused("wildcard", typed, "is a wildcard", "give the name: scope domain covers all below it")
+        raise _refused("wildcard", typed, _("is a wildcard"), _("give the name: scope domain covers all below it"))
     if len(text) > _MAX_TYPED:
-        raise _refused("length", typed, "is longer than any name", "give one name at a time")
+        raise _refused("length", typed, _("is longer than any name"), _("give one name at a time"))
 
 
 def _is_invisible(character: str) -> bool:
@@ -253,7 +256,7 @@ def _map(label: str, typed: str) -> str:
     except idna.IDNAError as error:
         raise _not_idna(label, typed, error) from None
     if "." in mapped:  # older tables map U+2024 so, but only the four dots of UTS #46 separate labels
-        raise _refused("character", typed, "holds a character that only looks like a dot", "type a plain dot")
+        raise _refused("character", typed, _("holds a character that only looks like a dot"), _("type a plain dot"))
     return mapped
 
 
@@ -264,15 +267,15 @@ def _refuse_labels(labels: list[str], typed: str) -> None:
         NameRefused: Reason `label` or `address`.
     """
     if labels == [""]:
-        raise _refused("label", typed, "has no label: it is the root of the DNS", "give a domain or a host name")
+        raise _refused("label", typed, _("has no label: it is the root of the DNS"), _("give a domain or a host name"))
     if not all(labels):
         hint = "give the name without a dot in front or two in a row"
-        raise _refused("label", typed, "has an empty label", hint)
+        raise _refused("label", typed, _("has an empty label"), hint)
     if _is_number(labels[-1]):
-        raise _refused("address", typed, "is read as an IP address: its last label is a number", _NAME_NOT_ADDRESS)
+        raise _refused("address", typed, _("is read as an IP address: its last label is a number"), _NAME_NOT_ADDRESS)
     if len(labels) == 1:
         rule = "is a single label: a top-level domain (public suffix) or a local name, not a site"
-        raise _refused("label", typed, rule, "give the full name, such as example.com")
+        raise _refused("label", typed, rule, _("give the full name, such as example.com"))
 
 
 def _to_ascii(label: str, typed: str, *, allow_mixed: bool) -> str:
@@ -283,12 +286,19 @@ def _to_ascii(label: str, typed: str, *, allow_mixed: bool) -> str:
     """
     encoded = label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
     if label.startswith("-") or label.endswith("-"):
-        raise _refused("hyphen", typed, "has a label that starts or ends with a hyphen")
+        raise _refused("hyphen", typed, _("has a label that starts or ends with a hyphen"))
     if len(encoded) > _MAX_LABEL:
-        raise _refused("length", typed, f"has a label over {_MAX_LABEL} octets: {len(encoded)}")
+        raise _refused(
+            "length", typed, _("has a label over {MAX_LABEL} octets: {count}", MAX_LABEL=_MAX_LABEL, count=len(encoded))
+        )
     if label.isascii() and not label.startswith("xn--"):
         if wrong := re.search("[^a-z0-9_-]", label):
-            raise _refused("character", typed, f"holds {wrong[0]!r} in a label", "give the name alone, as plain text")
+            raise _refused(
+                "character",
+                typed,
+                _("holds {wrong!r} in a label", wrong=wrong[0]),
+                _("give the name alone, as plain text"),
+            )
         return label
     decoded = _decode(label, typed) if label.isascii() else _checked(label, typed)
     if not allow_mixed and (scripts := _mixed_scripts(decoded)):
@@ -309,7 +319,7 @@ def _checked(label: str, typed: str) -> str:
     import idna
 
     if label[2:4] == "--":
-        raise _refused("hyphen", typed, "has a label with hyphens in the third and fourth place")
+        raise _refused("hyphen", typed, _("has a label with hyphens in the third and fourth place"))
     try:
         idna.check_label(label)
     except ValueError as error:  # an IDNAError is one, and the joiner rules of older versions raise plain ones
@@ -319,7 +329,7 @@ def _checked(label: str, typed: str) -> str:
 
 def _not_idna(label: str, typed: str, error: Exception) -> NameRefused:
     rule = f"has a label that IDNA 2008 does not allow, {_shown(label)}: {error}"
-    return _refused("character", typed, rule, "check the spelling, character by character")
+    return _refused("character", typed, rule, _("check the spelling, character by character"))
 
 
 def _decode(label: str, typed: str) -> str:
@@ -335,7 +345,7 @@ def _decode(label: str, typed: str) -> str:
         if idna.alabel(decoded).decode("ascii") == label:  # older versions of idna do not compare
             return decoded
     rule = f"has a label that starts with xn-- and is no valid A-label, {_shown(label)}"
-    raise _refused("a-label", typed, rule, "give the name as people write it, or check the A-label")
+    raise _refused("a-label", typed, rule, _("give the name as people write it, or check the A-label"))
 
 
 def _decoded(label: str) -> str | None:
@@ -372,10 +382,10 @@ def _refuse_length(name: str, typed: str) -> None:
         NameRefused: Reason `length`.
     """
     if len(name) > _MAX_NAME:
-        raise _refused("length", typed, f"is over {_MAX_NAME} octets: {len(name)}")
+        raise _refused("length", typed, _("is over {MAX_NAME} octets: {count}", MAX_NAME=_MAX_NAME, count=len(name)))
     if len(name) > MAX_LENGTH:
         rule = f"is too long for a policy zone, which holds {MAX_LENGTH} octets a name: {len(name)}"
-        raise _refused("length", typed, rule, "list a shorter name above it, if all of it is meant")
+        raise _refused("length", typed, rule, _("list a shorter name above it, if all of it is meant"))
 
 
 def _reason(text: str) -> str:

@@ -22,6 +22,7 @@ from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.fields import Names
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.measures import State
+from blocklist.messages import _
 from blocklist.names import Name, NameRefused, Scope, normalise
 from blocklist.signing import PublicKey, signer
 from blocklist.store import Dossier, HeadMemory, Store
@@ -126,9 +127,12 @@ class Office:
             UsageError: None is named, or none of that id is in office.
         """
         if self.officer is None:
-            raise UsageError("no officer is named", "say who signs with --as ID, or set BLOCKLIST_AS")
+            raise UsageError(_("no officer is named"), _("say who signs with --as ID, or set BLOCKLIST_AS"))
         if self.register.in_office(self.officer) is None:
-            raise UsageError(f"{self.officer} is not an officer of this register", "see 'blocklist officer list'")
+            raise UsageError(
+                _("{officer} is not an officer of this register", officer=self.officer),
+                _("see 'blocklist officer list'"),
+            )
         return self.officer
 
     def _append(self, bodies: Iterable[tuple[Body, Dossier | None]]) -> list[SignedAct]:
@@ -173,7 +177,12 @@ class Office:
         """What the guards say about names that somebody wants to list now."""
         listed = self.register.in_force(self.now)
         again = [
-            Finding("covered", name.text, f"{name.text} is listed already", "to move its date use 'blocklist review'")
+            Finding(
+                "covered",
+                name.text,
+                _("{text} is listed already", text=name.text),
+                _("to move its date use 'blocklist review'"),
+            )
             for name in names
             if listed.get(name) is not None and name.scope is Scope.HOST
         ]
@@ -187,7 +196,7 @@ class Office:
         """
         found = self.findings(names)
         if found:
-            raise GuardError(found, "nothing was signed; leave these names out, or correct them")
+            raise GuardError(found, _("nothing was signed; leave these names out, or correct them"))
 
     # Curation
 
@@ -227,7 +236,9 @@ class Office:
         try:
             stream = path.open("rb")
         except OSError as fault:
-            raise UsageError(f"the evidence {path} cannot be read: {fault.strerror}") from fault
+            raise UsageError(
+                _("the evidence {path} cannot be read: {strerror}", path=path, strerror=fault.strerror)
+            ) from fault
         with stream, files.written(folder):
             temporary = files.beside(folder / path.name)
             copied = files.write_chunks(temporary, iter(lambda: stream.read(_CHUNK), b""), 0o600)
@@ -268,7 +279,9 @@ class Office:
         """
         entry = self.register.pending.get(seq)
         if entry is None:
-            raise UsageError(f"act {seq} does not wait for an approval", "see 'blocklist status' for what waits")
+            raise UsageError(
+                _("act {seq} does not wait for an approval", seq=seq), _("see 'blocklist status' for what waits")
+            )
         return entry
 
     def proposed_names(self, entry: Pending) -> tuple[Names, str] | None:
@@ -282,11 +295,13 @@ class Office:
             return None
         dossier = self.store.dossier(self.acts[entry.ref.seq - 1])
         if dossier is None:
-            raise UsageError(f"the dossier of act {entry.ref.seq} is not here", "its author rejects it and adds anew")
+            raise UsageError(
+                _("the dossier of act {seq} is not here", seq=entry.ref.seq), _("its author rejects it and adds anew")
+            )
         members = dossier.members()
         names, salt = fields.read_names(members["names"]), str(members["salt"])
         if names.commitment(salt) != entry.act.body.commitment:
-            raise VerificationError(f"the dossier of act {entry.ref.seq} holds other names than were signed")
+            raise VerificationError(_("the dossier of act {seq} holds other names than were signed", seq=entry.ref.seq))
         return names, salt
 
     def approve(self, *seqs: int) -> list[SignedAct]:
@@ -307,10 +322,15 @@ class Office:
             if names is not None:
                 wanted += names.each()
         again = [name.text for name, count in Counter(wanted).items() if count > 1]
-        twice = [Finding("covered", text, f"{text} is in two of these acts", "approve one of them") for text in again]
+        twice = [
+            Finding("covered", text, _("{text} is in two of these acts", text=text), _("approve one of them"))
+            for text in again
+        ]
         found = twice + self.findings(wanted)
         if found:
-            raise GuardError(found, "nothing was signed; 'blocklist reject' the act, or approve the others without it")
+            raise GuardError(
+                found, _("nothing was signed; 'blocklist reject' the act, or approve the others without it")
+            )
         return self._append(bodies)
 
     def reject(self, seq: int, note: str) -> SignedAct:
@@ -326,7 +346,10 @@ class Office:
         if outcome == "still-unlawful":
             review_by = review_by or self.now + timedelta(seconds=self.register.policy.review)
         elif review_by is not None:
-            raise UsageError(f"outcome {outcome} ends the measure and has no review date", "leave out --review-by")
+            raise UsageError(
+                _("outcome {outcome} ends the measure and has no review date", outcome=outcome),
+                _("leave out --review-by"),
+            )
         kept = [self._keep_evidence(path) for path in evidence]
         body = acts.Review(names=_one_act(names), outcome=outcome, review_by=review_by)
         return self._state(body, note=note, evidence=kept)
@@ -347,7 +370,9 @@ class Office:
         known = [name for scope in Scope if self.register.measures().get(name := Name(canonical, scope)) is not None]
         listed = [name for name in known if self.state_of(name) is State.LISTED]
         if not known:
-            raise UsageError(f"{canonical} was never listed", "see 'blocklist list' for what is")
+            raise UsageError(
+                _("{canonical} was never listed", canonical=canonical), _("see 'blocklist list' for what is")
+            )
         return (listed or known)[0]
 
     def state_of(self, name: Name) -> State:
@@ -379,7 +404,9 @@ class Office:
 def _one_act(names: Sequence[Name]) -> Names:
     parts = _parts(names)
     if len(parts) != 1:
-        raise UsageError(f"an act holds 1 to {fields.MAX_NAMES} names", "split them over several commands")
+        raise UsageError(
+            _("an act holds 1 to {MAX_NAMES} names", MAX_NAMES=fields.MAX_NAMES), _("split them over several commands")
+        )
     return parts[0]
 
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from blocklist import names
 from blocklist.documents import BAD, DAY, HOUR, Checker, DocumentError, Fault, Range, join, read_yaml
+from blocklist.messages import _
 
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.yaml")
 FORMATS: Final = ("rpz", "hosts", "domains", "dnsmasq", "unbound", "knot", "csv", "json")
@@ -150,7 +151,7 @@ def from_json(value: object) -> Policy:
     checker = Checker(written=False)
     policy = _policy(value, checker)
     if checker.faults:
-        raise PolicyError("the signed policy", checker.faults)
+        raise PolicyError(_("the signed policy"), checker.faults)
     return policy
 
 
@@ -189,7 +190,7 @@ def file_names(content: bytes, list_id: str) -> tuple[str, ...]:
     main = f"{list_id}.yaml"
     tree = read_yaml({main: content}, main, "", checker)
     if not isinstance(tree, dict):
-        raise PolicyError(main, checker.faults or [Fault(main, "no keys", "a policy")])
+        raise PolicyError(main, checker.faults or [Fault(main, _("no keys"), _("a policy"))])
     others = (tree.get(key) for key in ("protected", "platforms"))
     return (main, *(name for name in others if isinstance(name, str) and _FILE.fullmatch(name)))
 

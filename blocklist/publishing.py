@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.errors import RefusedError, VerificationError
+from blocklist.messages import _
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -86,8 +87,8 @@ def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime) -> D
     memory.check(register)
     if current is not None and before is None:
         raise VerificationError(
-            f"act {current.head.seq} of the last release is not in the register",
-            "this is an older copy or a fork of the register: restore the newest",
+            _("act {seq} of the last release is not in the register", seq=current.head.seq),
+            _("this is an older copy or a fork of the register: restore the newest"),
         )
     earliest = datetime.fromtimestamp(workspace.repository.last_number() + 1, UTC)
     snapshot = Snapshot.take(register, max(now.replace(microsecond=0), register.at, earliest))
@@ -116,7 +117,8 @@ def publish(workspace: Workspace, now: datetime, accept: str | None = None) -> R
             made = _draft(workspace, store, list_id, now)
             if accept is not None and accept != made.plan.checksum:
                 raise RefusedError(
-                    f"the plan is {made.plan.checksum}, not {accept}", "look at 'blocklist plan': something changed"
+                    _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
+                    _("look at 'blocklist plan': something changed"),
                 )
             if not made.due and made.current is not None and not workspace.repository.damaged(list_id):
                 return Result(made, made.current.number, made.current.path, False)

@@ -19,6 +19,7 @@ from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError, RefusedError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
+from blocklist.messages import _
 from blocklist.names import Scope
 from blocklist.policy import Policy, PolicyError, from_json
 from blocklist.signing import PublicKey
@@ -176,7 +177,7 @@ class Register:
         """
         officer = self.officers.get(signed.act.by)
         if officer is None or signed.act.register != self.id:
-            raise VerificationError("it is not of this register")
+            raise VerificationError(_("it is not of this register"))
         self._check_signature(signed, officer.key)
 
     def resume(self, signed: SignedAct, now: datetime) -> None:
@@ -201,50 +202,58 @@ class Register:
         act = signed.act
         if not self.ids:
             raise VerificationError(
-                "the first act does not found a register", "the beginning of the register is missing"
+                _("the first act does not found a register"), _("the beginning of the register is missing")
             )
         if act.register != self.id:
-            raise VerificationError("it belongs to another register", f"this register is {self.id}")
+            raise VerificationError(_("it belongs to another register"), _("this register is {id}", id=self.id))
         if act.seq != len(self.ids) + 1 or act.prev != self.ids[-1]:
             raise VerificationError(
-                f"it does not follow act {len(self.ids)}", "an act is missing, added or out of order"
+                _("it does not follow act {count}", count=len(self.ids)), _("an act is missing, added or out of order")
             )
         if act.at < self.at:
-            raise VerificationError("it is dated before the act that it follows", "an act cannot be backdated")
+            raise VerificationError(_("it is dated before the act that it follows"), _("an act cannot be backdated"))
 
     def _check_author(self, signed: SignedAct) -> None:
         act = signed.act
         officer = self.in_office(act.by)
         if officer is None:
             raise RuleError(
-                f"{act.by} is not an officer in office", "a head appoints officers with 'blocklist officer appoint'"
+                _("{by} is not an officer in office", by=act.by),
+                _("a head appoints officers with 'blocklist officer appoint'"),
             )
         self._check_signature(signed, officer.key)
         if officer.role not in MAY_SIGN[act.body.kind]:
             raise RuleError(
-                f"{act.by} is {officer.role}; an act {act.body.kind} is for {_either(MAY_SIGN[act.body.kind])}",
-                "LCEN art. 6-1 and décret 2015-125 art. 1 and 5 say who does what",
+                _(
+                    "{by} is {role}; an act {kind} is for {MAY_SIGN}",
+                    by=act.by,
+                    role=officer.role,
+                    kind=act.body.kind,
+                    MAY_SIGN=_either(MAY_SIGN[act.body.kind]),
+                ),
+                _("LCEN art. 6-1 and décret 2015-125 art. 1 and 5 say who does what"),
             )
 
     @staticmethod
     def _check_signature(signed: SignedAct, key: PublicKey) -> None:
         if signed.keyid != key.keyid:
             raise VerificationError(
-                f"it is not signed with the key of {signed.act.by}", "the officer's key is in 'officer list'"
+                _("it is not signed with the key of {by}", by=signed.act.by),
+                _("the officer's key is in 'officer list'"),
             )
         key.verify(signed.signature, acts.authenticated_bytes(signed.payload))
 
     def _found(self, signed: SignedAct, body: acts.Found) -> None:
         if self.ids:
-            raise VerificationError("it founds a register in the middle of another one")
+            raise VerificationError(_("it founds a register in the middle of another one"))
         heads = {
             head.id: Officer(head.id, "head", PublicKey.from_base64(head.key), signed.act.at) for head in body.heads
         }
         holders = {officer.key: officer.id for officer in heads.values()}
         if len(holders) != len(heads):
-            raise RuleError("two heads have the same key", "one key belongs to one officer only")
+            raise RuleError(_("two heads have the same key"), _("one key belongs to one officer only"))
         if signed.act.by not in heads:
-            raise RuleError("the founding act is not signed by one of its heads")
+            raise RuleError(_("the founding act is not signed by one of its heads"))
         self._check_signature(signed, heads[signed.act.by].key)
         policy = self._read_policy(body.policy, body.list)
         self.list_id, self.environment = body.list, body.environment
@@ -256,9 +265,9 @@ class Register:
         try:
             policy = from_json(value)
         except PolicyError as fault:
-            raise RuleError(f"its policy is not valid: {fault.message}", fault.hint) from fault
+            raise RuleError(_("its policy is not valid: {message}", message=fault.message), fault.hint) from fault
         if policy.id != list_id:
-            raise RuleError(f"its policy is for the list {policy.id}, not for {list_id}")
+            raise RuleError(_("its policy is for the list {id}, not for {list_id}", id=policy.id, list_id=list_id))
         return policy
 
     # Acts that others may have to approve. A proposal is checked when it is made and again when it is approved.
@@ -275,7 +284,7 @@ class Register:
         if isinstance(proposal, acts.Add):
             _check_opening(proposal, body)
         elif body.names is not None:
-            _refuse(f"act {pending.ref.seq} has no names to approve")
+            _refuse(_("act {seq} has no names to approve", seq=pending.ref.seq))
         self._check_proposal(proposal, act.at)
         approved = replace(pending, approvals=(*pending.approvals, act.by))
         self._settle(approved, act.at, body.names, act.seq)
@@ -288,24 +297,33 @@ class Register:
         """
         seq = pending.ref.seq
         if officer_id == pending.act.by:
-            _refuse(f"{officer_id} made act {seq} and cannot approve it", "another officer has to (two people)")
+            _refuse(
+                _("{officer_id} made act {seq} and cannot approve it", officer_id=officer_id, seq=seq),
+                _("another officer has to (two people)"),
+            )
         if not self.may_approve(pending, officer_id):
-            _refuse(f"{officer_id} cannot approve act {seq}", "heads approve acts of heads, each officer once")
+            _refuse(
+                _("{officer_id} cannot approve act {seq}", officer_id=officer_id, seq=seq),
+                _("heads approve acts of heads, each officer once"),
+            )
 
     def _reject(self, signed: SignedAct, body: acts.Reject) -> None:
         pending = self._waiting_act(body.act, signed.act.at)
         if signed.act.by != pending.act.by and not self.may_approve(pending, signed.act.by):
             _refuse(
-                f"{signed.act.by} cannot reject act {pending.ref.seq}", "those who could approve it can, and its author"
+                _("{by} cannot reject act {seq}", by=signed.act.by, seq=pending.ref.seq),
+                _("those who could approve it can, and its author"),
             )
         del self.pending[pending.ref.seq]
 
     def _waiting_act(self, ref: Ref, at: datetime) -> Pending:
         pending = self.pending.get(ref.seq)
         if pending is None or pending.ref.id != ref.id:
-            raise RuleError(f"act {ref.seq} does not wait for an approval", "see 'blocklist status' for what waits")
+            raise RuleError(
+                _("act {seq} does not wait for an approval", seq=ref.seq), _("see 'blocklist status' for what waits")
+            )
         if at > pending.until:
-            raise RuleError(f"act {ref.seq} waited more than seven days and has lapsed", "make it anew")
+            raise RuleError(_("act {seq} waited more than seven days and has lapsed", seq=ref.seq), _("make it anew"))
         return pending
 
     def _settle(self, pending: Pending, at: datetime, names: Names | None, seq: int) -> None:
@@ -353,42 +371,63 @@ class Register:
 
     def _check_appoint(self, body: acts.Appoint) -> None:
         if self.in_office(body.officer):
-            _refuse(f"{body.officer} is in office already", "revoke the officer first, or choose another id")
+            _refuse(
+                _("{officer} is in office already", officer=body.officer),
+                _("revoke the officer first, or choose another id"),
+            )
         holder = self._holders.get(PublicKey.from_base64(body.key), body.officer)
         if holder != body.officer:
-            _refuse(f"the key of {body.officer} belongs to {holder}", "one key belongs to one officer only, for ever")
+            _refuse(
+                _("the key of {officer} belongs to {holder}", officer=body.officer, holder=holder),
+                _("one key belongs to one officer only, for ever"),
+            )
 
     def _check_revoke(self, body: acts.Revoke) -> None:
         if self.in_office(body.officer) is None:
-            _refuse(f"{body.officer} is not an officer in office", "see 'blocklist officer list'")
+            _refuse(_("{officer} is not an officer in office", officer=body.officer), _("see 'blocklist officer list'"))
         if self.heads() == [body.officer]:
-            _refuse(f"{body.officer} is the only head", "appoint another head first")
+            _refuse(_("{officer} is the only head", officer=body.officer), _("appoint another head first"))
 
     def _check_add(self, body: acts.Add, at: datetime) -> None:
         if body.ground not in self.policy.grounds:
             _refuse(
-                f"{body.ground} is not a ground of this list", f"choose from {', '.join(sorted(self.policy.grounds))}"
+                _("{ground} is not a ground of this list", ground=body.ground),
+                _("choose from {choices}", choices=", ".join(sorted(self.policy.grounds))),
             )
         self._check_review_date(body.review_by, at)
         notice = timedelta(seconds=self.policy.notice)
         for ref in body.requests or ():
             request = _cited(self.requests, ref, "a removal request")
             if request.to == "platform":
-                _refuse(f"request {ref.seq} went to a platform", "cite a request to the host or the publisher")
+                _refuse(
+                    _("request {seq} went to a platform", seq=ref.seq), _("cite a request to the host or the publisher")
+                )
             if request.outcome == "removed":
-                _refuse(f"request {ref.seq} was followed: the content is removed", "there is nothing to block")
+                _refuse(
+                    _("request {seq} was followed: the content is removed", seq=ref.seq), _("there is nothing to block")
+                )
             if at < request.clock + notice:
                 _refuse(
-                    f"the notice of request {ref.seq} ends at {fields.format_instant(request.clock + notice)}",
-                    "LCEN art. 6-1 al. 2 gives host and publisher twenty-four hours",
+                    _(
+                        "the notice of request {seq} ends at {instant}",
+                        seq=ref.seq,
+                        instant=fields.format_instant(request.clock + notice),
+                    ),
+                    _("LCEN art. 6-1 al. 2 gives host and publisher twenty-four hours"),
                 )
 
     def _check_review_date(self, review_by: datetime, at: datetime) -> None:
         latest = at + timedelta(seconds=self.policy.review)
         if not at < review_by <= latest:
             _refuse(
-                f"the review date {fields.format_instant(review_by)} is not within the review period",
-                f"it can be {fields.format_instant(latest)} at the latest (décret 2015-125 art. 4: each quarter)",
+                _(
+                    "the review date {review_by} is not within the review period",
+                    review_by=fields.format_instant(review_by),
+                ),
+                _(
+                    "it can be {latest} at the latest (décret 2015-125 art. 4: each quarter)",
+                    latest=fields.format_instant(latest),
+                ),
             )
 
     # Removal requests and their answers (LCEN art. 6-1 al. 1 and 2)
@@ -400,7 +439,7 @@ class Register:
     def _answer(self, signed: SignedAct, body: acts.Answer) -> None:
         request = _cited(self.requests, body.request, "a removal request")
         if request.outcome == "removed":
-            _refuse(f"request {request.ref.seq} is closed: the content was removed", "make a new request")
+            _refuse(_("request {seq} is closed: the content was removed", seq=request.ref.seq), _("make a new request"))
         clock = signed.act.at if body.outcome == "clarification" else request.clock
         self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock)
 
@@ -472,7 +511,13 @@ class Register:
         at, seq = signed.act.at, signed.act.seq
         recommendation = _cited(self.recommendations, body.recommendation, "a recommendation")
         if recommendation.outcome is not None:
-            _refuse(f"recommendation {recommendation.ref.seq} was answered already: {recommendation.outcome}")
+            _refuse(
+                _(
+                    "recommendation {seq} was answered already: {outcome}",
+                    seq=recommendation.ref.seq,
+                    outcome=recommendation.outcome,
+                )
+            )
         if body.outcome == "accepted" and recommendation.names is not None:
             # What two officers listed anew since then is another measure, and not what was found irregular.
             end, seen = _ending(at, seq, "recommendation"), recommendation.ref.seq
@@ -487,9 +532,9 @@ class Register:
     def _erase(self, signed: SignedAct, body: acts.Erase) -> None:
         seq = body.act.seq
         if not 1 <= seq < signed.act.seq or self.ids[seq - 1] != body.act.id:
-            _refuse(f"act {seq} is not an act of this register")
+            _refuse(_("act {seq} is not an act of this register", seq=seq))
         if seq in self.erased:
-            _refuse(f"the dossier of act {seq} was erased already")
+            _refuse(_("the dossier of act {seq} was erased already", seq=seq))
         self.erased.add(seq)
 
     _rules: Mapping[str, Callable[[Register, SignedAct, Any], None]] = {
@@ -509,15 +554,17 @@ class Register:
 def _check_opening(proposal: acts.Add, approval: acts.Approve) -> None:
     """The approval has to open the commitment: it approves exactly what was proposed (promise 1)."""
     if approval.names is None or approval.salt is None:
-        raise RuleError("the approval does not say which names it approves")
+        raise RuleError(_("the approval does not say which names it approves"))
     if len(approval.names) != proposal.count or approval.names.commitment(approval.salt) != proposal.commitment:
-        raise RuleError("the approval is for other names than were proposed", "approve what 'blocklist status' shows")
+        raise RuleError(
+            _("the approval is for other names than were proposed"), _("approve what 'blocklist status' shows")
+        )
 
 
 def _cited(found: Mapping[int, _Cited], ref: Ref, what: str) -> _Cited:
     entry = found.get(ref.seq)
     if entry is None or entry.ref.id != ref.id:
-        raise RuleError(f"act {ref.seq} is not {what} of this register")
+        raise RuleError(_("act {seq} is not {what} of this register", seq=ref.seq, what=what))
     return entry
 
 

@@ -18,6 +18,7 @@ from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref, encode, format_instant
 from blocklist.formats import CHUNK, Release, header
 from blocklist.measures import Measure, Measures, State
+from blocklist.messages import _
 from blocklist.names import Name
 from blocklist.policy import Brakes, Policy, documentation_addresses
 from blocklist.register import Register
@@ -190,8 +191,8 @@ def require_publishable(now: Snapshot) -> None:
     reserved = documentation_addresses(now.policy)
     if now.environment == "production" and reserved:
         raise RefusedError(
-            f"the landing address {reserved[0]} cannot be reached from the internet",
-            f"a head adopts a policy with the office's own addresses in lists/{now.list_id}.yaml",
+            _("the landing address {reserved} cannot be reached from the internet", reserved=reserved[0]),
+            _("a head adopts a policy with the office's own addresses in lists/{list_id}.yaml", list_id=now.list_id),
         )
 
 

@@ -11,6 +11,7 @@ from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import ActError, format_instant
+from blocklist.messages import _
 from blocklist.register import Register
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check_clock(act: Act, now: datetime) -> None:
     """
     if act.at > now + CLOCK_TOLERANCE:
         raise VerificationError(
-            f"it is dated {format_instant(act.at)}, which is in the future", "check this machine's clock"
+            _("it is dated {at}, which is in the future", at=format_instant(act.at)), _("check this machine's clock")
         )
 
 
@@ -40,7 +41,7 @@ def read_lines(stream: BinaryIO) -> Iterator[bytes]:
     """
     while line := stream.readline(acts.MAX_LINE + 2):
         if not line.endswith(b"\n"):
-            raise ActError("a line of acts.jsonl is too long or was cut off", "fetch it again")
+            raise ActError(_("a line of acts.jsonl is too long or was cut off"), _("fetch it again"))
         yield line[:-1]
 
 
@@ -57,7 +58,9 @@ def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, R
             check_clock(signed.act, now)
             register.apply(signed)
         except BlocklistError as fault:
-            raise VerificationError(f"act {number}: {fault.message}", fault.hint) from fault
+            raise VerificationError(
+                _("act {number}: {message}", number=number, message=fault.message), fault.hint
+            ) from fault
         yield signed, register
 
 

@@ -38,6 +38,7 @@ from blocklist.authority import issue_certificate, new_authority, new_revocation
 from blocklist.errors import UsageError, VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.formats import Release, folder_instant, folder_name
+from blocklist.messages import _
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
 
@@ -234,8 +235,8 @@ class Repository:
         versions = [int(path.name.split(".")[0]) for path in self.trust.glob(f"*.{role}.json")]
         if not versions:
             raise UsageError(
-                f"there is no {role} metadata in {self.trust}",
-                "restore it from a backup; 'blocklist init' makes a new one",
+                _("there is no {role} metadata in {trust}", role=role, trust=self.trust),
+                _("restore it from a backup; 'blocklist init' makes a new one"),
             )
         return _parse(files.read(self.trust / f"{max(versions)}.{role}.json", "metadata", _MAX_METADATA), cls).signed
 
@@ -246,7 +247,8 @@ class Repository:
             delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
         except (RepositoryError, ValueError) as fault:
             raise VerificationError(
-                f"{path} is not signed by its role", "restore exports/ from a backup; somebody changed it"
+                _("{path} is not signed by its role", path=path),
+                _("restore exports/ from a backup; somebody changed it"),
             ) from fault
         return metadata.signed
 
@@ -330,7 +332,7 @@ class Repository:
         certificate = files.read(self.trust / "seal.crt", "the seal certificate", _MAX_METADATA)
         key = keys.private(role_key_name(SEAL_ROLE, _certified_key_id(certificate)))
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise UsageError("the key of the seal is not an ECDSA key", "restore it from your backup")
+            raise UsageError(_("the key of the seal is not an ECDSA key"), _("restore it from your backup"))
         return seal.seal(sums, key, certificate, at)
 
     def _link(self, folder: Path, targets: Iterable[TargetFile]) -> None:
@@ -416,9 +418,11 @@ def _parse(content: bytes, cls: type[_S]) -> Metadata[_S]:
     try:
         metadata: Metadata[Any] = Metadata.from_bytes(content)
     except (RepositoryError, ValueError) as fault:
-        raise VerificationError("the published metadata cannot be read", "restore exports/ from a backup") from fault
+        raise VerificationError(
+            _("the published metadata cannot be read"), _("restore exports/ from a backup")
+        ) from fault
     if not isinstance(metadata.signed, cls):
-        raise VerificationError("the published metadata are of another role", "restore exports/ from a backup")
+        raise VerificationError(_("the published metadata are of another role"), _("restore exports/ from a backup"))
     return metadata
 
 

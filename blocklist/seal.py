@@ -28,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.fields import format_instant
+from blocklist.messages import _
 
 MAX_SIGNATURE = 64 * 1024
 """Bytes. A seal has about 1.2 kB; what is larger is refused before it is parsed."""
@@ -123,20 +124,20 @@ def verify(
     signing_time = _check_attributes(parts, content)
     # 3. The certificate comes from this authority and is in force for this use.
     authority = _trusted_authority(authority_pem, at)
-    with reading(f"{SIGNER} cannot be read"):
+    with reading(_("{SIGNER} cannot be read", SIGNER=SIGNER)):
         certificate = x509.load_der_x509_certificate(parts.certificate)
         key = _check_certificate(certificate, authority)
         _require_in_force(certificate, at, SIGNER)
         _require_in_force(certificate, signing_time, f"at the signing time, {SIGNER}")
     # 4. It is not revoked.
     if crl_pem is not None:
-        with reading("the revocation list cannot be read"):
+        with reading(_("the revocation list cannot be read")):
             _check_revocation(certificate, authority, crl_pem, at)
     # 5. Its key signed the attributes (RFC 5652 clause 5.4: as a DER SET OF, not with their tag in the file).
     try:
         key.verify(parts.signature, _der_set(parts.attributes), ec.ECDSA(_HASHES[parts.hash_name]))
     except InvalidSignature as error:
-        raise VerificationError("the signature value in the seal is wrong") from error
+        raise VerificationError(_("the signature value in the seal is wrong")) from error
     return certificate
 
 
@@ -245,17 +246,25 @@ def _read(signature: bytes) -> _Parts:
         VerificationError: It is too large, not CMS, or has another form.
     """
     if len(signature) > MAX_SIGNATURE:
-        raise VerificationError(f"the seal has {len(signature)} bytes, more than {MAX_SIGNATURE}")
-    with reading("the seal is not a CMS signature in DER"):
+        raise VerificationError(
+            _(
+                "the seal has {count} bytes, more than {MAX_SIGNATURE}",
+                count=len(signature),
+                MAX_SIGNATURE=MAX_SIGNATURE,
+            )
+        )
+    with reading(_("the seal is not a CMS signature in DER")):
         message = cms.ContentInfo.load(signature, strict=True)
         if message["content_type"].dotted != _SIGNED_DATA:
-            raise VerificationError("the seal is a CMS message, but not a signature")
+            raise VerificationError(_("the seal is a CMS message, but not a signature"))
         signed = message["content"]
         certificate, signer = _the_signer(signed)
         parts = _signer_parts(certificate, signer)
         # Encoding liberties, unsigned attributes, several certificates, lists, versions: all end here.
         if _signed_data(parts.certificate, parts.hash_name, parts.attributes, parts.signature) != signature:
-            raise VerificationError("the seal is not in the one form that is allowed (RFC 5652 in DER, nothing added)")
+            raise VerificationError(
+                _("the seal is not in the one form that is allowed (RFC 5652 in DER, nothing added)")
+            )
     return parts
 
 
@@ -263,13 +272,17 @@ def _the_signer(signed: Any) -> tuple[Any, Any]:  # noqa: ANN401 (asn1crypto has
     """Find the one certificate and the one signer of a detached SignedData."""
     enclosed = signed["encap_content_info"]
     if enclosed["content_type"].dotted != _DATA:
-        raise VerificationError("the seal says that it signs something else than plain data")
+        raise VerificationError(_("the seal says that it signs something else than plain data"))
     if not isinstance(enclosed["content"], core.Void):
-        raise VerificationError("the seal holds a content of its own, it must be detached")
+        raise VerificationError(_("the seal holds a content of its own, it must be detached"))
     if len(signed["signer_infos"]) != 1:
-        raise VerificationError(f"the seal has {len(signed['signer_infos'])} signers, it must have exactly one")
+        raise VerificationError(
+            _("the seal has {count} signers, it must have exactly one", count=len(signed["signer_infos"]))
+        )
     if len(signed["certificates"]) != 1:
-        raise VerificationError(f"the seal holds {len(signed['certificates'])} certificates, it must hold exactly one")
+        raise VerificationError(
+            _("the seal holds {count} certificates, it must hold exactly one", count=len(signed["certificates"]))
+        )
     return signed["certificates"][0].chosen, signed["signer_infos"][0]
 
 
@@ -277,15 +290,15 @@ def _signer_parts(certificate: Any, signer: Any) -> _Parts:  # noqa: ANN401 (asn
     """Copy out of the lazy parser what is checked later, as plain values."""
     hash_name = signer["digest_algorithm"]["algorithm"].native
     if hash_name not in _HASHES:
-        raise VerificationError("the seal's digest algorithm is neither SHA-256 nor SHA-384")
+        raise VerificationError(_("the seal's digest algorithm is neither SHA-256 nor SHA-384"))
     if signer["signature_algorithm"]["algorithm"].dotted != _ECDSA_OID[hash_name]:
-        raise VerificationError(f"the seal's signature algorithm is not ECDSA with {hash_name.upper()}")
+        raise VerificationError(_("the seal's signature algorithm is not ECDSA with {upper}", upper=hash_name.upper()))
     attributes = list(signer["signed_attrs"])
     names = {dotted: name for name, dotted in _ATTRIBUTES.items()}
     types = [str(item["type"].dotted) for item in attributes]
     values = {names.get(oid, oid): bytes(item["values"].contents) for oid, item in zip(types, attributes, strict=True)}
     if len(values) != len(attributes):
-        raise VerificationError("the seal gives a signed attribute twice")
+        raise VerificationError(_("the seal gives a signed attribute twice"))
     # Sorted here, so that the comparison in `_read` refuses attributes that are not in DER order.
     encoded = b"".join(sorted(bytes(item.dump()) for item in attributes))
     signature = bytes(signer["signature"].native)
@@ -305,18 +318,18 @@ def _check_attributes(parts: _Parts, content: bytes) -> datetime:
     """
     missing = [name for name in _ATTRIBUTES if name not in parts.values]
     if missing:
-        raise VerificationError(f"the seal lacks the signed attribute {missing[0]}")
+        raise VerificationError(_("the seal lacks the signed attribute {missing}", missing=missing[0]))
     if parts.values["content-type"] != _oid(_DATA):
-        raise VerificationError("the signed attribute content-type is not plain data")
+        raise VerificationError(_("the signed attribute content-type is not plain data"))
     if parts.values["message-digest"] != _octets(hashlib.new(parts.hash_name, content).digest()):
-        raise VerificationError("the content is not what was sealed", "fetch SHA256SUMS and SHA256SUMS.p7s again")
+        raise VerificationError(_("the content is not what was sealed"), _("fetch SHA256SUMS and SHA256SUMS.p7s again"))
     allowed = [_certificate_reference(parts.certificate, h, with_issuer=i) for h in _HASHES for i in (False, True)]
     if parts.values["signing-certificate-v2"] not in allowed:
-        raise VerificationError("the signed attribute signing-certificate-v2 names another certificate")
-    with reading("the signed attribute signing-time cannot be read"):
+        raise VerificationError(_("the signed attribute signing-certificate-v2 names another certificate"))
+    with reading(_("the signed attribute signing-time cannot be read")):
         signing_time = cms.Time.load(parts.values["signing-time"], strict=True).native
         if _time(signing_time) != parts.values["signing-time"]:
-            raise VerificationError("the signed attribute signing-time is not in DER")
+            raise VerificationError(_("the signed attribute signing-time is not in DER"))
     return whole_second(signing_time)
 
 
@@ -326,12 +339,12 @@ def _check_attributes(parts: _Parts, content: bytes) -> datetime:
 def _trusted_authority(authority_pem: bytes, at: datetime) -> x509.Certificate:
     """Load the trust anchor: one self-signed CA certificate in force at `at`."""
     authority = _one_certificate(authority_pem, AUTHORITY, VerificationError)
-    with reading(f"{AUTHORITY} cannot be read"):
+    with reading(_("{AUTHORITY} cannot be read", AUTHORITY=AUTHORITY)):
         _check_issued(authority, authority, AUTHORITY)
         constraints = _extension(authority, x509.BasicConstraints)
         usage = _extension(authority, x509.KeyUsage)
         if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
-            raise VerificationError(f"{AUTHORITY} is not that of a certificate authority")
+            raise VerificationError(_("{AUTHORITY} is not that of a certificate authority", AUTHORITY=AUTHORITY))
         _require_in_force(authority, at, AUTHORITY)
     return authority
 
@@ -341,14 +354,14 @@ def _check_certificate(certificate: x509.Certificate, authority: x509.Certificat
     _check_issued(certificate, authority, SIGNER)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
-        raise VerificationError(f"{SIGNER} is that of a certificate authority")
+        raise VerificationError(_("{SIGNER} is that of a certificate authority", SIGNER=SIGNER))
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not (usage.digital_signature or usage.content_commitment):
-        raise VerificationError(f"{SIGNER} is not for signing")
+        raise VerificationError(_("{SIGNER} is not for signing", SIGNER=SIGNER))
     purposes = _extension(certificate, x509.ExtendedKeyUsage)
     # OpenSSL's rule, so that both give the same answer: no extended key usage, or one with emailProtection.
     if purposes is not None and ExtendedKeyUsageOID.EMAIL_PROTECTION not in purposes:
-        raise VerificationError(f"{SIGNER} is for another use")
+        raise VerificationError(_("{SIGNER} is for another use", SIGNER=SIGNER))
     return _allowed_key(certificate, SIGNER)
 
 
@@ -360,41 +373,47 @@ def _check_issued(certificate: x509.Certificate, authority: x509.Certificate, wh
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature) as error:
         who = "the seal authority" if certificate is not authority else "itself: it must be self-signed"
-        raise VerificationError(f"{what} was not issued by {who}") from error
+        raise VerificationError(_("{what} was not issued by {who}", what=what, who=who)) from error
     if {item.oid for item in certificate.extensions if item.critical} - _KNOWN_CRITICAL:
-        raise VerificationError(f"{what} has a critical extension that this program does not know")
+        raise VerificationError(_("{what} has a critical extension that this program does not know", what=what))
 
 
 def _check_hash(signed: x509.Certificate | x509.CertificateRevocationList, what: str) -> None:
     if not isinstance(signed.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
-        raise VerificationError(f"{what} was signed with a hash that is neither SHA-256 nor SHA-384")
+        raise VerificationError(_("{what} was signed with a hash that is neither SHA-256 nor SHA-384", what=what))
 
 
 def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate, crl_pem: bytes, at: datetime) -> None:
     """Check a certificate against the authority's complete revocation list (RFC 5280 clause 6.3.3)."""
     if crl_pem.count(b"-----BEGIN ") != 1:
-        raise VerificationError("the file of the revocation list must hold exactly one list in PEM")
+        raise VerificationError(_("the file of the revocation list must hold exactly one list in PEM"))
     revocations = x509.load_pem_x509_crl(crl_pem)
     usage = _extension(authority, x509.KeyUsage)
     if usage is None or not usage.crl_sign:
-        raise VerificationError(f"{AUTHORITY} is not for signing revocation lists")
+        raise VerificationError(_("{AUTHORITY} is not for signing revocation lists", AUTHORITY=AUTHORITY))
     _check_hash(revocations, "the revocation list")
     if revocations.issuer != authority.subject or not revocations.is_signature_valid(
         _allowed_key(authority, AUTHORITY)
     ):
-        raise VerificationError("the revocation list was not issued by the seal authority")
+        raise VerificationError(_("the revocation list was not issued by the seal authority"))
     # A delta list, or one for some certificates only, says so in a critical extension.
     if any(item.critical for item in revocations.extensions):
-        raise VerificationError("the revocation list has a critical extension that this program does not know")
+        raise VerificationError(_("the revocation list has a critical extension that this program does not know"))
     end = revocations.next_update_utc
     if end is None or at >= end:
         raise VerificationError(
-            f"the revocation list is out of date (next update: {end})",
-            "fetch seal.crl again; if it is still the old one, the publisher has to issue a new list",
+            _("the revocation list is out of date (next update: {end})", end=end),
+            _("fetch seal.crl again; if it is still the old one, the publisher has to issue a new list"),
         )
     entry = revocations.get_revoked_certificate_by_serial_number(certificate.serial_number)
     if entry is not None:
-        raise VerificationError(f"{SIGNER} was revoked on {format_instant(entry.revocation_date_utc)}")
+        raise VerificationError(
+            _(
+                "{SIGNER} was revoked on {revocation_date_utc}",
+                SIGNER=SIGNER,
+                revocation_date_utc=format_instant(entry.revocation_date_utc),
+            )
+        )
 
 
 def own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, what: str) -> x509.Certificate:
@@ -407,7 +426,7 @@ def own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, 
     certificate = _one_certificate(pem, what, UsageError)
     require_curve(key, what)
     if certificate.public_key() != key.public_key():
-        raise UsageError(f"{what} is for another key")
+        raise UsageError(_("{what} is for another key", what=what))
     _require_in_force(certificate, whole_second(now), what, RefusedError)
     return certificate
 
@@ -419,13 +438,15 @@ def require_curve(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey, w
         UsageError: The key is on another curve.
     """
     if key.curve.name not in HASH_OF_CURVE:
-        raise UsageError(f"the key of {what} must be on P-256 or P-384, this one is on {key.curve.name}")
+        raise UsageError(
+            _("the key of {what} must be on P-256 or P-384, this one is on {name}", what=what, name=key.curve.name)
+        )
 
 
 def _one_certificate(pem: bytes, what: str, error_type: type[BlocklistError]) -> x509.Certificate:
     if pem.count(b"-----BEGIN ") != 1:
         raise error_type(f"the file of {what} must hold exactly one certificate in PEM")
-    with reading(f"{what} cannot be read", error_type):
+    with reading(_("{what} cannot be read", what=what), error_type):
         certificate = x509.load_pem_x509_certificate(pem)
         certificate.public_key()  # parsed late: a fault shows here, and nowhere later
     return certificate
@@ -444,7 +465,7 @@ def _require_in_force(
 def _allowed_key(certificate: x509.Certificate, what: str) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in HASH_OF_CURVE:
-        raise VerificationError(f"the key of {what} is not on P-256 or P-384")
+        raise VerificationError(_("the key of {what} is not on P-256 or P-384", what=what))
     return key
 
 

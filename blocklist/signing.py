@@ -31,6 +31,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from blocklist import files
 from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.messages import _
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
@@ -64,10 +65,12 @@ class PublicKey:
         """
         named_curve = isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in _HASHES
         if not isinstance(key, ed25519.Ed25519PublicKey) and not named_curve:
-            raise UsageError("the key is not Ed25519, ECDSA P-256 or ECDSA P-384", "make one with 'blocklist key new'")
+            raise UsageError(
+                _("the key is not Ed25519, ECDSA P-256 or ECDSA P-384"), _("make one with 'blocklist key new'")
+            )
         assert isinstance(key, VerifyingKey)  # noqa: S101  (tells the type checker what the line above refused)
         if isinstance(key, ed25519.Ed25519PublicKey) and _is_weak(key.public_bytes_raw()):
-            raise UsageError("the key is one that anybody can sign with", "make one with 'blocklist key new'")
+            raise UsageError(_("the key is one that anybody can sign with"), _("make one with 'blocklist key new'"))
         return cls(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo), key)
 
     @classmethod
@@ -89,7 +92,9 @@ class PublicKey:
         try:
             return cls.wrap(load_pem_public_key(content))
         except (ValueError, UnsupportedAlgorithm) as fault:
-            raise UsageError(f"{what} holds no public key in PEM form", "give the .pub file of the officer") from fault
+            raise UsageError(
+                _("{what} holds no public key in PEM form", what=what), _("give the .pub file of the officer")
+            ) from fault
 
     def to_base64(self) -> str:
         """The form that acts carry."""
@@ -121,7 +126,7 @@ class PublicKey:
             else:
                 self._key.verify(signature, content, ec.ECDSA(_HASHES[self._key.curve.name]))
         except InvalidSignature as fault:
-            raise VerificationError("the signature is not by the officer's key", "the act was altered") from fault
+            raise VerificationError(_("the signature is not by the officer's key"), _("the act was altered")) from fault
 
 
 _P = 2**255 - 19
@@ -141,9 +146,9 @@ def _from_base64(text: str) -> PublicKey:
     try:
         key = PublicKey.wrap(load_der_public_key(base64.b64decode(text, validate=True)))
     except (binascii.Error, ValueError, UnsupportedAlgorithm, UsageError) as fault:
-        raise VerificationError("a public key is not Ed25519, ECDSA P-256 or P-384 in DER form") from fault
+        raise VerificationError(_("a public key is not Ed25519, ECDSA P-256 or P-384 in DER form")) from fault
     if key.to_base64() != text:
-        raise VerificationError("a public key is not in its one encoding")
+        raise VerificationError(_("a public key is not in its one encoding"))
     return key
 
 
@@ -164,7 +169,7 @@ def _seal_key(name: str, key: SigningKey, passphrase: bytes) -> bytes:
     from cryptography.hazmat.primitives.serialization import pkcs12
 
     if not passphrase:
-        raise UsageError("an empty passphrase protects nothing", "give one, or leave the key unencrypted")
+        raise UsageError(_("an empty passphrase protects nothing"), _("give one, or leave the key unencrypted"))
     scheme = (
         PrivateFormat.PKCS12.encryption_builder()
         .kdf_rounds(KDF_ROUNDS)
@@ -183,8 +188,8 @@ def _open_key(content: bytes, passphrase: bytes, what: str) -> object:
         return pkcs12.load_pkcs12(content, passphrase).key
     except ValueError as fault:
         raise UsageError(
-            f"the passphrase does not open {what}",
-            "try again; BLOCKLIST_PASSPHRASE_FILE names a file whose first line is the passphrase",
+            _("the passphrase does not open {what}", what=what),
+            _("try again; BLOCKLIST_PASSPHRASE_FILE names a file whose first line is the passphrase"),
         ) from fault
 
 
@@ -209,7 +214,10 @@ class KeyFolder:
             TargetError: The files could not be written.
         """
         if self.has(name):
-            raise RefusedError(f"the key {name} exists in {self.path}", "keys are never overwritten; choose another id")
+            raise RefusedError(
+                _("the key {name} exists in {path}", name=name, path=self.path),
+                _("keys are never overwritten; choose another id"),
+            )
         public = PublicKey.wrap(key.public_key())
         if encrypt:
             suffix, private = ".p12", _seal_key(name, key, self._passphrase(f"the new key {name}"))
@@ -235,7 +243,9 @@ class KeyFolder:
 
     def _private(self, name: str) -> Path | None:
         if not _KEY_NAME.fullmatch(name):
-            raise UsageError(f"{name!r} cannot be the name of a key", "lower-case letters, digits and hyphens")
+            raise UsageError(
+                _("{name!r} cannot be the name of a key", name=name), _("lower-case letters, digits and hyphens")
+            )
         paths = (self.path / f"{name}{suffix}" for suffix in (".p12", ".pem"))
         return next((path for path in paths if path.exists()), None)
 
@@ -257,17 +267,23 @@ class KeyFolder:
         path = self._private(name)
         if path is None:
             raise UsageError(
-                f"there is no key {name} in {self.path}", "BLOCKLIST_KEYS names the folder that holds your keys"
+                _("there is no key {name} in {path}", name=name, path=self.path),
+                _("BLOCKLIST_KEYS names the folder that holds your keys"),
             )
         if path.stat().st_mode & 0o077:
-            raise UsageError(f"the key {path} can be read by others", f"chmod 600 {path}; consider the key known")
+            raise UsageError(
+                _("the key {path} can be read by others", path=path),
+                _("chmod 600 {path}; consider the key known", path=path),
+            )
         content = files.read(path, "the key", _MAX_KEY_FILE)
         if path.suffix == ".p12":
             key = _open_key(content, self._passphrase(f"the key {name}"), f"the key {name}")
         else:
             key = _load_plain(content, path)
         if not isinstance(key, SigningKey):
-            raise UsageError(f"{path} holds no key that can sign", "Ed25519, ECDSA P-256 and P-384 keys can")
+            raise UsageError(
+                _("{path} holds no key that can sign", path=path), _("Ed25519, ECDSA P-256 and P-384 keys can")
+            )
         return key
 
 
@@ -275,7 +291,9 @@ def _load_plain(content: bytes, path: Path) -> object:
     try:
         return load_pem_private_key(content, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as fault:
-        raise UsageError(f"{path} holds no private key in PEM form", "restore it from your backup") from fault
+        raise UsageError(
+            _("{path} holds no private key in PEM form", path=path), _("restore it from your backup")
+        ) from fault
 
 
 def role_key_name(role: str, keyid: str) -> str:

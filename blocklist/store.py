@@ -29,6 +29,7 @@ from blocklist import files
 from blocklist.acts import SignedAct
 from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
+from blocklist.messages import _
 from blocklist.register import Register
 
 NO_ACT = "0" * 64
@@ -112,8 +113,8 @@ class HeadMemory:
             seq, act = _remembered(self._seen[register.id], self._folder / f"{register.id}.json")
             if not 1 <= seq <= len(register.ids) or register.ids[seq - 1] != act:
                 raise VerificationError(
-                    f"the register lacks act {seq}, which these keys have seen",
-                    "this is an older copy or a fork: restore the newest backup, or the acts of the last release",
+                    _("the register lacks act {seq}, which these keys have seen", seq=seq),
+                    _("this is an older copy or a fork: restore the newest backup, or the acts of the last release"),
                 )
             if seq == len(register.ids):
                 return
@@ -134,8 +135,8 @@ def _remembered(content: bytes, path: Path) -> tuple[int, str]:
         return int(seen["seq"]), str(seen["id"])
     except (ValueError, KeyError, TypeError) as fault:
         raise VerificationError(
-            f"the remembered head {path} is damaged",
-            "compare 'blocklist log' with the last release; if it is all there, delete this file",
+            _("the remembered head {path} is damaged", path=path),
+            _("compare 'blocklist log' with the last release; if it is all there, delete this file"),
         ) from fault
 
 
@@ -167,7 +168,7 @@ class Store:
         if create:
             files.make_folder(folder)
         elif not path.exists():
-            raise UsageError(f"there is no register in {folder}", how_to_start(folder))
+            raise UsageError(_("there is no register in {folder}", folder=folder), how_to_start(folder))
         self._secret = folder / "dossiers.db"
         self._engine = _engine(path)
         self._vault: sa.Engine | None = None
@@ -213,8 +214,12 @@ class Store:
                 head = _head(connection, list_id)
                 if (head.id if head else None) != signed[0].act.prev:
                     raise ConflictError(
-                        f"another act was appended to {list_id} meanwhile: number {head.seq if head else 0}",
-                        "look at 'blocklist log', then run the command again",
+                        _(
+                            "another act was appended to {list_id} meanwhile: number {value}",
+                            list_id=list_id,
+                            value=head.seq if head else 0,
+                        ),
+                        _("look at 'blocklist log', then run the command again"),
                     )
                 connection.execute(sa.insert(_acts), [_row(list_id, act) for act in signed])
         except (ConflictError, TargetError):
@@ -238,13 +243,18 @@ class Store:
             return None
         dossier = Dossier(row.content, str(row.salt))
         if not _SALT.fullmatch(dossier.salt) or not hmac.compare_digest(dossier.commitment, signed.act.dossier):
-            raise VerificationError(f"the dossier of act {signed.act.seq} was altered", "restore it from a backup")
+            raise VerificationError(
+                _("the dossier of act {seq} was altered", seq=signed.act.seq), _("restore it from a backup")
+            )
         return dossier
 
     def _open_vault(self) -> sa.Engine:
         if self._vault is None:
             if self._secret.exists() and not os.access(self._secret, os.R_OK | os.W_OK):
-                raise UsageError(f"{self._secret} is closed to this account", "dossiers are for the office's agents")
+                raise UsageError(
+                    _("{secret} is closed to this account", secret=self._secret),
+                    _("dossiers are for the office's agents"),
+                )
             with files.written(self._secret), contextlib.suppress(FileExistsError):
                 files.write_chunks(self._secret, [], 0o600)
             self._vault = _engine(self._secret)
@@ -320,12 +330,13 @@ def _failing(engine: sa.Engine) -> Iterator[None]:
     try:
         yield
     except IntegrityError as fault:
-        raise ConflictError("the same act was appended meanwhile", "look at 'blocklist log'") from fault
+        raise ConflictError(_("the same act was appended meanwhile"), _("look at 'blocklist log'")) from fault
     except DatabaseError as fault:
         if isinstance(fault, OperationalError) or "not a database" not in str(fault.orig):
             raise _unwritten(engine, fault) from fault
         raise VerificationError(
-            f"{engine.url.database} is not a database any more", "restore it from the newest backup"
+            _("{database} is not a database any more", database=engine.url.database),
+            _("restore it from the newest backup"),
         ) from fault
     except DBAPIError as fault:
         raise _unwritten(engine, fault) from fault
@@ -333,6 +344,6 @@ def _failing(engine: sa.Engine) -> Iterator[None]:
 
 def _unwritten(engine: sa.Engine, fault: DBAPIError) -> TargetError:
     return TargetError(
-        f"the database {engine.url.database} failed: {fault.orig}",
-        "nothing was appended; make room or correct the permissions, then run the command again",
+        _("the database {database} failed: {orig}", database=engine.url.database, orig=fault.orig),
+        _("nothing was appended; make room or correct the permissions, then run the command again"),
     )

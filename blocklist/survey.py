@@ -12,6 +12,7 @@ from blocklist.entries import Pending
 from blocklist.errors import BlocklistError, UsageError, VerificationError
 from blocklist.fields import Names
 from blocklist.measures import Measure, Measures, State
+from blocklist.messages import _
 from blocklist.names import Name
 from blocklist.office import Office
 from blocklist.register import Register
@@ -198,13 +199,14 @@ def audit_workspace(workspace: Workspace, now: datetime) -> Audit:
     try:
         current = workspace.repository.current(list_id)
         faults += [
-            Fault(len(lines), f"{path} is not what was published") for path in workspace.repository.damaged(list_id)
+            Fault(len(lines), _("{path} is not what was published", path=path))
+            for path in workspace.repository.damaged(list_id)
         ]
     except BlocklistError as fault:
         faults.append(Fault(len(lines), fault.message))
     else:
         if current is not None and register.ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
-            faults.append(Fault(current.head.seq, "the last release names another act of this number"))
+            faults.append(Fault(current.head.seq, _("the last release names another act of this number")))
     first, last = (register.ids[0], register.ids[-1]) if register.ids else ("", "")
     return Audit(len(lines), last, first, tuple(faults))
 
@@ -219,7 +221,7 @@ def _audit_dossiers(store: Store, lines: Sequence[bytes], register: Register) ->
             continue  # the chain's own fault, already noted
         try:
             if signed.act.dossier and number not in register.erased and store.dossier(signed) is None:
-                faults.append(Fault(number, "its dossier is not there"))
+                faults.append(Fault(number, _("its dossier is not there")))
         except VerificationError as fault:
             faults.append(Fault(number, fault.message))
     return faults

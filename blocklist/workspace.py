@@ -12,6 +12,7 @@ from blocklist import acts, fields, files, policy
 from blocklist.acts import Act, SignedAct
 from blocklist.documents import MAX_FILE
 from blocklist.errors import UsageError, VerificationError
+from blocklist.messages import _
 from blocklist.policy import Policy
 from blocklist.register import Register
 from blocklist.replay import replay
@@ -58,7 +59,9 @@ class Workspace:
         finally:
             store.close()
         if len(lists) != 1:
-            raise UsageError(f"{self.lists} has {len(lists)} registers", how_to_start(self.lists))
+            raise UsageError(
+                _("{lists} has {count} registers", lists=self.lists, count=len(lists)), how_to_start(self.lists)
+            )
         return lists[0]
 
 
@@ -92,14 +95,19 @@ def init(
     store = Store(workspace.lists, create=True)
     try:
         if store.lists() not in ([], [list_id]):
-            raise UsageError(f"this workspace holds the list {store.lists()[0]}", "use another folder for another list")
+            raise UsageError(
+                _("this workspace holds the list {lists}", lists=store.lists()[0]),
+                _("use another folder for another list"),
+            )
         if store.head(list_id) is None:
             if workspace.repository.is_founded():
-                raise VerificationError(f"the register of {workspace.lists} is gone", how_to_start(workspace.lists))
+                raise VerificationError(
+                    _("the register of {lists} is gone", lists=workspace.lists), how_to_start(workspace.lists)
+                )
             if not new_key and encrypt and not workspace.keys.is_encrypted(head):
                 raise UsageError(
-                    f"the key {head} in {workspace.keys.path} has no passphrase",
-                    "choose another --head or another key folder, or say --no-passphrase if it is meant",
+                    _("the key {head} in {path} has no passphrase", head=head, path=workspace.keys.path),
+                    _("choose another --head or another key folder, or say --no-passphrase if it is meant"),
                 )
             if new_key:
                 workspace.keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)
@@ -112,7 +120,8 @@ def init(
         store.close()
     if register.environment != environment:
         raise UsageError(
-            f"this workspace is of environment {register.environment}", "use another folder; test is not production"
+            _("this workspace is of environment {environment}", environment=register.environment),
+            _("use another folder; test is not production"),
         )
     pin = Pin(list_id, environment, register.id, fields.Ref(1, register.id))
     published = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt)

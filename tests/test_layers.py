@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
-    "errors",
+    "errors messages",
     "names files",
     "documents",
     "fields",

@@ -14,6 +14,7 @@ import click
 from blocklist import __version__
 from blocklist.cli.common import Settings, VerbGroup, common_options, fail, prepare_output
 from blocklist.errors import BlocklistError, UsageError
+from blocklist.messages import _
 
 GROUPS = {
     "Start": {"init": "start", "demo": "demo"},
@@ -63,7 +64,7 @@ class Commands(VerbGroup):
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             command = context.command_path if context else "blocklist COMMAND"
-            fail(UsageError(error.format_message().rstrip("."), f"see '{command} --help'"))
+            fail(UsageError(error.format_message().rstrip("."), _("see '{command} --help'", command=command)))
         except click.Abort:
             click.echo("blocklist: error: stopped; nothing was changed", err=True)
             sys.exit(130)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from blocklist.errors import BlocklistError, UsageError
+from blocklist.messages import _
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -169,18 +170,20 @@ def passphrase(what: str) -> bytes:
     if path:
         secret = files.read(Path(path), "the passphrase file", 4096).split(b"\n")[0].rstrip(b"\r")
     elif sys.stdin.isatty():
-        secret = str(click.prompt(f"Passphrase for {what}", hide_input=True, err=True)).encode()
+        secret = str(click.prompt(_("Passphrase for {what}", what=what), hide_input=True, err=True)).encode()
     else:
         raise UsageError(
-            f"the passphrase for {what} cannot be asked for: there is no terminal",
-            f"{PASSPHRASE_FILE} names a file with it",
+            _("the passphrase for {what} cannot be asked for: there is no terminal", what=what),
+            _("{PASSPHRASE_FILE} names a file with it", PASSPHRASE_FILE=PASSPHRASE_FILE),
         )
     if not secret:
-        raise UsageError(f"the passphrase for {what} is empty", "choose one, or use --no-passphrase")
+        raise UsageError(_("the passphrase for {what} is empty", what=what), _("choose one, or use --no-passphrase"))
     try:
         secret.decode()
     except UnicodeDecodeError as fault:
-        raise UsageError(f"the passphrase for {what} is not text in UTF-8", "save its file as UTF-8") from fault
+        raise UsageError(
+            _("the passphrase for {what} is not text in UTF-8", what=what), _("save its file as UTF-8")
+        ) from fault
     return secret
 
 
@@ -188,7 +191,7 @@ def new_passphrase(what: str) -> bytes:
     """A passphrase for a new key: asked twice on a terminal."""
     secret = passphrase(what)
     if not os.environ.get(PASSPHRASE_FILE) and passphrase(f"{what}, again") != secret:
-        raise UsageError("the two passphrases differ", "nothing was made; try again")
+        raise UsageError(_("the two passphrases differ"), _("nothing was made; try again"))
     return secret
 
 
@@ -225,12 +228,14 @@ def signing_office(settings: Settings) -> Office:
 # Ids and time
 
 
-def read_id(_: click.Context, __: click.Parameter, text: str) -> str:
+def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     """The id of an officer or a list."""
     from blocklist.documents import is_identifier
 
     if not is_identifier(text):
-        raise click.BadParameter(f"{text[:80]!r} is not an id: a letter, then up to 31 letters, digits or hyphens")
+        raise click.BadParameter(
+            _("{text!r} is not an id: a letter, then up to 31 letters, digits or hyphens", text=text[:80])
+        )
     return text
 
 
@@ -251,7 +256,7 @@ def shown(instant: datetime) -> str:
     return instant.astimezone(paris()).isoformat(" ", "minutes" if instant.second == 0 else "seconds")
 
 
-def read_date(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+def read_date(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
     """A day, meaning its end in Paris, or an instant in UTC."""
     if text is None:
         return None
@@ -263,4 +268,6 @@ def read_date(_: click.Context, __: click.Parameter, text: str | None) -> dateti
         morning = datetime.combine(date.fromisoformat(text) + timedelta(days=1), datetime.min.time(), paris())
         return morning.astimezone(UTC)
     except (ActError, ValueError) as fault:
-        raise click.BadParameter("a date is 2027-02-14, or an instant in UTC such as 2027-02-14T12:00:00Z") from fault
+        raise click.BadParameter(
+            _("a date is 2027-02-14, or an instant in UTC such as 2027-02-14T12:00:00Z")
+        ) from fault

@@ -25,6 +25,7 @@ from blocklist.cli.common import (
     yes_option,
 )
 from blocklist.errors import RefusedError, UsageError
+from blocklist.messages import _
 from blocklist.names import Name, NameRefused, Scope
 from blocklist.office import GuardError, Proposal, Refused
 from blocklist.signing import PublicKey
@@ -64,8 +65,8 @@ def proposal_options(command: _F) -> _F:
 def _refuse_not_removed(basis: str) -> None:
     if basis == "not-removed":
         raise RefusedError(
-            "basis not-removed cites removal requests, and this register has no way to make them yet",
-            "LCEN art. 6-1 al. 2; with no identified publisher use --basis no-identification",
+            _("basis not-removed cites removal requests, and this register has no way to make them yet"),
+            _("LCEN art. 6-1 al. 2; with no identified publisher use --basis no-identification"),
         )
 
 
@@ -103,7 +104,7 @@ def add_command(settings: Settings, /, names: tuple[str, ...], scope: str | None
         try:
             opened.require_clean(wanted)
             say(describe(opened, wanted))
-            ask(settings, f"Propose {counted(len(set(wanted)))}?")
+            ask(settings, _("Propose {count}?", count=counted(len(set(wanted)))))
             signed = opened.add(wanted, Proposal(**proposed))[0]
         except GuardError as error:
             _say_findings(error)
@@ -121,7 +122,7 @@ def _read_name(settings: Settings, opened: Office, text: str, scope: Scope | Non
         if refusal.reason != "mixed-script" or not can_ask(settings):
             raise
         say(f"{refusal.message}\n    {refusal.hint}")
-        ask(settings, "Is this name meant as it stands?")
+        ask(settings, _("Is this name meant as it stands?"))
         return opened.read_name(text, scope, allow_mixed=True)
 
 
@@ -150,21 +151,35 @@ def import_command(
     _refuse_not_removed(proposed["basis"])
     entries = intake.read(files.read(file, "the file", _MAX_IMPORT), format_id)
     if not entries:
-        raise UsageError(f"{file} holds no names", "one name a line, hosts format, CSV with a header, or YAML")
+        raise UsageError(
+            _("{file} holds no names", file=file), _("one name a line, hosts format, CSV with a header, or YAML")
+        )
     with signing_office(settings) as opened:
         names, refused = opened.sift(entries)
         for entry in refused if not settings.json else ():
-            say(f"line {entry.line}: {entry.reason}")
+            say(_("line {line}: {reason}", line=entry.line, reason=entry.reason))
         members: dict[str, object] = {"acts": [], "refused": [_refused(entry) for entry in refused]}
         if not names or (refused and not skip_refused):
             if settings.json:
                 finish(settings, members)
             raise RefusedError(
-                f"{len(refused)} of {counted(len(entries))} in {file} are refused, nothing was signed",
-                "correct the file, or add the good names with --skip-refused",
+                _(
+                    "{count} of {names} in {file} are refused, nothing was signed",
+                    count=len(refused),
+                    names=counted(len(entries)),
+                    file=file,
+                ),
+                _("correct the file, or add the good names with --skip-refused"),
             )
         say(describe(opened, names))
-        ask(settings, f"Propose {counted(len(names))}, and leave out {counted(len(refused), 'line')}?")
+        ask(
+            settings,
+            _(
+                "Propose {count}, and leave out {lines}?",
+                count=counted(len(names)),
+                lines=counted(len(refused), "line"),
+            ),
+        )
         signed = opened.add(names, Proposal(**proposed))
     numbers = [entry.act.seq for entry in signed]
     what = f"act {numbers[0]}" if len(numbers) == 1 else f"acts {numbers[0]} to {numbers[-1]}"
@@ -186,7 +201,10 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
         waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
         if not numbers and waiting and not can_ask(settings):
             numbered = " and ".join(f"act {entry.ref.seq}" for entry in waiting)
-            raise UsageError(f"no terminal to ask about what waits for you: {numbered}", "name the acts to approve")
+            raise UsageError(
+                _("no terminal to ask about what waits for you: {numbered}", numbered=numbered),
+                _("name the acts to approve"),
+            )
         wanted = [entry.ref.seq for entry in waiting if _confirmed(settings, opened, entry)]
         try:
             signed = opened.approve(*wanted) if wanted else []
@@ -198,7 +216,14 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
             body = approved.act.body
             if isinstance(body, acts.Approve):
                 names += body.names.each() if body.names is not None else []
-                say(f"act {approved.act.seq}: act {body.act.seq} approved; {_effect(opened, body.act.seq)}")
+                say(
+                    _(
+                        "act {seq}: act {approved} approved; {effect}",
+                        seq=approved.act.seq,
+                        approved=body.act.seq,
+                        effect=_effect(opened, body.act.seq),
+                    )
+                )
         members: dict[str, object] = {
             "act": signed[-1].act.seq if signed else None,
             "acts": [entry.act.seq for entry in signed],
@@ -222,12 +247,19 @@ def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
     if isinstance(body, acts.Add) and opened_names is not None:
         names = opened_names[0].each()
         say(
-            f"act {seq} by {entry.act.by}: add, ground {body.ground}, basis {body.basis}, until {shown(body.review_by)}"
+            _(
+                "act {seq} by {by}: add, ground {ground}, basis {basis}, until {review_by}",
+                seq=seq,
+                by=entry.act.by,
+                ground=body.ground,
+                basis=body.basis,
+                review_by=shown(body.review_by),
+            )
         )
         say(describe(opened, names))
     else:
-        say(f"act {seq} by {entry.act.by}: {body.kind}, {_of_heads(body)}")
-    return confirmed(settings, f"Approve act {seq}?")
+        say(_("act {seq} by {by}: {kind}, {body}", seq=seq, by=entry.act.by, kind=body.kind, body=_of_heads(body)))
+    return confirmed(settings, _("Approve act {seq}?", seq=seq))
 
 
 def _of_heads(body: acts.Body) -> str:
@@ -248,7 +280,10 @@ def reject_command(settings: Settings, number: int, note: str) -> None:
     """Reject a pending act, or withdraw your own."""
     with signing_office(settings) as opened:
         entry = opened.pending(number)
-        ask(settings, f"Reject act {number} ({entry.act.body.kind} by {entry.act.by})?")
+        ask(
+            settings,
+            _("Reject act {number} ({kind} by {by})?", number=number, kind=entry.act.body.kind, by=entry.act.by),
+        )
         signed = opened.reject(number, note)
         finish(settings, {"act": signed.act.seq, "rejected": number}, f"act {signed.act.seq}: act {number} rejected")
 
@@ -272,7 +307,7 @@ def review_command(
     """State that sites were verified again: a later review date, or the end of their measures."""
     with signing_office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
-        ask(settings, f"Review {counted(len(wanted))} as {outcome}?")
+        ask(settings, _("Review {count} as {outcome}?", count=counted(len(wanted)), outcome=outcome))
         signed = opened.review(wanted, outcome, review_by, note, evidence)
         body = signed.act.body
         until = body.review_by if isinstance(body, acts.Review) else None
@@ -290,6 +325,6 @@ def remove_command(settings: Settings, names: tuple[str, ...], reason: str, refe
     """End measures at once; one signature is enough."""
     with signing_office(settings) as opened:
         wanted = [opened.known_name(text) for text in names]
-        ask(settings, f"Remove {counted(len(wanted))} as {reason}?")
+        ask(settings, _("Remove {count} as {reason}?", count=counted(len(wanted)), reason=reason))
         signed = opened.remove(wanted, reason, reference)
         _finish_names(settings, signed.act.seq, wanted, f"removed, {reason}; gone with the next release")

@@ -21,6 +21,7 @@ from blocklist import files
 from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.fields import format_instant
+from blocklist.messages import _
 from blocklist.release import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST
 
@@ -76,13 +77,23 @@ class _Demo:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as fault:
-            raise DemoError(f"the step '{line}' did not run: {fault}", self._rest()) from fault
+            raise DemoError(
+                _("the step '{line}' did not run: {fault}", line=line, fault=fault), self._rest()
+            ) from fault
         for shown in done.stdout.splitlines():
             self.tell(f"  {shown}")
         self.steps.append({"command": line, "exit_code": done.returncode, "output": done.stdout})
         if done.returncode != expect or holds not in done.stdout:
             wanted = f"{expect} and an answer with '{holds}'" if holds else str(expect)
-            raise DemoError(f"the step '{line}' ended with exit code {done.returncode}, not {wanted}", self._rest())
+            raise DemoError(
+                _(
+                    "the step '{line}' ended with exit code {returncode}, not {wanted}",
+                    line=line,
+                    returncode=done.returncode,
+                    wanted=wanted,
+                ),
+                self._rest(),
+            )
         return done.stdout
 
     def _rest(self) -> str:
@@ -100,7 +111,9 @@ class _Demo:
         for line in lines:
             self.tell(f"  {line}")
         if not any(line.startswith(f"{holds} ") for line in lines) or any(lacks in line for line in lines):
-            raise DemoError(f"{_ZONE} should hold {holds} and not {lacks}", self._rest())
+            raise DemoError(
+                _("{ZONE} should hold {holds} and not {lacks}", ZONE=_ZONE, holds=holds, lacks=lacks), self._rest()
+            )
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -136,7 +149,10 @@ def demo_command(settings: Settings, target: Path | None) -> None:
 
 def _prepare(folder: Path) -> Path:
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not an empty folder", "name a new one, or none for a temporary one")
+        raise UsageError(
+            _("{folder} exists and is not an empty folder", folder=folder),
+            _("name a new one, or none for a temporary one"),
+        )
     files.make_folder(folder)
     return folder
 
@@ -155,7 +171,7 @@ def _found(demo: _Demo) -> None:
 def _register_of(demo: _Demo) -> str:
     match = _REGISTER.search(str(demo.steps[0]["output"]))
     if match is None:
-        raise DemoError("'blocklist init' did not say which register it founded", "report this")
+        raise DemoError(_("'blocklist init' did not say which register it founded"), _("report this"))
     return match[1]
 
 
@@ -229,7 +245,7 @@ def _tamper_tree(demo: _Demo) -> None:
     refused = VerificationError.exit_code
     demo.blocklist("pull -c provider/subscription.yaml", expect=refused, holds="not the file that was signed")
     if (demo.folder / _ZONE).read_bytes() != installed:
-        raise DemoError(f"{_ZONE} was changed by a refused pull", "report this")
+        raise DemoError(_("{ZONE} was changed by a refused pull", ZONE=_ZONE), _("report this"))
     genuine.replace(acts)
     demo.tell("\n# The tree is as it was published again.")
 

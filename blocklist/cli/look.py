@@ -11,6 +11,7 @@ from blocklist import acts, fields
 from blocklist.cli.common import Settings, Verb, clock, counted, finish, office, say, shown, table, workspace
 from blocklist.errors import UsageError, VerificationError
 from blocklist.fields import format_instant
+from blocklist.messages import _
 from blocklist.names import Name, to_unicode
 from blocklist.survey import about, audit_workspace, history, listed, status
 
@@ -36,7 +37,7 @@ def list_command(settings: Settings, state: str | None) -> None:
             ((e.name.text, e.name.scope, e.state, shown(e.review_by), _unicode(e.name)) for e in rows),
         )
     else:
-        say("no measures" if state is None else f"no measure is {state}")
+        say(_("no measures") if state is None else _("no measure is {state}", state=state))
 
 
 def _unicode(name: Name) -> str:
@@ -67,7 +68,7 @@ def show_command(settings: Settings, name: str) -> None:
     with office(settings) as opened:
         entries = about(opened, name)
         if not entries:
-            raise UsageError(f"{name} was never proposed or listed", "see 'blocklist list' for what is")
+            raise UsageError(_("{name} was never proposed or listed", name=name), _("see 'blocklist list' for what is"))
         acts_about = history(opened, entries[0].name.text)
         if settings.json:
             members: dict[str, object] = {"measures": [_measure(entry) for entry in entries]}
@@ -97,7 +98,7 @@ def log_command(settings: Settings, name: str | None) -> None:
         elif signed:
             _print_acts(signed)
         else:
-            say(f"no act is about {name}")
+            say(_("no act is about {name}", name=name))
 
 
 def _act(signed: SignedAct) -> dict[str, object]:
@@ -184,5 +185,7 @@ def audit_command(settings: Settings) -> None:
             click.echo(f"act {fault.act}: {fault.message}")
     if result.faults:
         count = len(result.faults)
-        raise VerificationError(f"{counted(count, 'fault')} in the register", "do not publish; see above")
-    say(f"no fault; head {result.head}")
+        raise VerificationError(
+            _("{count} in the register", count=counted(count, "fault")), _("do not publish; see above")
+        )
+    say(_("no fault; head {head}", head=result.head))

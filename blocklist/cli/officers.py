@@ -23,6 +23,7 @@ from blocklist.cli.common import (
     table,
     yes_option,
 )
+from blocklist.messages import _
 from blocklist.signing import KeyFolder, PublicKey
 
 
@@ -59,7 +60,15 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
     """Appoint an officer (décret 2015-125 art. 1)."""
     key = PublicKey.from_pem(files.read(key_file, "the public key", 65536), str(key_file))
     with signing_office(settings) as opened:
-        ask(settings, f"Appoint {officer_id} as {role}, key {key.fingerprint}?")
+        ask(
+            settings,
+            _(
+                "Appoint {officer_id} as {role}, key {fingerprint}?",
+                officer_id=officer_id,
+                role=role,
+                fingerprint=key.fingerprint,
+            ),
+        )
         signed = opened.appoint(officer_id, role, key)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "role": role, "waits": waits}
@@ -75,7 +84,7 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
 def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
     """End an officer's appointment; what was signed before stays valid."""
     with signing_office(settings) as opened:
-        ask(settings, f"Revoke {officer_id}?")
+        ask(settings, _("Revoke {officer_id}?", officer_id=officer_id))
         signed = opened.revoke(officer_id, reason)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "waits": waits}

@@ -21,6 +21,7 @@ from blocklist.client.verify import verify
 from blocklist.errors import UsageError
 from blocklist.fields import format_instant
 from blocklist.formats import folder_name
+from blocklist.messages import _
 from blocklist.release import BrakeError
 
 if TYPE_CHECKING:
@@ -69,7 +70,9 @@ def subscribe_command(
 def _target(text: str, reload_command: str) -> Target:
     format_id, equals, path = text.partition("=")
     if not equals or not path:
-        raise UsageError(f"{text!r} is not FORMAT=PATH", "for example --to rpz=/var/lib/bind/blocklist.zone")
+        raise UsageError(
+            _("{text!r} is not FORMAT=PATH", text=text), _("for example --to rpz=/var/lib/bind/blocklist.zone")
+        )
     return Target(format_id, Path(path).absolute(), reload=reload_command)
 
 
@@ -113,7 +116,7 @@ def pull_command(settings: Settings, config: Path | None, accept: str | None, ad
         text = f"release {name} is installed already, nothing was changed"
     finish(settings, members, text if not outcome.failures else "")
     for failure in outcome.failures[1:]:
-        say(f"blocklist: error: {failure.message}")
+        say(_("blocklist: error: {message}", message=failure.message))
     if outcome.failures:
         fail(outcome.failures[0])
 
@@ -122,7 +125,7 @@ def _confirm(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         return False
     print_plan(plan)
-    return click.confirm("Install this list for the first time?", err=True)
+    return click.confirm(_("Install this list for the first time?"), err=True)
 
 
 @click.command("verify", cls=Verb, short_help="Check a downloaded release.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist.cli.common import Settings, Verb, clock, counted, finish, say, workspace
+from blocklist.messages import _
 from blocklist.publishing import draft, publish
 from blocklist.release import BrakeError
 
@@ -67,11 +68,11 @@ def plan_command(settings: Settings) -> None:
 
 def _say_brakes(made: Draft) -> None:
     for reason in made.braked:
-        say(f"braked: {reason}")
+        say(_("braked: {reason}", reason=reason))
     if made.braked:
-        say(f"if this is meant: blocklist publish --accept {made.plan.checksum}")
+        say(_("if this is meant: blocklist publish --accept {checksum}", checksum=made.plan.checksum))
     elif not made.due:
-        say("nothing is to be published")
+        say(_("nothing is to be published"))
 
 
 @click.command("publish", cls=Verb, short_help="Make a release, if anything is to be published.")

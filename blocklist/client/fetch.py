@@ -21,6 +21,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist import __version__, files
 from blocklist.errors import StaleError, TargetError, UnreachableError, UsageError, VerificationError
+from blocklist.messages import _
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -159,7 +160,10 @@ class Publisher:
         """
         target = self.find(path)
         if target is None:
-            raise UsageError(f"{self._url} publishes no {path}", "check the address and the list in the subscription")
+            raise UsageError(
+                _("{url} publishes no {path}", url=self._url, path=path),
+                _("check the address and the list in the subscription"),
+            )
         return target
 
     def find(self, path: str) -> TargetFile | None:
@@ -181,7 +185,9 @@ class Publisher:
             UnreachableError: It could not be fetched.
         """
         if target.length > limit:
-            raise VerificationError(f"{target.path} has {target.length} bytes, more than {limit}")
+            raise VerificationError(
+                _("{path} has {length} bytes, more than {limit}", path=target.path, length=target.length, limit=limit)
+            )
         with _translated(self._url):
             content = b"".join(self._bounded(self._fetcher.fetch(self._address(target)), target.length))
             target.verify_length_and_hashes(content)
@@ -200,7 +206,9 @@ class Publisher:
                 return
             written = self._write(path, self._bounded(self._fetcher.fetch(self._address(target)), target.length))
         if written != (target.hashes.get("sha256"), target.length):
-            raise VerificationError(f"{target.path} at {self._url} is not the file that was signed", _KEEP)
+            raise VerificationError(
+                _("{path} at {url} is not the file that was signed", path=target.path, url=self._url), _KEEP
+            )
 
     def _continue(self, target: TargetFile, path: Path, known: Path, known_length: int) -> bool:
         """Append to what is known; any mismatch means that the whole has to be fetched."""
@@ -257,15 +265,23 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except ExpiredMetadataError as fault:
-        raise StaleError(f"the newest release at {url} is no longer valid: {fault}", _KEEP) from fault
+        raise StaleError(
+            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _KEEP
+        ) from fault
     except DownloadLengthMismatchError as fault:
-        raise VerificationError(f"{url} sends more than was signed: {fault}", _KEEP) from fault
+        raise VerificationError(_("{url} sends more than was signed: {fault}", url=url, fault=fault), _KEEP) from fault
     except (DownloadError, requests.RequestException) as fault:
-        raise UnreachableError(f"{url} does not answer as a publisher: {_innermost(fault)}", _KEEP) from fault
+        raise UnreachableError(
+            _("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _KEEP
+        ) from fault
     except (RepositoryError, ValueError) as fault:
-        raise VerificationError(f"{url} offers metadata that are not genuine: {fault}", _KEEP) from fault
+        raise VerificationError(
+            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _KEEP
+        ) from fault
     except OSError as fault:
-        raise TargetError(f"the metadata could not be kept: {fault.strerror or fault}", _KEEP) from fault
+        raise TargetError(
+            _("the metadata could not be kept: {strerror}", strerror=fault.strerror or fault), _KEEP
+        ) from fault
 
 
 _KEEP = "the list that is installed stays; tell the office if this goes on"

@@ -14,6 +14,7 @@ from pathlib import Path
 from blocklist import files
 from blocklist.errors import RefusedError, TargetError
 from blocklist.files import Written
+from blocklist.messages import _
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""
@@ -55,7 +56,8 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
     path = files.beside(target.path)
     if os.path.lexists(target.path) and not files.is_plain(target.path):
         raise TargetError(
-            f"{target.path} is a link, a folder or a device, and no plain file", "give the path of the file itself"
+            _("{path} is a link, a folder or a device, and no plain file", path=target.path),
+            _("give the path of the file itself"),
         )
     with files.written(target.path):
         _clear(target.path)
@@ -80,7 +82,10 @@ def check(staged: Staged) -> None:
     if command:
         problem = run(command)
         if problem:
-            raise RefusedError(f"the check of {staged.target.path} failed: {problem}", "the installed file stays")
+            raise RefusedError(
+                _("the check of {path} failed: {problem}", path=staged.target.path, problem=problem),
+                _("the installed file stays"),
+            )
 
 
 def install(staged: Staged) -> None:
@@ -104,7 +109,9 @@ def install(staged: Staged) -> None:
         again = _reload(target)
         state = "the previous file is in place again" if existed else "there was no file before, and there is none now"
         outcome = f"; reloading the previous file failed too: {again}" if again else ""
-        raise TargetError(f"the reload for {path} failed: {problem}{outcome}", state)
+        raise TargetError(
+            _("the reload for {path} failed: {problem}{outcome}", path=path, problem=problem, outcome=outcome), state
+        )
 
 
 def reload(target: Target) -> None:
@@ -115,7 +122,10 @@ def reload(target: Target) -> None:
     """
     problem = _reload(target)
     if problem:
-        raise TargetError(f"the reload for {target.path} failed: {problem}", "the next pull tries again")
+        raise TargetError(
+            _("the reload for {path} failed: {problem}", path=target.path, problem=problem),
+            _("the next pull tries again"),
+        )
 
 
 def _reload(target: Target) -> str:

@@ -26,6 +26,7 @@ from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetErr
 from blocklist.fields import Names, Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
+from blocklist.messages import _
 from blocklist.names import above, within
 from blocklist.register import Register
 from blocklist.release import (
@@ -138,7 +139,10 @@ class _Pull:
         path = self.subscription.state / "root.json"
         root = files.read(path, "the pinned root", MAX_STATE, "run 'blocklist subscribe' again with the root's file")
         if hashlib.sha256(root).hexdigest() != self.subscription.root:
-            raise VerificationError(f"{path} is not the root that {self.subscription.path} pins", "restore the file")
+            raise VerificationError(
+                _("{path} is not the root that {subscription} pins", path=path, subscription=self.subscription.path),
+                _("restore the file"),
+            )
         return root
 
     # Step 1: TUF metadata, bounded, never older than what was seen
@@ -155,12 +159,18 @@ class _Pull:
         try:
             offer = Offer.read(publisher.release_number(list_id), acts, changed, pin)
         except MALFORMED as fault:
-            raise VerificationError("the metadata describe no release that this program knows", _TELL) from fault
+            raise VerificationError(_("the metadata describe no release that this program knows"), _TELL) from fault
         if (offer.environment, offer.list_id) != (self.subscription.environment, list_id):
             raise VerificationError(
-                f"the publisher's register is {offer.list_id} ({offer.environment}), "
-                f"the subscription is for {list_id} ({self.subscription.environment})",
-                "subscribe to the right address; test is not production",
+                _(
+                    "the publisher's register is {list_id} ({environment}), the subscription is for "
+                    "{wanted} ({wanted_environment})",
+                    list_id=offer.list_id,
+                    environment=offer.environment,
+                    wanted=list_id,
+                    wanted_environment=self.subscription.environment,
+                ),
+                _("subscribe to the right address; test is not production"),
             )
         return offer
 
@@ -170,19 +180,26 @@ class _Pull:
         accepted = self.accepted
         if offer.instant > self.now + CLOCK_TOLERANCE:
             raise VerificationError(
-                f"the release is dated {format_instant(offer.instant)}, in the future", "check this machine's clock"
+                _("the release is dated {instant}, in the future", instant=format_instant(offer.instant)),
+                _("check this machine's clock"),
             )
         if accepted is None:
             return
         if offer.register != accepted.register:
-            raise VerificationError("the publisher offers another register than the one accepted", "call the office")
+            raise VerificationError(
+                _("the publisher offers another register than the one accepted"), _("call the office")
+            )
         if offer.number < accepted.release:
             raise VerificationError(
-                f"release {folder_name(offer.instant)} is older than {folder_name(accepted.instant)}, the accepted one",
-                "an old release is offered again; tell the office",
+                _(
+                    "release {instant} is older than {accepted}, the accepted one",
+                    instant=folder_name(offer.instant),
+                    accepted=folder_name(accepted.instant),
+                ),
+                _("an old release is offered again; tell the office"),
             )
         if offer.head.seq < accepted.head.seq and offer.checkpoint == accepted.checkpoint:
-            raise VerificationError("the register is shorter than it was: acts were dropped", "tell the office")
+            raise VerificationError(_("the register is shorter than it was: acts were dropped"), _("tell the office"))
 
     def _is_unchanged(self, offer: Offer, accepted: Accepted) -> bool:
         """Whether this is the accepted release and every target still holds what was installed."""
@@ -218,14 +235,14 @@ class _Pull:
                         taken[ref, instant] = Snapshot.take(register, instant)
         now = taken.get((offer.head, offer.instant))
         if now is None or register.head != offer.head:
-            raise VerificationError("the acts do not end at the head that the release names", _TELL)
+            raise VerificationError(_("the acts do not end at the head that the release names"), _TELL)
         self._check_register(offer, register)
         self._check_fresh(now.release().valid_until)
         replayed = Replayed(register, now, None, None)
         if offer.since is not None:
             replayed.since = taken.get(offer.since)
             if replayed.since is None or replayed.since.instant >= now.instant:
-                raise VerificationError("the release compares itself with one that never was", _TELL)
+                raise VerificationError(_("the release compares itself with one that never was"), _TELL)
         if self.accepted is not None:
             replayed.before = taken.get((self.accepted.head, self.accepted.instant))
             if replayed.before is None:
@@ -238,11 +255,11 @@ class _Pull:
             self.subscription.list_id,
             self.subscription.environment,
         ):
-            raise VerificationError("the acts are those of another register", _TELL)
+            raise VerificationError(_("the acts are those of another register"), _TELL)
         if offer.instant < register.at:
-            raise VerificationError("the release is older than its last act, so something is left out of it", _TELL)
+            raise VerificationError(_("the release is older than its last act, so something is left out of it"), _TELL)
         if offer.checkpoint.seq > offer.head.seq or register.ids[offer.checkpoint.seq - 1] != offer.checkpoint.id:
-            raise VerificationError("the acts do not hold the checkpoint that the heads signed", _TELL)
+            raise VerificationError(_("the acts do not hold the checkpoint that the heads signed"), _TELL)
 
     def _check_fresh(self, valid_until: datetime) -> None:
         """The validity that the heads adopted, whatever expiry the publisher wrote: no old instant keeps a lapsed name.
@@ -252,8 +269,12 @@ class _Pull:
         """
         if self.now >= valid_until:
             raise StaleError(
-                f"the newest release was valid until {format_instant(valid_until)}{self._what_stays()}",
-                "the list that is installed stays; tell the office if this goes on",
+                _(
+                    "the newest release was valid until {valid_until}{what_stays}",
+                    valid_until=format_instant(valid_until),
+                    what_stays=self._what_stays(),
+                ),
+                _("the list that is installed stays; tell the office if this goes on"),
             )
 
     def _what_stays(self) -> str:
@@ -265,7 +286,9 @@ class _Pull:
         if accepted is None or seq <= accepted.head.seq or register.ids[accepted.head.seq - 1] != accepted.head.id:
             return
         if register.at < accepted.instant - CLOCK_TOLERANCE:
-            raise VerificationError(f"act {seq} is dated before the release that was accepted without it", _TELL)
+            raise VerificationError(
+                _("act {seq} is dated before the release that was accepted without it", seq=seq), _TELL
+            )
 
     def _move_over(self, offer: Offer, accepted: Accepted, replayed: Replayed) -> None:
         """The head that we accepted is not in this chain: follow only if the heads signed a newer checkpoint.
@@ -277,7 +300,10 @@ class _Pull:
         known = position < len(old.ids) and old.ids[position] == offer.checkpoint.id
         if known or not old.ids or old.head != accepted.head:
             raise VerificationError(
-                f"act {accepted.head.seq} that was accepted is not in the register any more: history was rewritten",
+                _(
+                    "act {seq} that was accepted is not in the register any more: history was rewritten",
+                    seq=accepted.head.seq,
+                ),
                 _TELL,
             )
         replayed.before = Snapshot.take(old, accepted.instant)
@@ -307,7 +333,10 @@ class _Pull:
         for target in self.subscription.targets:
             if target.format not in now.policy.formats:
                 listed = ", ".join(now.policy.formats)
-                raise UsageError(f"the list is not published as {target.format}", f"choose from {listed}")
+                raise UsageError(
+                    _("the list is not published as {format}", format=target.format),
+                    _("choose from {listed}", listed=listed),
+                )
             ((name, chunks),) = exports(now, [target.format])
             try:
                 candidate = install.stage(target, chunks)
@@ -322,7 +351,7 @@ class _Pull:
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:
         signed = publisher.find(f"{self.subscription.list_id}/{name}")
         if signed is None or content != (signed.hashes.get("sha256"), signed.length):
-            raise VerificationError(f"{name} is not what the officers' acts say", _TELL)
+            raise VerificationError(_("{name} is not what the officers' acts say", name=name), _TELL)
 
     # Step 5: the provider's own brakes; an ending that the replay explained is never braked (promise 6)
 
@@ -335,11 +364,18 @@ class _Pull:
         if never:
             reasons.append(f"{', '.join(never[:5])} must never be blocked here")
         if reasons:
-            raise BrakeError("; ".join(reasons), f"if this is meant: blocklist pull --accept {plan.checksum}", plan)
+            raise BrakeError(
+                "; ".join(reasons),
+                _("if this is meant: blocklist pull --accept {checksum}", checksum=plan.checksum),
+                plan,
+            )
         if first and self.accept != ANY_CHANGE and not self.confirm(plan):
             raise BrakeError(
-                f"a first pull needs your word; names to install: {len(plan.added)}",
-                f"look at the plan, then run 'blocklist pull --accept' or '--accept {plan.checksum}'",
+                _("a first pull needs your word; names to install: {count}", count=len(plan.added)),
+                _(
+                    "look at the plan, then run 'blocklist pull --accept' or '--accept {checksum}'",
+                    checksum=plan.checksum,
+                ),
                 plan,
             )
 
@@ -377,8 +413,8 @@ class _Pull:
             return
         if present is not None and recorded is None and not self.adopt:
             raise RefusedError(
-                f"{candidate.target.path} exists and was not written by this program",
-                "move it away, or let it be replaced with --adopt; it is kept as .previous",
+                _("{path} exists and was not written by this program", path=candidate.target.path),
+                _("move it away, or let it be replaced with --adopt; it is kept as .previous"),
             )
         install.check(candidate)  # 6
         install.install(candidate)  # 7

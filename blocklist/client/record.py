@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from blocklist import files
 from blocklist.errors import UsageError
 from blocklist.fields import ActError, Ref, format_instant, parse_instant
+from blocklist.messages import _
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -79,7 +80,9 @@ class Accepted:
                 {str(target): str(digest) for target, digest in members["installed"].items()},
             )
         except (ActError, *MALFORMED) as fault:
-            raise UsageError(f"{path} is damaged", "remove it; the next pull then asks as the first one did") from fault
+            raise UsageError(
+                _("{path} is damaged", path=path), _("remove it; the next pull then asks as the first one did")
+            ) from fault
 
 
 @dataclass(frozen=True, slots=True)

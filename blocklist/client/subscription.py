@@ -16,6 +16,7 @@ from blocklist.acts import ENVIRONMENTS
 from blocklist.client.install import Target
 from blocklist.documents import Checker, DocumentError, read_yaml
 from blocklist.errors import UsageError
+from blocklist.messages import _
 from blocklist.policy import Brakes
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
@@ -86,7 +87,7 @@ def write(path: Path, url: str, list_id: str, environment: str, root: bytes, tar
     """
     _check_root(root)
     if path.exists():
-        raise UsageError(f"{path} exists", "edit it, or choose another file with -o")
+        raise UsageError(_("{path} exists", path=path), _("edit it, or choose another file with -o"))
     text = _TEMPLATE.format(
         name=path.name,
         url=json.dumps(url),
@@ -112,7 +113,7 @@ def _check_root(root: bytes) -> None:
         metadata: Metadata[Root] = Metadata.from_bytes(root)
         metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError, AttributeError) as fault:
-        raise UsageError("that is not a TUF root that its own keys signed", "the office hands it out") from fault
+        raise UsageError(_("that is not a TUF root that its own keys signed"), _("the office hands it out")) from fault
 
 
 def _target_text(target: Target) -> str:

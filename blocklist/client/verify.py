@@ -13,6 +13,7 @@ from pathlib import Path
 from blocklist import files, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
 from blocklist.fields import Ref, format_instant, parse_instant
+from blocklist.messages import _
 from blocklist.register import Register
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, Snapshot, announced, changes, exports, make_plan
 from blocklist.release import sums as release_sums
@@ -62,25 +63,33 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
     )
     if instant > now + CLOCK_TOLERANCE:
         raise VerificationError(
-            f"the release is dated {format_instant(instant)}, in the future", "check this machine's clock"
+            _("the release is dated {instant}, in the future", instant=format_instant(instant)),
+            _("check this machine's clock"),
         )
     listed = _listed(sums)
     missing = _check_files(folder, listed)
     if register is not None and missing:
         raise UsageError(
-            f"{folder / missing[0]} is missing", "--register replays the whole release: fetch all its files"
+            _("{number} is missing", number=folder / missing[0]),
+            _("--register replays the whole release: fetch all its files"),
         )
     names = None
     if register is not None:
         shown = _check_acts(folder, listed, register, instant, now)
         if release_sums(shown, listed) != sums:
-            raise VerificationError(f"{SUMS} is not what the acts say", "do not load it; tell the office")
+            raise VerificationError(
+                _("{SUMS} is not what the acts say", SUMS=SUMS), _("do not load it; tell the office")
+            )
         names = len(shown.measures)
     result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names)
     if now >= valid_until:
         raise StaleError(
-            f"{folder} is genuine, and its validity ended at {format_instant(valid_until)}",
-            "fetch the newest release; if there is none, keep what is loaded and tell the office",
+            _(
+                "{folder} is genuine, and its validity ended at {valid_until}",
+                folder=folder,
+                valid_until=format_instant(valid_until),
+            ),
+            _("fetch the newest release; if there is none, keep what is loaded and tell the office"),
         )
     return result
 
@@ -88,7 +97,9 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
 def _dates(sums: bytes) -> tuple[datetime, datetime]:
     match = _DATES.search(sums.decode(errors="replace"))
     if match is None:
-        raise VerificationError(f"{SUMS} does not say when it was made", "it is not a release of this program")
+        raise VerificationError(
+            _("{SUMS} does not say when it was made", SUMS=SUMS), _("it is not a release of this program")
+        )
     return parse_instant(match[1]), parse_instant(match[2])
 
 
@@ -104,7 +115,9 @@ def _listed(sums: bytes) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(line)
         if match is None or match[2] in listed:
-            raise VerificationError(f"{SUMS} has a line that is no sum", "it is not a release of this program")
+            raise VerificationError(
+                _("{SUMS} has a line that is no sum", SUMS=SUMS), _("it is not a release of this program")
+            )
         listed[match[2]] = match[1]
     return listed
 
@@ -113,10 +126,14 @@ def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     """Compare every file that is there; returns those that are not."""
     present = {name: digest for name in listed if (digest := files.digest_of(folder / name)) is not None}
     if not present:
-        raise UsageError(f"{folder} holds none of the files of the release", "give the folder of one release")
+        raise UsageError(
+            _("{folder} holds none of the files of the release", folder=folder), _("give the folder of one release")
+        )
     for name, digest in present.items():
         if digest != listed[name]:
-            raise VerificationError(f"{folder / name} is not the file that was sealed", "do not load it")
+            raise VerificationError(
+                _("{number} is not the file that was sealed", number=folder / name), _("do not load it")
+            )
     return tuple(name for name in listed if name not in present)
 
 
@@ -128,11 +145,14 @@ def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant:
             if since is not None and signed.ref == since[0]:
                 before = Snapshot.take(state, since[1])
     if not state.ids:
-        raise VerificationError(f"{folder / ACTS} holds no acts", "do not load it")
+        raise VerificationError(_("{number} holds no acts", number=folder / ACTS), _("do not load it"))
     if state.id != register:
-        raise VerificationError(f"the acts are those of register {state.id}, not {register}", "do not load it")
+        raise VerificationError(
+            _("the acts are those of register {id}, not {register}", id=state.id, register=register),
+            _("do not load it"),
+        )
     if state.at > instant:
-        raise VerificationError("the release is older than its last act, so something is left out of it")
+        raise VerificationError(_("the release is older than its last act, so something is left out of it"))
     shown = Snapshot.take(state, instant)
     others = [
         (CHANGES, changes(before, shown, make_plan(before, shown, state.measures()))),
@@ -140,7 +160,9 @@ def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant:
     ]
     for name, chunks in itertools.chain(exports(shown, state.policy.formats), others):
         if files.digest(chunks).sha256 != listed.get(name):
-            raise VerificationError(f"{name} is not what two officers signed for", "do not load it; tell the office")
+            raise VerificationError(
+                _("{name} is not what two officers signed for", name=name), _("do not load it; tell the office")
+            )
     return shown
 
 
@@ -153,4 +175,6 @@ def _since(path: Path) -> tuple[Ref, datetime] | None:
         head = since and Ref(since["head"]["seq"], since["head"]["id"])
         return (head, datetime.fromtimestamp(since["number"], UTC)) if since else None
     except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as fault:
-        raise VerificationError(f"{path} cannot be read", "it is not a release of this program") from fault
+        raise VerificationError(
+            _("{path} cannot be read", path=path), _("it is not a release of this program")
+        ) from fault

@@ -16,6 +16,7 @@ from itertools import islice
 from blocklist.errors import UsageError
 from blocklist.fields import Ref, format_instant
 from blocklist.measures import Measures
+from blocklist.messages import _
 from blocklist.names import is_host_name
 from blocklist.policy import Policy
 
@@ -146,4 +147,7 @@ def get(format_id: str) -> Format:
     try:
         return FORMATS[format_id]
     except KeyError as fault:
-        raise UsageError(f"the format {format_id} is unknown", f"choose from {', '.join(sorted(FORMATS))}") from fault
+        raise UsageError(
+            _("the format {format_id} is unknown", format_id=format_id),
+            _("choose from {choices}", choices=", ".join(sorted(FORMATS))),
+        ) from fault

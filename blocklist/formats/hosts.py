@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from blocklist.errors import RefusedError
 from blocklist.formats import Release, chunks, header
 from blocklist.measures import Measures
+from blocklist.messages import _
 from blocklist.policy import Action, Policy
 
 _LIMITS = (
@@ -28,6 +29,7 @@ def render(measures: Measures, policy: Policy, release: Release) -> Iterator[byt
 def _addresses(action: Action) -> tuple[str, ...]:
     if action.kind == "cname":
         raise RefusedError(
-            "a hosts file cannot redirect to a name", "give the policy landing addresses, or leave out the format hosts"
+            _("a hosts file cannot redirect to a name"),
+            _("give the policy landing addresses, or leave out the format hosts"),
         )
     return ("0.0.0.0", "::") if action.kind == "nxdomain" else (*action.a, *action.aaaa)  # noqa: S104
