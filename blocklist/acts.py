@@ -361,7 +361,7 @@ def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: 
             try:
                 values[name] = read(members.pop(name))
             except ActError as fault:
-                refuse(f"{name}: {fault.message}")
+                refuse(_("{name}: {problem}", name=name, problem=fault.message))
         elif name not in optional:
             refuse(_("the field {name} is missing", name=name))
     return values
@@ -380,16 +380,14 @@ def parse(payload: bytes) -> Act:
         refuse(_("the kind {kind} is unknown", kind=shown(kind)))
     if type(members.get("rules")) is int and members["rules"] > RULES:
         raise ActError(
-            _("the act follows rules {members}, this program knows {RULES}", members=members["rules"], RULES=RULES),
+            _("the act follows rules {number}, this program knows {known}", number=members["rules"], known=RULES),
             _("upgrade blocklist"),
         )
     first = cls is Found
     header = _read_fields(members, _HEADER, frozenset({"dossier", "register", "prev"} if first else {"dossier"}))
     body = cls(**_read_fields(members, *_readers(cls.kind)))
     if members:
-        refuse(
-            _("the field {members} does not belong to an act of kind {kind}", members=shown(min(members)), kind=kind)
-        )
+        refuse(_("the field {name} does not belong to an act of kind {kind}", name=shown(min(members)), kind=kind))
     if first and (header.keys() & {"register", "prev"} or header["seq"] != 1):
         refuse(_("a founding act has number 1, and neither register nor prev"))
     body.check()
@@ -455,7 +453,7 @@ def read_line(line: bytes) -> SignedAct:
         ActError: It is not exactly the line that `SignedAct.line` writes.
     """
     if len(line) > MAX_LINE:
-        refuse(_("an envelope has at most {MAX_LINE} octets", MAX_LINE=MAX_LINE))
+        refuse(_("an envelope has at most {most} octets", most=MAX_LINE))
     match = _LINE.fullmatch(line)
     if match is None:
         refuse(_("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks"))

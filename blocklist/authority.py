@@ -43,7 +43,9 @@ def new_authority(common_name: str, key: ec.EllipticCurvePrivateKey, now: dateti
         UsageError: The key is not on P-384, or the name is empty or longer than 64 characters.
     """
     if key.curve.name != "secp384r1":
-        raise UsageError(_("the key of a seal authority must be on P-384, this one is on {name}", name=key.curve.name))
+        raise UsageError(
+            _("the key of a seal authority must be on P-384, this one is on {curve}", curve=key.curve.name)
+        )
     return _certificate(_name(common_name), key.public_key(), None, key, whole_second(now))
 
 

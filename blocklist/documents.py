@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from blocklist import names
 from blocklist.errors import UsageError
-from blocklist.messages import _
+from blocklist.messages import _, plural
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -44,7 +44,7 @@ _repr.maxstring = _repr.maxother = 60
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Least and most, both allowed, and the phrase that says so (with the article, where the law is the reason)."""
+    """Least and most, both allowed, and the phrase (`later`) that says so, with its article of law if there is one."""
 
     least: int
     most: int
@@ -60,7 +60,7 @@ class Fault:
     allowed: str
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.value}; allowed: {self.allowed}"
+        return _("{key}: {value}; allowed: {allowed}", key=self.key, value=self.value, allowed=self.allowed)
 
 
 class DocumentError(UsageError):
@@ -75,9 +75,9 @@ class DocumentError(UsageError):
         self.faults = tuple(faults)
         lines = [str(fault) for fault in self.faults[:_MAX_SHOWN]]
         if len(self.faults) > _MAX_SHOWN:
-            lines.append(f"and {len(self.faults) - _MAX_SHOWN} more")
-        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
-        super().__init__(f"{name} has {count}", "\n".join(lines))
+            lines.append(_("and {count} more", count=len(self.faults) - _MAX_SHOWN))
+        message = plural("{name} has {count} fault", "{name} has {count} faults", len(self.faults), name=name)
+        super().__init__(message, "\n".join(lines))
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}"
@@ -90,14 +90,16 @@ def read_yaml(files: Mapping[str, bytes], name: str, path: str, checker: Checker
     """The tree of one file; `BAD` after a fault that leaves nothing to look at."""
     content = files.get(name)
     if content is None:
-        checker.fault(path or name, name, "a file that is there")
+        checker.fault(path or name, name, _("a file that is there"))
     elif len(content) > MAX_FILE:
-        checker.fault(path or name, f"{len(content)} bytes", "a file of at most 1 MiB")
+        checker.fault(path or name, _("{count} bytes", count=len(content)), _("a file of at most 1 MiB"))
     else:
         try:
             return _parse_yaml(content.decode("utf-8-sig"), name, path, checker)
         except UnicodeDecodeError as error:
-            checker.fault(path or name, f"byte {error.start} of {name}", "a file in UTF-8")
+            checker.fault(
+                path or name, _("byte {number} of {name}", number=error.start, name=name), _("a file in UTF-8")
+            )
     return BAD
 
 
@@ -112,34 +114,39 @@ def _parse_yaml(text: str, name: str, path: str, checker: Checker) -> object:
         return _value(yaml.compose(text, yaml.CSafeLoader), name, path, checker)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        where = f"{name} line {mark.line + 1}" if mark else name
-        checker.fault(path or name, where, f"valid YAML ({getattr(error, 'problem', None) or 'unreadable character'})")
+        where = _line(name, mark) if mark else name
+        problem = getattr(error, "problem", None) or _("unreadable character")
+        checker.fault(path or name, where, _("valid YAML ({problem})", problem=problem))
     return BAD
+
+
+def _line(name: str, mark: Any) -> str:  # noqa: ANN401 - yaml has no common type
+    return _("{name} line {line}", name=name, line=mark.line + 1)
 
 
 def _check_events(events: Iterable[Any], name: str, path: str, checker: Checker) -> None:
     """Look for what could expand, tag or nest without end, before anything is built."""
     depth, documents = -2, 0  # the stream and its document are no levels of the policy
     for event in events:
-        where, kind = f"{name} line {event.start_mark.line + 1}", type(event).__name__
+        where, kind = _line(name, event.start_mark), type(event).__name__
         depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
         documents += kind == "DocumentStartEvent"
         if depth > _MAX_DEPTH:
-            checker.fault(path or name, where, f"at most {_MAX_DEPTH} levels")
+            checker.fault(path or name, where, _("at most {most} levels", most=_MAX_DEPTH))
             return
         if documents > 1 or getattr(event, "version", None) or getattr(event, "tags", None):
-            checker.fault(path or name, where, "one document, without --- and % lines")
+            checker.fault(path or name, where, _("one document, without --- and % lines"))
             return
         if getattr(event, "anchor", None):
-            checker.fault(path or name, f"{where}: {event.anchor}", "values written out, no anchor (&) or alias (*)")
+            checker.fault(path or name, f"{where}: {event.anchor}", _("values written out, no anchor (&) or alias (*)"))
         if getattr(event, "tag", None):
-            checker.fault(path or name, f"{where}: {event.tag}", "values without a tag (!)")
+            checker.fault(path or name, f"{where}: {event.tag}", _("values without a tag (!)"))
 
 
 def _value(node: Any, name: str, path: str, checker: Checker) -> object:  # noqa: ANN401 - yaml has no common type
     """The plain value of a YAML node."""
     if node is None:
-        checker.fault(path or name, "nothing", "a file that is not empty")
+        checker.fault(path or name, _("nothing"), _("a file that is not empty"))
         return BAD
     if node.id == "sequence":
         return [_value(item, name, join(path, str(index)), checker) for index, item in enumerate(node.value)]
@@ -151,11 +158,11 @@ def _pairs(node: Any, name: str, path: str, checker: Checker) -> dict[str, objec
     for key_node, value_node in node.value:
         key = _value(key_node, name, path, checker)
         if not isinstance(key, str):
-            checker.fault(path or name, key, "keys that are words")
+            checker.fault(path or name, key, _("keys that are words"))
             continue
         if key in pairs:
-            where = f"again in line {key_node.start_mark.line + 1} of {name}"
-            checker.fault(join(path, key), where, "each key once")
+            where = _("again in line {line} of {name}", line=key_node.start_mark.line + 1, name=name)
+            checker.fault(join(path, key), where, _("each key once"))
         pairs[key] = _value(value_node, name, join(path, key), checker)
     return pairs
 
@@ -169,7 +176,7 @@ def _scalar(node: Any, path: str, checker: Checker) -> object:  # noqa: ANN401
         return text == "true"
     if tag == "int" and _PLAIN_INTEGER.fullmatch(text):
         return int(text)
-    checker.fault(path, text, "text in quotes, true, false or a plain whole number (YAML would guess here)")
+    checker.fault(path, text, _("text in quotes, true, false or a plain whole number (YAML would guess here)"))
     return BAD
 
 
@@ -214,7 +221,7 @@ class Checker:
         """A mapping with keys that are text."""
         if isinstance(value, dict) and all(isinstance(key, str) for key in value):
             return value
-        self.fault(path or "policy", value, "keys and values")
+        self.fault(path or "policy", value, _("keys and values"))
         return {}
 
     def items(self, value: object, path: str, least: int, most: int) -> Iterator[tuple[str, object]]:
@@ -222,32 +229,32 @@ class Checker:
         if isinstance(value, list) and least <= len(value) <= most:
             yield from ((join(path, str(index)), item) for index, item in enumerate(value))
         else:
-            self.fault(path, value, f"a list of {least} to {most} values")
+            self.fault(path, value, _("a list of {least} to {most} values", least=least, most=most))
 
     def integer(self, value: object, path: str, least: int, most: int) -> int:
         """A whole number; a boolean is none."""
         if type(value) is int and least <= value <= most:
             return value
-        self.fault(path, value, f"a whole number from {least} to {most}")
+        self.fault(path, value, _("a whole number from {least} to {most}", least=least, most=most))
         return 0
 
     def duration(self, value: object, path: str, allowed: Range) -> int:
         """A duration in seconds, written `24h` in a file."""
-        seconds = _seconds(value) if self.written else value
+        seconds = read_duration(value) if self.written else value
         if type(seconds) is not int:
-            how = "a whole number and a unit, such as 300s, 90m, 24h, 14d or 12w"
-            self.fault(path, value, how if self.written else "whole seconds")
+            how = _("a whole number and a unit, such as 300s, 90m, 24h, 14d or 12w")
+            self.fault(path, value, how if self.written else _("whole seconds"))
         elif allowed.least <= seconds <= allowed.most:
             return seconds
         else:
-            self.fault(path, value, allowed.allowed)
+            self.fault(path, value, _(allowed.allowed))
         return 0
 
     def text(self, value: object, path: str, most: int = 300) -> str:
         """One line of text that can stand in the header of any export."""
         if isinstance(value, str) and _is_text(value, most):
             return value
-        self.fault(path, value, f"one line of 1 to {most} Latin characters in NFC, no blanks around it")
+        self.fault(path, value, _("one line of 1 to {most} Latin characters in NFC, no blanks around it", most=most))
         return ""
 
     def texts(self, value: object, path: str) -> dict[str, str]:
@@ -267,7 +274,11 @@ class Checker:
         if isinstance(value, str) and is_identifier(value):
             return value
         reserved = ", ".join(sorted(RESERVED_IDS))
-        self.fault(path, value, f"a lower-case letter, then up to 31 letters, digits or hyphens; none of {reserved}")
+        self.fault(
+            path,
+            value,
+            _("a lower-case letter, then up to 31 letters, digits or hyphens; none of {reserved}", reserved=reserved),
+        )
         return ""
 
     def name(self, value: object, path: str) -> str:
@@ -282,13 +293,14 @@ class Checker:
         kept: dict[str, str] = {}
         for path, value in pairs:
             if value in kept:
-                self.fault(path, value, f"each value once (it is also {kept[value]})")
+                self.fault(path, value, _("each value once (it is also {key})", key=kept[value]))
             elif value:
                 kept[value] = path
         return tuple(kept)
 
 
-def _seconds(value: object) -> int | None:
+def read_duration(value: object) -> int | None:
+    """The seconds of a duration such as `24h` or `2w`; None when it is none."""
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     return int(match[1]) * _UNITS[match[2]] if match else None
 
@@ -303,11 +315,13 @@ def _unknown(key: str, known: Collection[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(key, known, 1)
-    return f"no key of this name; did you mean {close[0]}?" if close else f"one of the keys {', '.join(known)}"
+    if close:
+        return _("no key of this name; did you mean {key}?", key=close[0])
+    return _("one of the keys {keys}", keys=", ".join(known))
 
 
 def _canonical_hint(value: object) -> str:
     try:
-        return f"the form {names.normalise(value)}" if isinstance(value, str) else "a name in quotes"
+        return _("the form {name}", name=names.normalise(value)) if isinstance(value, str) else _("a name in quotes")
     except UsageError as error:
-        return f"a domain or host name in lower-case A-labels ({error.message})"
+        return _("a domain or host name in lower-case A-labels ({problem})", problem=error.message)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref
+from blocklist.measures import State
+from blocklist.messages import _, later
 from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
@@ -14,6 +19,100 @@ if TYPE_CHECKING:
 
 PENDING_FOR = timedelta(days=7)
 """How long an act waits for its approval; after that it has to be made anew."""
+
+
+class RuleError(RefusedError):
+    """An act breaks a rule of the register.
+
+    Args:
+        message: What is wrong with it.
+        hint: The rule, or what to do.
+        article: The text of law behind the rule; empty lets the register name the one that the act is made under.
+    """
+
+    def __init__(self, message: str, hint: str = "", article: str = "") -> None:
+        both = _("{hint} ({article})", hint=hint, article=article) if hint and article else hint or article
+        super().__init__(message, both)
+        self.article = article
+
+
+def refuse_act(message: str, hint: str = "", article: str = "") -> NoReturn:
+    """Raise `RuleError`."""
+    raise RuleError(message, hint, article)
+
+
+class Stage(StrEnum):
+    """How far something has come that acts cite: a proposal, a removal request, a recommendation."""
+
+    PENDING = "proposal pending"
+    EFFECTIVE = "proposal in effect"
+    REJECTED = "proposal rejected"
+    EXPIRED = "proposal expired"
+    WAITING = "request waiting"
+    REFUSED = "request refused"
+    SILENT = "request silent"
+    CLARIFIED = "request clarified"
+    FOLLOWED = "request followed"
+    OPEN = "recommendation open"
+    ACCEPTED = "recommendation accepted"
+    DECLINED = "recommendation refused"
+
+
+ANSWERED: Mapping[str | None, Stage] = {
+    None: Stage.WAITING,
+    "refused": Stage.REFUSED,
+    "silent": Stage.SILENT,
+    "clarification": Stage.CLARIFIED,
+    "removed": Stage.FOLLOWED,
+}
+"""The stage of a removal request by its last answer."""
+
+RESPONDED: Mapping[str | None, Stage] = {None: Stage.OPEN, "accepted": Stage.ACCEPTED, "refused": Stage.DECLINED}
+"""The stage of a recommendation by its response."""
+
+
+_WHY: Mapping[State | Stage, tuple[str, str]] = {
+    State.UNLISTED: (later("{subject} was never listed"), later("see 'blocklist list' for what is")),
+    State.LISTED: (
+        later("{subject} is listed already"),
+        later("a name is listed once; to move its review date use 'blocklist review'"),
+    ),
+    State.LAPSED: (
+        later("{subject} has lapsed: its review date has passed"),
+        later("what has ended stays ended; to block it again use 'blocklist add --like'"),
+    ),
+    State.REMOVED: (
+        later("{subject} was removed"),
+        later("what has ended stays ended; to block it again use 'blocklist add'"),
+    ),
+    State.ANNULLED: (
+        later("{subject} was annulled"),
+        later("only an approval by a head lists an annulled name again"),
+    ),
+    Stage.EXPIRED: (later("act {subject} waited more than seven days and has lapsed"), later("make it anew")),
+    Stage.FOLLOWED: (
+        later("request {subject} is closed: the content was removed"),
+        later("there is nothing to answer or to block; for other content make a new request"),
+    ),
+    Stage.ACCEPTED: (
+        later("recommendation {subject} was answered already: accepted"),
+        later("each is answered once; the qualified person can make another one"),
+    ),
+    Stage.DECLINED: (
+        later("recommendation {subject} was answered already: refused"),
+        later("each is answered once; the qualified person can make another one"),
+    ),
+}
+
+
+def refuse_step(subject: object, state: State | Stage) -> NoReturn:
+    """Say that what is in `state` cannot take a step; `subject` is a name, or the number of an act.
+
+    Raises:
+        RuleError: Always.
+    """
+    fact, hint = _WHY[state]
+    raise RuleError(_(fact, subject=subject), _(hint))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +139,10 @@ class Pending:
         """The last instant at which it can be approved."""
         return self.act.at + PENDING_FOR
 
+    def stage(self, at: datetime) -> Stage:
+        """Whether it still waits at the instant `at`."""
+        return Stage.PENDING if at <= self.until else Stage.EXPIRED
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -52,6 +155,11 @@ class Request:
     clock: datetime
     outcome: str | None = None
 
+    @property
+    def stage(self) -> Stage:
+        """Where it stands."""
+        return ANSWERED[self.outcome]
+
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
@@ -60,3 +168,23 @@ class Recommendation:
     ref: Ref
     names: Names | None
     outcome: str | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """Where it stands."""
+        return RESPONDED[self.outcome]
+
+
+_Cited = TypeVar("_Cited", Request, Recommendation)
+
+
+def cited(found: Mapping[int, _Cited], ref: Ref, message: str) -> _Cited:
+    """What an act cites by number and id.
+
+    Raises:
+        RuleError: It is not there; `message` says what was looked for.
+    """
+    entry = found.get(ref.seq)
+    if entry is None or entry.ref.id != ref.id:
+        raise RuleError(message, _("see 'blocklist log' for the numbers of acts"))
+    return entry

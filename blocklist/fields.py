@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 from blocklist.documents import is_identifier
 from blocklist.errors import VerificationError
-from blocklist.messages import _
+from blocklist.messages import _, later
 from blocklist.names import Name, NameRefused, Scope, require_canonical
 
 MAX_NAMES = 10_000
@@ -119,14 +119,14 @@ def parse_instant(text: object) -> datetime:
 
 def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != set(keys):
-        refuse(_("an object with exactly the keys {choices} is expected", choices=", ".join(keys)))
+        refuse(_("an object with exactly the keys {keys} is expected", keys=", ".join(keys)))
     return value
 
 
-def _text(pattern: re.Pattern[str], what: str) -> Callable[[object], str]:
+def _text(pattern: re.Pattern[str], fault: str) -> Callable[[object], str]:
     def read(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            refuse(_("{value} is not {what}", value=shown(value), what=what))
+            refuse(_(fault, value=shown(value)))
         return value
 
     return read
@@ -148,7 +148,7 @@ def number(low: int, high: int) -> Callable[[object], int]:
 
     def read(value: object) -> int:
         if type(value) is not int or not low <= value <= high:
-            refuse(_("{value} is not a whole number from {low} to {high}", value=shown(value), low=low, high=high))
+            refuse(_("{value} is not a whole number from {least} to {most}", value=shown(value), least=low, most=high))
         return value
 
     return read
@@ -156,13 +156,13 @@ def number(low: int, high: int) -> Callable[[object], int]:
 
 def _bounded_list(value: object, high: int) -> list[object]:
     if not isinstance(value, list) or not 1 <= len(value) <= high:
-        refuse(_("a list of 1 to {high} entries is expected", high=high))
+        refuse(_("a list of 1 to {most} entries is expected", most=high))
     return value
 
 
-_digest = _text(_DIGEST, "64 hexadecimal digits")
+_digest = _text(_DIGEST, later("{value} is not 64 hexadecimal digits"))
 _sequence = number(1, 2**53)
-_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), "a base64 public key")
+_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), later("{value} is not a base64 public key"))
 
 
 def parse_identifier(value: object) -> str:
@@ -207,7 +207,7 @@ def read_names(value: object) -> Names:
             refuse(_("a name ends in a label that resolvers read as another trigger (rpz-...)"))
     names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
     if not 1 <= len(names) <= MAX_NAMES:
-        refuse(_("an act holds 1 to {MAX_NAMES} names, not {count}", MAX_NAMES=MAX_NAMES, count=len(names)))
+        refuse(_("an act holds 1 to {most} names, not {count}", most=MAX_NAMES, count=len(names)))
     return names
 
 
@@ -228,7 +228,7 @@ def _policy(value: object) -> Mapping[str, object]:
 def _file_digests(value: object) -> Mapping[str, str]:
     if not isinstance(value, dict) or not 1 <= len(value) <= 16:
         refuse(_("the digests of 1 to 16 policy files are expected"))
-    file_name = _text(_FILE_NAME, "a file name")
+    file_name = _text(_FILE_NAME, later("{value} is not a file name"))
     return {file_name(name): _digest(digest) for name, digest in value.items()}
 
 

@@ -34,7 +34,7 @@ def written(path: Path) -> Iterator[None]:
         yield
     except OSError as fault:
         raise TargetError(
-            _("{path} could not be written: {strerror}", path=path, strerror=fault.strerror or fault),
+            _("{path} could not be written: {fault}", path=path, fault=fault.strerror or fault),
             _("nothing was changed there; make room or correct the permissions, then run the command again"),
         ) from fault
 
@@ -150,11 +150,11 @@ def read(path: Path, what: str, limit: int, hint: str = "") -> bytes:
             content = stream.read(limit + 1)
     except OSError as fault:
         raise UsageError(
-            _("{what} {path} cannot be read: {strerror}", what=what, path=path, strerror=fault.strerror or fault), hint
+            _("{what} {path} cannot be read: {fault}", what=what, path=path, fault=fault.strerror or fault), hint
         ) from fault
     if len(content) > limit:
         raise UsageError(
-            _("{what} {path} is larger than {limit} bytes", what=what, path=path, limit=limit),
+            _("{what} {path} is larger than {most} bytes", what=what, path=path, most=limit),
             _("is this the right file?"),
         )
     return content

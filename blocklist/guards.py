@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from blocklist.messages import _
+from blocklist.messages import _, later
 from blocklist.names import Name, Scope, above, ancestors, nearest, normalise, to_unicode
 
 if TYPE_CHECKING:
@@ -25,16 +25,20 @@ TEST_DOMAINS = frozenset({"example", "test"})
 
 SPECIAL_USE = MappingProxyType(
     {
-        "alt": "is outside the DNS (RFC 9476)",
-        "arpa": "belongs to the workings of the internet, not to a site (RFC 3172)",
-        "internal": "is for private networks: each resolves its own",
-        "invalid": "exists nowhere (RFC 6761)",
-        "local": "is resolved on the local network, without DNS (RFC 6762)",
-        "localhost": "is each user's own machine (RFC 6761)",
-        "onion": "is a Tor service: DNS never sees it and cannot block it (RFC 7686)",
+        "alt": later("{name} cannot be listed: .alt is outside the DNS (RFC 9476)"),
+        "arpa": later(
+            "{name} cannot be listed: .arpa belongs to the workings of the internet, not to a site (RFC 3172)"
+        ),
+        "internal": later("{name} cannot be listed: .internal is for private networks: each resolves its own"),
+        "invalid": later("{name} cannot be listed: .invalid exists nowhere (RFC 6761)"),
+        "local": later("{name} cannot be listed: .local is resolved on the local network, without DNS (RFC 6762)"),
+        "localhost": later("{name} cannot be listed: .localhost is each user's own machine (RFC 6761)"),
+        "onion": later(
+            "{name} cannot be listed: .onion is a Tor service: DNS never sees it and cannot block it (RFC 7686)"
+        ),
     }
 )
-"""Top-level domains that a public resolver does not serve as sites, and why."""
+"""Top-level domains that a public resolver does not serve as sites, each with the sentence that says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +119,19 @@ class Suffixes:
         """Say in one sentence what a measure on a name blocks, and what it leaves."""
         shown = _both_forms(name.text)
         if name.scope is Scope.DOMAIN:
-            return f"{shown} and every name below it"
+            return _("{name} and every name below it", name=shown)
         site = self.registrable(name.text)
         if site is None or site == name.text:
-            return f"{shown} only; the names below it stay reachable"
-        left = f"{shown} only; {_both_forms(site)} and other names below it stay reachable"
+            return _("{name} only; the names below it stay reachable", name=shown)
         if name.text == f"www.{site}":
-            return f"{left}; to block the site, add {site}, which blocks everything below it"
-        return left
+            return _(
+                "{name} only; {site} and other names below it stay reachable; to block the site, add {domain}, which "
+                "blocks everything below it",
+                name=shown,
+                site=_both_forms(site),
+                domain=site,
+            )
+        return _("{name} only; {site} and other names below it stay reachable", name=shown, site=_both_forms(site))
 
 
 class Guards:
@@ -181,78 +190,92 @@ class Guards:
 
     def _is_suffix(self, text: str) -> Finding:
         if self.suffixes.is_icann_suffix(text):
-            message = f"{text} is a public suffix: everybody's domains lie below it"
-            return Finding(
-                "public-suffix", text, message, _("add the one domain that is meant, NAME.{text}", text=text)
-            )
-        message = (
-            f"{text} is a private suffix: the sites of unrelated people lie below it, and its tenants can be added"
+            message = _("{name} is a public suffix: everybody's domains lie below it", name=text)
+            hint = _("add the one domain that is meant, NAME.{suffix}", suffix=text)
+            return Finding("public-suffix", text, message, hint)
+        message = _(
+            "{name} is a private suffix: the sites of unrelated people lie below it, and its tenants can be added",
+            name=text,
         )
-        return Finding("private-suffix", text, message, _("add the tenant: NAME.{text}", text=text))
+        return Finding("private-suffix", text, message, _("add the tenant: NAME.{suffix}", suffix=text))
 
     def _above_suffix(self, text: str, inner: str) -> Finding:
-        kind = "public" if self.suffixes.is_icann_suffix(inner) else "private"
-        message = f"{text} lies above the {kind} suffix {inner}: unrelated people's sites lie below it"
-        return Finding(f"{kind}-suffix", text, message, _("add the tenant, or {text} with scope host", text=text))
+        if self.suffixes.is_icann_suffix(inner):
+            guard = "public-suffix"
+            template = _ABOVE_PUBLIC
+        else:
+            guard = "private-suffix"
+            template = _ABOVE_PRIVATE
+        hint = _("add the tenant, or {name} with scope host", name=text)
+        return Finding(guard, text, _(template, name=text, suffix=inner), hint)
 
     def _shared_platform(self, name: Name) -> Iterator[Finding]:
         """A platform's own name, what blocks all of it, and anything below one whose tenants are paths."""
         text, scope = name
         if scope is Scope.DOMAIN and text in self._above_platforms:
             inner = _first_below(text, self._platforms)
-            message = f"{text} lies above the shared platform {inner}: it would block all its tenants"
-            yield Finding(
-                "shared-platform",
-                text,
-                message,
-                _("add the one name that is meant, or {text} with scope host", text=text),
+            message = _(
+                "{name} lies above the shared platform {platform}: it would block all its tenants",
+                name=text,
+                platform=inner,
             )
+            hint = _("add the one name that is meant, or {name} with scope host", name=text)
+            yield Finding("shared-platform", text, message, hint)
         platform = nearest(text, self._platforms)
         if platform is None:
             return
         if self.surroundings.platforms[platform] == "path":
-            message = f"{text} belongs to the shared platform {platform}, whose tenants differ by path only"
+            message = _(
+                "{name} belongs to the shared platform {platform}, whose tenants differ by path only",
+                name=text,
+                platform=platform,
+            )
             yield Finding("shared-platform", text, message, _("ask the platform to remove the content (request)"))
         elif text in (platform, f"www.{platform}"):
-            message = f"{text} is a shared platform's own name: its tenants have names below {platform}"
-            yield Finding("shared-platform", text, message, _("add the tenant: NAME.{platform}", platform=platform))
+            message = _(
+                "{name} is a shared platform's own name: its tenants have names below {platform}",
+                name=text,
+                platform=platform,
+            )
+            yield Finding("shared-platform", text, message, _("add the tenant: NAME.{suffix}", suffix=platform))
 
     def _protected(self, text: str) -> Iterator[Finding]:
         if subtree := nearest(text, self.surroundings.protected):
-            met = "is protected" if subtree == text else f"lies below {subtree}, which is protected"
+            if subtree == text:
+                message = _("{name} is protected", name=text)
+            else:
+                message = _("{name} lies below {protected}, which is protected", name=text, protected=subtree)
         elif text in self._above_protected:
-            met = f"lies above {_first_below(text, self.surroundings.protected)}, which is protected"
+            inner = _first_below(text, self.surroundings.protected)
+            message = _("{name} lies above {protected}, which is protected", name=text, protected=inner)
         else:
             return
-        yield Finding("protected", text, f"{text} {met}", _("only a head can change it: adopt another protected list"))
+        yield Finding("protected", text, message, _("only a head can change it: adopt another protected list"))
 
     def _own_infrastructure(self, text: str) -> Iterator[Finding]:
         if text in self.surroundings.own:
-            met = "is needed to publish this list or to explain it"
+            message = _("{name} is needed to publish this list or to explain it", name=text)
         elif text in self._above_own:
-            met = f"lies above {_first_below(text, self.surroundings.own)}, which is needed to publish this list"
+            inner = _first_below(text, self.surroundings.own)
+            message = _("{name} lies above {own}, which is needed to publish this list", name=text, own=inner)
         else:
             return
-        yield Finding(
-            "own-infrastructure", text, f"{text} {met}", _("check the name; the policy says which names are ours")
-        )
+        yield Finding("own-infrastructure", text, message, _("check the name; the policy says which names are ours"))
 
 
 def _covered(name: Name, listed: AbstractSet[str], same_act: AbstractSet[str]) -> Iterator[Finding]:
     """Guard `covered`: what is listed already, or would be by another name of the same act."""
     text, scope = name
     if (cover := nearest(text, listed)) is not None:
-        why = "is listed already" if cover == text else f"is covered by {cover}, which is listed"
+        if cover == text:
+            message = _("{name} is listed already with scope domain", name=text)
+        else:
+            message = _("{name} is covered by {cover}, which is listed with scope domain", name=text, cover=cover)
     elif (cover := _covering(text, scope, same_act)) is not None:
-        why = f"is covered by {cover} in the same act"
+        message = _("{name} is covered by {cover} in the same act with scope domain", name=text, cover=cover)
     else:
         return
-    yield Finding(
-        "covered",
-        text,
-        _("{text} {why} with scope domain", text=text, why=why),
-        _("leave it out: it is blocked without it"),
-    )
+    yield Finding("covered", text, message, _("leave it out: it is blocked without it"))
 
 
 def _covering(text: str, scope: Scope, same_act: AbstractSet[str]) -> str | None:
@@ -265,20 +288,27 @@ def _covering(text: str, scope: Scope, same_act: AbstractSet[str]) -> str | None
 def _unknown_suffix(text: str) -> Finding:
     """Say why a name's last label is none under which sites are registered."""
     top = text[text.rfind(".") + 1 :]
-    hint = "check what was meant; DNS cannot block it"
     if top.startswith("rpz-"):
-        why = "is read by resolvers as a rule about something else than a name"
-        hint = "give the name alone, without the policy zone's triggers"
+        message = _(
+            "{name} cannot be listed: .{top} is read by resolvers as a rule about something else than a name",
+            name=text,
+            top=top,
+        )
+        hint = _("give the name alone, without the policy zone's triggers")
     elif top in TEST_DOMAINS:
-        why, hint = "exists in a test environment only (RFC 6761)", "use a test environment to try things out"
+        message = _("{name} cannot be listed: .{top} exists in a test environment only (RFC 6761)", name=text, top=top)
+        hint = _("use a test environment to try things out")
     elif top in SPECIAL_USE:
-        why = SPECIAL_USE[top]
+        message = _(SPECIAL_USE[top], name=text)
+        hint = _("check what was meant; DNS cannot block it")
     else:
-        why = "is no known top-level domain"
-        hint = "check the spelling; a new top-level domain needs a newer publicsuffixlist package"
-    return Finding(
-        "unknown-suffix", text, _("{text} cannot be listed: .{top} {why}", text=text, top=top, why=why), hint
-    )
+        message = _("{name} cannot be listed: .{top} is no known top-level domain", name=text, top=top)
+        hint = _("check the spelling; a new top-level domain needs a newer publicsuffixlist package")
+    return Finding("unknown-suffix", text, message, hint)
+
+
+_ABOVE_PUBLIC = later("{name} lies above the public suffix {suffix}: unrelated people's sites lie below it")
+_ABOVE_PRIVATE = later("{name} lies above the private suffix {suffix}: unrelated people's sites lie below it")
 
 
 def _first_below(text: str, names: Iterable[str]) -> str:

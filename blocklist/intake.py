@@ -18,7 +18,7 @@ from itertools import compress, count, islice, takewhile
 from typing import Any, Final, NamedTuple
 
 from blocklist.errors import UsageError
-from blocklist.messages import _
+from blocklist.messages import _, later
 
 MAX_BYTES: Final = 64 << 20
 """Largest file that is read; a million names take about 20 MiB."""
@@ -43,9 +43,9 @@ _not_in_yaml = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 ).search
 
-_YAML_SHAPE = "write one list of names, '- www.example.com' a line, alone or under the key names or domains"
-_NO_SCOPE = "take the column out and look at the scopes that import shows, or use 'blocklist add --scope'"
-_CSV_SHAPE = f"name one column of the header {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}"
+_YAML_SHAPE = later("write one list of names, '- www.example.com' a line, alone or under the key names or domains")
+_NO_SCOPE = later("take the column out and look at the scopes that import shows, or use 'blocklist add --scope'")
+_CSV_SHAPE = later("name one column of the header {titles} or {last}")
 
 
 class Entry(NamedTuple):
@@ -94,7 +94,7 @@ def read(content: bytes, format_id: str | None = None) -> list[Entry]:
             _("take one of {choices}", choices=", ".join(FORMATS)),
         )
     if len(content) > MAX_BYTES:
-        raise UsageError(_("the file is over {number} MiB", number=MAX_BYTES >> 20), _("import it in parts"))
+        raise UsageError(_("the file is over {most} MiB", most=MAX_BYTES >> 20), _("import it in parts"))
     content = content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         text = content.decode()
@@ -189,9 +189,9 @@ def _read_csv(content: str) -> list[Entry]:
                 entries.append(Entry(start, _cell(row, column, len(header))))
             start = before + rows.line_num + 1
     except csv.Error as error:
-        hint = "check the quotation marks in that line and below it"
         raise UsageError(
-            _("the row in line {start} is not valid CSV: {error}", start=start, error=error), hint
+            _("the row in line {line} is not valid CSV: {fault}", line=start, fault=error),
+            _("check the quotation marks in that line and below it"),
         ) from None
     return entries
 
@@ -220,16 +220,20 @@ def _name_column(header: list[str]) -> int:
     """
     columns = _name_columns(header)
     if any(cell.strip().lower() == "scope" for cell in header):
-        raise UsageError(_("the CSV has a column of scopes, which import does not read"), _NO_SCOPE)
+        raise UsageError(_("the CSV has a column of scopes, which import does not read"), _(_NO_SCOPE))
     if not columns:
-        raise UsageError(_("the CSV has no column of names"), _CSV_SHAPE)
+        raise UsageError(_("the CSV has no column of names"), _csv_hint())
     if len(columns) > 1:
         titles = ", ".join(header[column].strip() for column in columns)
         raise UsageError(
             _("the CSV has {count} columns that could be the names: {titles}", count=len(columns), titles=titles),
-            _CSV_SHAPE,
+            _csv_hint(),
         )
     return columns[0]
+
+
+def _csv_hint() -> str:
+    return _(_CSV_SHAPE, titles=", ".join(NAME_COLUMNS[:-1]), last=NAME_COLUMNS[-1])
 
 
 def _cell(row: list[str], column: int, width: int) -> str:
@@ -256,7 +260,7 @@ def _read_yaml(content: str) -> list[Entry]:
     if found := _not_in_yaml(content):
         line = content.count("\n", 0, found.start()) + 1
         raise UsageError(
-            _("line {line} holds U+{found:04X}, which YAML cannot", line=line, found=ord(found[0])),
+            _("line {line} holds U+{code:04X}, which YAML cannot", line=line, code=ord(found[0])),
             _("delete that character"),
         )
     last = content.count("\n") + 1  # the parser may put the end of the file past it
@@ -266,7 +270,8 @@ def _read_yaml(content: str) -> list[Entry]:
         mark = getattr(error, "problem_mark", None)
         line = min(mark.line + 1, last) if mark else last
         raise UsageError(
-            _("line {line} is not valid YAML: {error}", line=line, error=getattr(error, "problem", error)), _YAML_SHAPE
+            _("line {line} is not valid YAML: {fault}", line=line, fault=getattr(error, "problem", error)),
+            _(_YAML_SHAPE),
         ) from None
 
 
@@ -280,17 +285,17 @@ def _yaml_items(kinds: Iterator[tuple[str, int, str]]) -> Iterator[Entry]:
     if kind == "MappingStart":
         kind, line, text = next(kinds)
         if kind != "Scalar" or text not in LIST_KEYS:
-            raise _not_yaml_list(line, "has another key than names or domains")
+            raise _not_yaml_list(_("line {line} has another key than names or domains", line=line))
         kind, line, text = next(kinds)
     if kind != "SequenceStart":
-        raise _not_yaml_list(line, "is no list of names")
+        raise _not_yaml_list(_("line {line} is no list of names", line=line))
     for kind, line, text in takewhile(lambda event: event[0] != "SequenceEnd", kinds):
         if kind != "Scalar":
-            raise _not_yaml_list(line, "has an item that is no text but a list or a mapping")
+            raise _not_yaml_list(_("line {line} has an item that is no text but a list or a mapping", line=line))
         yield Entry(line, text)
     for kind, line, _value in kinds:
         if kind not in ("MappingEnd", "DocumentEnd", "StreamEnd"):
-            raise _not_yaml_list(line, "has more than the one list")
+            raise _not_yaml_list(_("line {line} has more than the one list", line=line))
 
 
 def _yaml_kinds(events: Iterable[Any], last: int) -> Iterator[tuple[str, int, str]]:
@@ -302,17 +307,17 @@ def _yaml_kinds(events: Iterable[Any], last: int) -> Iterator[tuple[str, int, st
     for event in events:
         kind, line = type(event).__name__.removesuffix("Event"), min(event.start_mark.line + 1, last)
         if getattr(event, "version", None) or getattr(event, "tags", None):
-            raise _not_yaml_list(line, "is under a directive (%)")
+            raise _not_yaml_list(_("line {line} is under a directive (%)", line=line))
         if getattr(event, "anchor", None):
-            raise _not_yaml_list(line, "has an anchor (&) or an alias (*)")
+            raise _not_yaml_list(_("line {line} has an anchor (&) or an alias (*)", line=line))
         if getattr(event, "tag", None):
-            raise _not_yaml_list(line, "has a tag (!)")
+            raise _not_yaml_list(_("line {line} has a tag (!)", line=line))
         if kind not in ("StreamStart", "DocumentStart"):
             yield kind, line, getattr(event, "value", "")
 
 
-def _not_yaml_list(line: int, what: str) -> UsageError:
-    return UsageError(_("line {line} {what}", line=line, what=what), _YAML_SHAPE)
+def _not_yaml_list(message: str) -> UsageError:
+    return UsageError(message, _(_YAML_SHAPE))
 
 
 _READERS: Final[Mapping[str, Callable[[str], list[Entry]]]] = {

@@ -18,7 +18,7 @@ from operator import lt
 from typing import NamedTuple
 
 from blocklist.errors import UsageError
-from blocklist.messages import _
+from blocklist.messages import _, later
 
 MAX_LENGTH = 220
 """Longest canonical name, in characters.
@@ -50,7 +50,7 @@ _ignorable = re.compile(
 ).match
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Co", "Cs"})
 
-_NAME_NOT_ADDRESS = "give a name: unrelated sites share an address"
+_NAME_NOT_ADDRESS = later("give a name: unrelated sites share an address")
 
 # UTS #39, 5.2, "Highly Restrictive": one script, or Latin with one of the writing systems of East Asia.
 _WRITING_SYSTEMS = (
@@ -142,11 +142,11 @@ def require_canonical(texts: Sequence[str]) -> None:
     # A million names take 0.3 s. One pattern over all of them joined takes 0.24 s, but would be a second definition.
     if max(map(len, texts), default=0) > MAX_LENGTH or not all(map(_canonical, texts)):
         wrong = next(text for text in texts if not is_canonical(text))
-        raise NameRefused(_("{wrong} is not a canonical A-label name", wrong=_shown(wrong)), reason=_reason(wrong))
+        raise NameRefused(_("{name} is not a canonical A-label name", name=_shown(wrong)), reason=_reason(wrong))
     if not all(map(lt, texts, islice(texts, 1, None))):
         wrong = next(after for before, after in zip(texts, islice(texts, 1, None), strict=False) if before >= after)
         raise NameRefused(
-            _("{wrong} is not in its place: names are sorted and unique", wrong=_shown(wrong)), reason="order"
+            _("{name} is not in its place: names are sorted and unique", name=_shown(wrong)), reason="order"
         )
 
 
@@ -158,6 +158,11 @@ def to_unicode(text: str) -> str:
     if "xn--" not in text:
         return text
     return ".".join(_decoded(label) or label for label in text.split("."))
+
+
+def mixes_scripts(text: str) -> bool:
+    """Tell whether a label of a canonical name mixes scripts, so that it may look like another name."""
+    return any(_mixed_scripts(label) for label in to_unicode(text).split("."))
 
 
 def is_host_name(text: str) -> bool:
@@ -204,12 +209,12 @@ def above(subtrees: Iterable[str]) -> frozenset[str]:
     return frozenset(ancestor for text in subtrees for ancestor in ancestors(text))
 
 
-def _refused(reason: str, typed: str, rule: str, hint: str = "") -> NameRefused:
-    """Build a refusal; what was typed is quoted, escaped where it cannot be printed, and cut where it is long."""
-    return NameRefused(f"{_shown(typed)} {rule}", hint, reason=reason)
+def _refused(reason: str, message: str, hint: str = "") -> NameRefused:
+    return NameRefused(message, hint, reason=reason)
 
 
 def _shown(text: str) -> str:
+    """What was typed, quoted, escaped where it cannot be printed, and cut where it is long."""
     return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
@@ -223,20 +228,33 @@ def _refuse_what_is_no_name(text: str, typed: str) -> None:
         raise NameRefused(_("the name is empty"), _("give a domain or a host name"), reason="empty")
     for character in text:
         if character.isspace():
-            raise _refused("space", typed, _("holds a space or a line break"), _("give one name at a time"))
+            raise _refused(
+                "space", _("{name} holds a space or a line break", name=_shown(typed)), _("give one name at a time")
+            )
         if _is_invisible(character):
-            what = f"U+{ord(character):04X} ({unicodedata.name(character, 'no name')})"
-            hint = "type the name anew; if the character belongs to the name, give its A-label (xn--…)"
-            raise _refused("invisible", typed, _("holds an invisible character, {what}", what=what), hint)
+            message = _(
+                "{name} holds an invisible character, U+{code:04X} ({character})",
+                name=_shown(typed),
+                code=ord(character),
+                character=unicodedata.name(character, "-"),
+            )
+            hint = _("type the name anew; if the character belongs to the name, give its A-label (xn--…)")
+            raise _refused("invisible", message, hint)
     if _is_address(text):
-        raise _refused("address", typed, _("is an IP address"), _NAME_NOT_ADDRESS)
+        raise _refused("address", _("{name} is an IP address", name=_shown(typed)), _(_NAME_NOT_ADDRESS))
     if found := _url_character(text):
-        rule = f"holds {found[0]!r}: it is a URL, a port or a mailbox, not a name"
-        raise _refused("url", typed, rule, _("give the host name alone, if the whole site is meant"))
+        message = _(
+            "{name} holds {found!r}: it is a URL, a port or a mailbox, not a name", name=_shown(typed), found=found[0]
+        )
+        raise _refused("url", message, _("give the host name alone, if the whole site is meant"))
     if "*" in text:
-        raise _refused("wildcard", typed, _("is a wildcard"), _("give the name: scope domain covers all below it"))
+        raise _refused(
+            "wildcard",
+            _("{name} is a wildcard", name=_shown(typed)),
+            _("give the name: scope domain covers all below it"),
+        )
     if len(text) > _MAX_TYPED:
-        raise _refused("length", typed, _("is longer than any name"), _("give one name at a time"))
+        raise _refused("length", _("{name} is longer than any name", name=_shown(typed)), _("give one name at a time"))
 
 
 def _is_invisible(character: str) -> bool:
@@ -256,7 +274,11 @@ def _map(label: str, typed: str) -> str:
     except idna.IDNAError as error:
         raise _not_idna(label, typed, error) from None
     if "." in mapped:  # older tables map U+2024 so, but only the four dots of UTS #46 separate labels
-        raise _refused("character", typed, _("holds a character that only looks like a dot"), _("type a plain dot"))
+        raise _refused(
+            "character",
+            _("{name} holds a character that only looks like a dot", name=_shown(typed)),
+            _("type a plain dot"),
+        )
     return mapped
 
 
@@ -267,15 +289,26 @@ def _refuse_labels(labels: list[str], typed: str) -> None:
         NameRefused: Reason `label` or `address`.
     """
     if labels == [""]:
-        raise _refused("label", typed, _("has no label: it is the root of the DNS"), _("give a domain or a host name"))
+        raise _refused(
+            "label",
+            _("{name} has no label: it is the root of the DNS", name=_shown(typed)),
+            _("give a domain or a host name"),
+        )
     if not all(labels):
-        hint = "give the name without a dot in front or two in a row"
-        raise _refused("label", typed, _("has an empty label"), hint)
+        hint = _("give the name without a dot in front or two in a row")
+        raise _refused("label", _("{name} has an empty label", name=_shown(typed)), hint)
     if _is_number(labels[-1]):
-        raise _refused("address", typed, _("is read as an IP address: its last label is a number"), _NAME_NOT_ADDRESS)
+        raise _refused(
+            "address",
+            _("{name} is read as an IP address: its last label is a number", name=_shown(typed)),
+            _(_NAME_NOT_ADDRESS),
+        )
     if len(labels) == 1:
-        rule = "is a single label: a top-level domain (public suffix) or a local name, not a site"
-        raise _refused("label", typed, rule, _("give the full name, such as example.com"))
+        message = _(
+            "{name} is a single label: a top-level domain (public suffix) or a local name, not a site",
+            name=_shown(typed),
+        )
+        raise _refused("label", message, _("give the full name, such as example.com"))
 
 
 def _to_ascii(label: str, typed: str, *, allow_mixed: bool) -> str:
@@ -286,27 +319,30 @@ def _to_ascii(label: str, typed: str, *, allow_mixed: bool) -> str:
     """
     encoded = label if label.isascii() else "xn--" + label.encode("punycode").decode("ascii")
     if label.startswith("-") or label.endswith("-"):
-        raise _refused("hyphen", typed, _("has a label that starts or ends with a hyphen"))
+        raise _refused("hyphen", _("{name} has a label that starts or ends with a hyphen", name=_shown(typed)))
     if len(encoded) > _MAX_LABEL:
-        raise _refused(
-            "length", typed, _("has a label over {MAX_LABEL} octets: {count}", MAX_LABEL=_MAX_LABEL, count=len(encoded))
+        message = _(
+            "{name} has a label over {most} octets: {count}", name=_shown(typed), most=_MAX_LABEL, count=len(encoded)
         )
+        raise _refused("length", message)
     if label.isascii() and not label.startswith("xn--"):
         if wrong := re.search("[^a-z0-9_-]", label):
-            raise _refused(
-                "character",
-                typed,
-                _("holds {wrong!r} in a label", wrong=wrong[0]),
-                _("give the name alone, as plain text"),
-            )
+            message = _("{name} holds {found!r} in a label", name=_shown(typed), found=wrong[0])
+            raise _refused("character", message, _("give the name alone, as plain text"))
         return label
     decoded = _decode(label, typed) if label.isascii() else _checked(label, typed)
     if not allow_mixed and (scripts := _mixed_scripts(decoded)):
-        rule = f"mixes scripts in the label {_shown(decoded)}: {', '.join(scripts)}"
-        hint = (
-            f"letters of two scripts look alike; the label would be listed as {encoded}: confirm that this is the name"
+        message = _(
+            "{name} mixes scripts in the label {label}: {scripts}",
+            name=_shown(typed),
+            label=_shown(decoded),
+            scripts=", ".join(scripts),
         )
-        raise _refused("mixed-script", typed, rule, hint)
+        hint = _(
+            "letters of two scripts look alike; the label would be listed as {encoded}: confirm that this is the name",
+            encoded=encoded,
+        )
+        raise _refused("mixed-script", message, hint)
     return encoded
 
 
@@ -319,7 +355,7 @@ def _checked(label: str, typed: str) -> str:
     import idna
 
     if label[2:4] == "--":
-        raise _refused("hyphen", typed, _("has a label with hyphens in the third and fourth place"))
+        raise _refused("hyphen", _("{name} has a label with hyphens in the third and fourth place", name=_shown(typed)))
     try:
         idna.check_label(label)
     except ValueError as error:  # an IDNAError is one, and the joiner rules of older versions raise plain ones
@@ -328,8 +364,13 @@ def _checked(label: str, typed: str) -> str:
 
 
 def _not_idna(label: str, typed: str, error: Exception) -> NameRefused:
-    rule = f"has a label that IDNA 2008 does not allow, {_shown(label)}: {error}"
-    return _refused("character", typed, rule, _("check the spelling, character by character"))
+    message = _(
+        "{name} has a label that IDNA 2008 does not allow, {label}: {fault}",
+        name=_shown(typed),
+        label=_shown(label),
+        fault=error,
+    )
+    return _refused("character", message, _("check the spelling, character by character"))
 
 
 def _decode(label: str, typed: str) -> str:
@@ -344,8 +385,12 @@ def _decode(label: str, typed: str) -> str:
         decoded = idna.ulabel(label)
         if idna.alabel(decoded).decode("ascii") == label:  # older versions of idna do not compare
             return decoded
-    rule = f"has a label that starts with xn-- and is no valid A-label, {_shown(label)}"
-    raise _refused("a-label", typed, rule, _("give the name as people write it, or check the A-label"))
+    message = _(
+        "{name} has a label that starts with xn-- and is no valid A-label, {label}",
+        name=_shown(typed),
+        label=_shown(label),
+    )
+    raise _refused("a-label", message, _("give the name as people write it, or check the A-label"))
 
 
 def _decoded(label: str) -> str | None:
@@ -382,10 +427,16 @@ def _refuse_length(name: str, typed: str) -> None:
         NameRefused: Reason `length`.
     """
     if len(name) > _MAX_NAME:
-        raise _refused("length", typed, _("is over {MAX_NAME} octets: {count}", MAX_NAME=_MAX_NAME, count=len(name)))
+        message = _("{name} is over {most} octets: {count}", name=_shown(typed), most=_MAX_NAME, count=len(name))
+        raise _refused("length", message)
     if len(name) > MAX_LENGTH:
-        rule = f"is too long for a policy zone, which holds {MAX_LENGTH} octets a name: {len(name)}"
-        raise _refused("length", typed, rule, _("list a shorter name above it, if all of it is meant"))
+        message = _(
+            "{name} is too long for a policy zone, which holds {most} octets a name: {count}",
+            name=_shown(typed),
+            most=MAX_LENGTH,
+            count=len(name),
+        )
+        raise _refused("length", message, _("list a shorter name above it, if all of it is meant"))
 
 
 def _reason(text: str) -> str:

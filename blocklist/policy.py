@@ -19,7 +19,7 @@ from typing import Final
 
 from blocklist import names
 from blocklist.documents import BAD, DAY, HOUR, Checker, DocumentError, Fault, Range, join, read_yaml
-from blocklist.messages import _
+from blocklist.messages import _, later
 
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.yaml")
 FORMATS: Final = ("rpz", "hosts", "domains", "dnsmasq", "unbound", "knot", "csv", "json")
@@ -28,27 +28,45 @@ APPROVALS: Final = ("add", "appoint", "revoke", "adopt")
 MAX_NAMES: Final = 20_000
 
 
+ARTICLES: Final = ("request", "notice", "identification", "oversight", "officers", "block", "review", "remove")
+"""What a regime cites an article for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Regime:
-    """What a law allows a policy to choose; durations in seconds."""
+    """What a law allows a policy to choose, durations in seconds; and the articles that its rules come from."""
 
     notice: Range
     review: Range
     freshness: Range
+    articles: Mapping[str, str]
 
 
 # Three calendar months are 89 days at least (1 February to 1 May), and an hour less than that in Paris, where clocks go
 # forward in March: 88 days are under a quarter whenever they begin.
 REGIMES: Final[Mapping[str, Regime]] = {
     "lcen-6-1": Regime(
-        notice=Range(DAY, 30 * DAY, "24h to 30d (LCEN art. 6-1 al. 2: the host has 24 hours to remove)"),
-        review=Range(HOUR, 88 * DAY, "1h to 88d (décret 2015-125 art. 4: a check at least each quarter)"),
-        freshness=Range(1, DAY - 1, "more than 0 and under 24h (décret 2015-125 art. 3: providers have 24 hours)"),
+        notice=Range(DAY, 30 * DAY, later("24h to 30d (LCEN art. 6-1 al. 2: the host has 24 hours to remove)")),
+        review=Range(HOUR, 88 * DAY, later("1h to 88d (décret 2015-125 art. 4: a check at least each quarter)")),
+        freshness=Range(
+            1, DAY - 1, later("more than 0 and under 24h (décret 2015-125 art. 3: providers have 24 hours)")
+        ),
+        articles={
+            "request": "LCEN art. 6-1 al. 1",
+            "notice": "LCEN art. 6-1 al. 2",
+            "identification": "LCEN art. 6-1 al. 2",
+            "oversight": "LCEN art. 6-1 al. 3",
+            "officers": "décret 2015-125 art. 1",
+            "block": "décret 2015-125 art. 3",
+            "review": "décret 2015-125 art. 4",
+            "remove": "décret 2015-125 art. 4",
+        },
     ),
     "other": Regime(
-        notice=Range(0, 366 * DAY, "0h to 366d"),
-        review=Range(HOUR, 1830 * DAY, "1h to 1830d"),
-        freshness=Range(1, 7 * DAY, "more than 0 and at most 7d"),
+        notice=Range(0, 366 * DAY, later("0h to 366d")),
+        review=Range(HOUR, 1830 * DAY, later("1h to 1830d")),
+        freshness=Range(1, 7 * DAY, later("more than 0 and at most 7d")),
+        articles=dict.fromkeys(ARTICLES, ""),
     ),
 }
 
@@ -132,6 +150,10 @@ class Policy:
     protected: frozenset[str]
     platforms: Mapping[str, str]
 
+    def article(self, key: str) -> str:
+        """The article that a rule comes from, "" where the regime names none; `key` is one of `ARTICLES`."""
+        return REGIMES[self.regime].articles[key]
+
     def to_json(self) -> dict[str, object]:
         """The form that is signed; the keys are those of the file, names are sorted, durations are seconds."""
         return _plain_fields(self)
@@ -174,7 +196,7 @@ def load(files: Mapping[str, bytes], list_id: str) -> Policy:
                 tree[key] = _referred(files, tree[key], key, checker)
     policy = _policy(tree, checker)
     if policy.id not in (list_id, ""):
-        checker.fault("id", policy.id, f"{list_id}, as the file is called")
+        checker.fault("id", policy.id, _("{list_id}, as the file is called", list_id=list_id))
     if checker.faults:
         raise PolicyError(main, checker.faults)
     return policy
@@ -240,7 +262,7 @@ def _referred(files: Mapping[str, bytes], value: object, key: str, checker: Chec
     """The tree of the file that `protected` or `platforms` names."""
     if isinstance(value, str) and _FILE.fullmatch(value):
         return read_yaml(files, value, key, checker)
-    checker.fault(key, value, f"the name of a file in the same folder, such as {key}.yaml")
+    checker.fault(key, value, _("the name of a file in the same folder, such as {key}.yaml", key=key))
     return BAD
 
 
@@ -248,8 +270,8 @@ def _referred(files: Mapping[str, bytes], value: object, key: str, checker: Chec
 
 
 _REQUIRED: Final = " ".join(field.name for field in fields(Policy) if field.default is MISSING)
-_WARN: Final = Range(1, 1830 * DAY, "more than 0 and shorter than review")
-_KEEP: Final = Range(DAY, 3660 * DAY, "1d to 3660d (the current release is always kept)")
+_WARN: Final = Range(1, 1830 * DAY, later("more than 0 and shorter than review"))
+_KEEP: Final = Range(DAY, 3660 * DAY, later("1d to 3660d (the current release is always kept)"))
 
 
 def _policy(value: object, checker: Checker) -> Policy:
@@ -281,9 +303,9 @@ def _policy(value: object, checker: Checker) -> Policy:
         platforms=_platforms(c, v["platforms"]),
     )
     if policy.review and policy.warn >= policy.review:
-        c.fault("warn", v["warn"], f"shorter than review, which is {v['review']}")
+        c.fault("warn", v["warn"], _("shorter than review, which is {review}", review=v["review"]))
     if "hosts" in policy.formats and policy.action.kind == "cname":
-        c.fault("formats", "hosts", "no hosts file with a cname action: it cannot say it")
+        c.fault("formats", "hosts", _("no hosts file with a cname action: it cannot say it"))
     _check_trees(c, policy)
     _check_probe(c, policy)
     return policy
@@ -292,7 +314,7 @@ def _policy(value: object, checker: Checker) -> Policy:
 def _legal_basis(c: Checker, path: str, value: object) -> LegalBasis:
     v = c.section(value, path, "reference summary checked source")
     if not isinstance(v["checked"], bool):
-        c.fault(join(path, "checked"), v["checked"], "true or false")
+        c.fault(join(path, "checked"), v["checked"], _("true or false"))
     return LegalBasis(
         reference=c.text(v["reference"], join(path, "reference")),
         summary=c.texts(v["summary"], join(path, "summary")),
@@ -306,7 +328,7 @@ def _grounds(c: Checker, value: object) -> dict[str, Ground]:
     for key in grounds:
         c.identifier(key, join("grounds", key))
     if value == {}:
-        c.fault("grounds", value, "at least one ground")
+        c.fault("grounds", value, _("at least one ground"))
     return grounds
 
 
@@ -343,7 +365,8 @@ def _action(c: Checker, value: object) -> Action:
 
 def _addresses(c: Checker, value: object, key: str, least: int) -> tuple[str, ...]:
     path, test = f"action.{key}", _is_ipv4 if key == "a" else _is_ipv6
-    allowed = f"an IPv{4 if key == 'a' else 6} address in its shortest form, of one machine"
+    version = 4 if key == "a" else 6
+    allowed = _("an IPv{version} address in its shortest form, of one machine", version=version)
 
     def read(where: str, item: object) -> str:
         if isinstance(item, str) and test(item):
@@ -385,7 +408,7 @@ def _names(c: Checker, value: object, path: str, least: int, most: int) -> tuple
 def _platforms(c: Checker, value: object) -> dict[str, str]:
     pairs = c.pairs(value, "platforms")
     if len(pairs) > MAX_NAMES:
-        c.fault("platforms", f"{len(pairs)} names", f"at most {MAX_NAMES} names")
+        c.fault("platforms", _("{count} names", count=len(pairs)), _("at most {most} names", most=MAX_NAMES))
     read = ((c.name(k, join("platforms", k)), c.choice(t, join("platforms", k), TENANTS)) for k, t in pairs.items())
     return {key: tenants for key, tenants in read if key}
 
@@ -394,21 +417,22 @@ def _check_trees(c: Checker, policy: Policy) -> None:
     """Protected names and platforms: none says a thing twice, none contradicts another."""
     for name in sorted(policy.protected):
         if names.below(name, policy.protected):
-            c.fault("protected", name, "names outside each other: a name above it is protected already")
+            c.fault("protected", name, _("names outside each other: a name above it is protected already"))
     for name in sorted(policy.platforms):
         if names.within(name, policy.protected):
-            c.fault(join("platforms", name), name, "no name that is protected, or below one that is")
+            c.fault(join("platforms", name), name, _("no name that is protected, or below one that is"))
 
 
 def _check_probe(c: Checker, policy: Policy) -> None:
     """Every export blocks the probe and what is below it: that must be nobody's."""
     probe = frozenset(filter(None, [policy.probe]))
     if policy.probe and names.within(policy.probe, policy.protected):
-        c.fault("probe", policy.probe, "a name that is not protected")
+        c.fault("probe", policy.probe, _("a name that is not protected"))
     if policy.probe and names.within(policy.probe, frozenset(policy.platforms)):
-        c.fault("probe", policy.probe, "a name outside every platform")
+        c.fault("probe", policy.probe, _("a name outside every platform"))
     own = {"own": policy.own, "action.target": filter(None, [policy.action.target])}
     for key, group in {"protected": policy.protected, "platforms": policy.platforms, **own}.items():
         for name in sorted(group):
             if names.below(name, probe) or (name in probe and key in own):
-                c.fault(key, name, f"no name at or below the probe {policy.probe}: every export blocks it")
+                allowed = _("no name at or below the probe {probe}: every export blocks it", probe=policy.probe)
+                c.fault(key, name, allowed)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from blocklist import files
-from blocklist.errors import RefusedError, VerificationError
+from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
+from blocklist.measures import Measures
 from blocklist.messages import _
+from blocklist.notices import Notice, compare
+from blocklist.notifying import Outbox
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -35,14 +38,19 @@ from blocklist.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a publish would do at this moment; `braked` says why it needs a person's word."""
+    """What a publish would do at this moment; `braked` says why it needs a person's word.
+
+    `told` is the release that the office's command was told of last, if one is to be told.
+    """
 
     list_id: str
     current: Published | None
     before: Snapshot | None
     now: Snapshot
+    decisions: Measures
     plan: Plan
     braked: tuple[str, ...]
+    told: Snapshot | None = None
 
     @property
     def due(self) -> bool:
@@ -51,15 +59,32 @@ class Draft:
             return True
         return self.now.instant - self.before.instant >= timedelta(seconds=self.now.policy.freshness) / 2
 
+    def notice(self) -> Notice:
+        """What the release that it would make tells those who know the current one."""
+        return compare(self.before, self.now, self.plan, self.decisions, self.plan.since)
+
+    def outstanding(self, *, published: bool) -> Notice | None:
+        """What the office's command was not told yet, with or without the release that this draft makes."""
+        now = self.now if published else self.before
+        if now is None:
+            return None
+        since = self.plan.since if published or self.current is None else self.current.since
+        return compare(self.told, now, make_plan(self.told, now, self.decisions), self.decisions, since)
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The release that is current now, and whether this publish made it."""
+    """The release that is current now, and whether this publish made it.
+
+    `notified` says that the office's command took a notice; `failure` why it did not.
+    """
 
     draft: Draft
     number: int
     path: Path
     changed: bool
+    notified: bool = False
+    failure: TargetError | None = None
 
 
 def draft(workspace: Workspace, now: datetime) -> Draft:
@@ -76,59 +101,104 @@ def draft(workspace: Workspace, now: datetime) -> Draft:
         store.close()
 
 
-def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime) -> Draft:
+def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime, outbox: Outbox | None = None) -> Draft:
     memory = HeadMemory(workspace.keys.path)
     current = workspace.repository.current(list_id)
+    known = outbox.told(current) if outbox else None
     before: Snapshot | None = None
+    told: Snapshot | None = None
     register = Register()
     for signed, register in replay(store.lines(list_id), now):
         if current is not None and signed.ref == current.head:
             before = Snapshot.take(register, datetime.fromtimestamp(current.number, UTC))
+        if known is not None and signed.ref == known.head:
+            told = Snapshot.take(register, known.instant)
     memory.check(register)
     if current is not None and before is None:
         raise VerificationError(
             _("act {seq} of the last release is not in the register", seq=current.head.seq),
             _("this is an older copy or a fork of the register: restore the newest"),
         )
+    if outbox is not None and known is not None and told is None:
+        raise outbox.lost(known)
     earliest = datetime.fromtimestamp(workspace.repository.last_number() + 1, UTC)
     snapshot = Snapshot.take(register, max(now.replace(microsecond=0), register.at, earliest))
-    plan = make_plan(before, snapshot, register.measures())
-    return Draft(list_id, current, before, snapshot, plan, tuple(brakes(plan, snapshot.policy.brakes)))
+    decisions = register.measures()
+    plan = make_plan(before, snapshot, decisions)
+    braked = tuple(brakes(plan, snapshot.policy.brakes))
+    return Draft(list_id, current, before, snapshot, decisions, plan, braked, told)
 
 
-def publish(workspace: Workspace, now: datetime, accept: str | None = None) -> Result:
-    """Publish what was decided, if anything is to be published.
+def publish(workspace: Workspace, now: datetime, accept: str | None = None, notify: str | None = None) -> Result:
+    """Publish what was decided, if anything is to be published, and tell the office's command what is new.
 
     Args:
         workspace: Whose register; its key folder holds the publisher's keys.
         now: The clock.
         accept: The checksum of the plan that may pass the brakes.
+        notify: A command line that reads notices from standard input.
 
     Raises:
         RefusedError: A brake stops the plan, or another plan was accepted.
-        VerificationError: The register or the tree is not what was signed.
+        UsageError: `notify` is no command line.
+        VerificationError: The register or the tree is not what was signed, or the record of notices does not fit them.
         TargetError: The tree could not be written; the last release is still the current one.
     """
     with files.locked(workspace.lists / "publish.lock", "publish"):
         list_id = workspace.only_list()
+        outbox = Outbox(workspace.lists, list_id, notify) if notify is not None else None
         store = Store(workspace.lists)
         try:
             workspace.repository.mend()
-            made = _draft(workspace, store, list_id, now)
-            if accept is not None and accept != made.plan.checksum:
-                raise RefusedError(
-                    _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
-                    _("look at 'blocklist plan': something changed"),
-                )
-            if not made.due and made.current is not None and not workspace.repository.damaged(list_id):
-                return Result(made, made.current.number, made.current.path, False)
-            if made.braked and accept is None:
-                hint = f"look at 'blocklist plan'; if it is meant: blocklist publish --accept {made.plan.checksum}"
-                raise BrakeError("; ".join(made.braked), hint, made.plan)
-            require_publishable(made.now)
-            return _write(workspace, store, made)
+            made = _draft(workspace, store, list_id, now, outbox)
+            return _release_and_tell(workspace, store, made, accept, outbox)
         finally:
             store.close()
+
+
+def _release_and_tell(
+    workspace: Workspace, store: Store, made: Draft, accept: str | None, outbox: Outbox | None
+) -> Result:
+    try:
+        result = _release(workspace, store, made, accept)
+    except BlocklistError as fault:
+        # A brake may wait for days; the news of what was published before does not.
+        failure = _tell(outbox, made, published=False)[1]
+        if failure is not None:
+            fault.hint = f"{fault.hint}\n{failure.message}"
+        raise
+    notified, failure = _tell(outbox, made, published=result.changed)
+    return replace(result, notified=notified, failure=failure)
+
+
+def _tell(outbox: Outbox | None, made: Draft, *, published: bool) -> tuple[bool, TargetError | None]:
+    """Hand over what is outstanding; whatever comes of it, what is published stays published."""
+    notice = made.outstanding(published=published) if outbox else None
+    if outbox is None or notice is None:
+        return False, None
+    try:
+        return outbox.hand_over(notice), None
+    except TargetError as failure:
+        return False, failure
+
+
+def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None) -> Result:
+    """Make the release of a draft, if it is due and nothing stops it."""
+    if accept is not None and accept != made.plan.checksum:
+        raise RefusedError(
+            _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
+            _("look at 'blocklist plan': something changed"),
+        )
+    if not made.due and made.current is not None and not workspace.repository.damaged(made.list_id):
+        return Result(made, made.current.number, made.current.path, False)
+    if made.braked and accept is None:
+        hint = _(
+            "look at 'blocklist plan'; if it is meant: blocklist publish --accept {checksum}",
+            checksum=made.plan.checksum,
+        )
+        raise BrakeError("; ".join(made.braked), hint, made.plan)
+    require_publishable(made.now)
+    return _write(workspace, store, made)
 
 
 def _write(workspace: Workspace, store: Store, made: Draft) -> Result:

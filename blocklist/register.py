@@ -10,18 +10,40 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from blocklist import acts, fields
+from blocklist import acts
 from blocklist.acts import SignedAct
-from blocklist.entries import Officer, Pending, Recommendation, Request
-from blocklist.errors import BlocklistError, RefusedError, VerificationError
+from blocklist.entries import (
+    ANSWERED,
+    RESPONDED,
+    Officer,
+    Pending,
+    Recommendation,
+    Request,
+    RuleError,
+    Stage,
+    cited,
+    refuse_act,
+    refuse_step,
+)
+from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _
 from blocklist.names import Scope
-from blocklist.policy import Policy, PolicyError, from_json
+from blocklist.policy import Policy
+from blocklist.proposals import (
+    check_add,
+    check_adopted,
+    check_appoint,
+    check_opening,
+    check_request,
+    check_review_date,
+    check_revoke,
+    read_policy,
+)
 from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
@@ -46,13 +68,29 @@ MAY_SIGN: Mapping[str, frozenset[str]] = {
 }
 """Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
 
+ARTICLES: Mapping[str, str] = {
+    "appoint": "officers",
+    "revoke": "officers",
+    "request": "request",
+    "answer": "request",
+    "add": "notice",
+    "approve": "notice",
+    "review": "review",
+    "remove": "remove",
+    "recommend": "oversight",
+    "respond": "oversight",
+}
+"""Under which article of its list's legal basis (`Policy.article`) an act of a kind is made."""
+
 _ENDS = (
     *(f"remove {reason}" for reason in acts.REASONS if reason != "annulled"),
     *(f"review {outcome}" for outcome in acts.OUTCOMES if outcome != "still-unlawful"),
 )
 _KNOWN = (State.LISTED, State.LAPSED, State.REMOVED, State.ANNULLED)
+_UNFOLLOWED = (Stage.WAITING, Stage.REFUSED, Stage.SILENT, Stage.CLARIFIED)
 
-LIFECYCLE: Mapping[tuple[State, str], State] = {
+LIFECYCLE: Mapping[tuple[State | Stage, str], State | Stage] = {
+    # A name
     (State.UNLISTED, "approve"): State.LISTED,
     (State.LAPSED, "approve"): State.LISTED,
     (State.REMOVED, "approve"): State.LISTED,
@@ -64,31 +102,31 @@ LIFECYCLE: Mapping[tuple[State, str], State] = {
     **{(state, "recommend"): state for state in _KNOWN},
     **{(state, "respond accepted"): state for state in _KNOWN},
     (State.LISTED, "respond accepted"): State.REMOVED,
+    # What acts cite: a proposal, a removal request, a recommendation
+    (Stage.PENDING, "approve"): Stage.EFFECTIVE,
+    (Stage.PENDING, "reject"): Stage.REJECTED,
+    **{(stage, f"answer {answer}"): ANSWERED[answer] for stage in _UNFOLLOWED for answer in acts.ANSWERS},
+    **{(stage, "add not-removed"): stage for stage in _UNFOLLOWED},
+    **{(Stage.OPEN, f"respond {response}"): RESPONDED[response] for response in acts.RESPONSES},
 }
-"""The life of a measure, `(state, act) -> state`; what is not here is refused. Time alone makes LISTED LAPSED."""
+"""The lifecycle, `(state, act) -> state`; what is not here is refused.
 
-_WHY: Mapping[State, tuple[str, str]] = {
-    State.UNLISTED: ("was never listed", "see 'blocklist list' for what is"),
-    State.LISTED: ("is listed already", "to move its review date use 'blocklist review'"),
-    State.LAPSED: ("has lapsed: its review date has passed", "to block it again use 'blocklist add'"),
-    State.REMOVED: ("was removed", "to block it again use 'blocklist add'"),
-    State.ANNULLED: ("was annulled", "only an approval by a head lists an annulled name again"),
-}
+Time alone makes LISTED LAPSED, and PENDING EXPIRED. An act that needs several approvals stays PENDING until the last.
+"""
 
 
-class RuleError(RefusedError):
-    """An act breaks a rule of the register."""
+def check_transition(subject: object, state: State | Stage, event: str) -> None:
+    """Look a step up in the table.
 
-
-_Cited = TypeVar("_Cited", Request, Recommendation)
+    Raises:
+        RuleError: It is not there; `subject`, a name or the number of an act, is what cannot take it.
+    """
+    if (state, event) not in LIFECYCLE:
+        refuse_step(subject, state)
 
 
 def _either(roles: Iterable[str]) -> str:
-    return " or ".join(sorted(roles))
-
-
-def _refuse(message: str, hint: str = "") -> NoReturn:
-    raise RuleError(message, hint)
+    return ", ".join(sorted(roles))
 
 
 class Register:
@@ -195,8 +233,17 @@ class Register:
         self.at = max(self.at, min(signed.act.at, now))
 
     def _judge(self, signed: SignedAct) -> None:
+        kind = signed.act.body.kind
         self._check_author(signed)
-        self._rules[signed.act.body.kind](self, signed, signed.act.body)
+        try:
+            self._rules[kind](self, signed, signed.act.body)
+        except RuleError as refusal:
+            article = self.policy.article(ARTICLES[kind]) if kind in ARTICLES else ""
+            if refusal.article or not article:
+                raise
+            raise RuleError(
+                refusal.message, refusal.hint or _("the law allows it otherwise only"), article
+            ) from refusal
 
     def _check_chain(self, signed: SignedAct) -> None:
         act = signed.act
@@ -225,13 +272,14 @@ class Register:
         if officer.role not in MAY_SIGN[act.body.kind]:
             raise RuleError(
                 _(
-                    "{by} is {role}; an act {kind} is for {MAY_SIGN}",
+                    "{by} is {role}; an act {kind} is for {roles}",
                     by=act.by,
                     role=officer.role,
                     kind=act.body.kind,
-                    MAY_SIGN=_either(MAY_SIGN[act.body.kind]),
+                    roles=_either(MAY_SIGN[act.body.kind]),
                 ),
-                _("LCEN art. 6-1 and décret 2015-125 art. 1 and 5 say who does what"),
+                _("each role has its acts"),
+                self.policy.article("officers"),
             )
 
     @staticmethod
@@ -255,20 +303,10 @@ class Register:
         if signed.act.by not in heads:
             raise RuleError(_("the founding act is not signed by one of its heads"))
         self._check_signature(signed, heads[signed.act.by].key)
-        policy = self._read_policy(body.policy, body.list)
+        policy = read_policy(body.policy, body.list)
         self.list_id, self.environment = body.list, body.environment
         self.policies.append((signed.act.at, policy))
         self.officers, self._holders = heads, holders
-
-    @staticmethod
-    def _read_policy(value: Mapping[str, object], list_id: str) -> Policy:
-        try:
-            policy = from_json(value)
-        except PolicyError as fault:
-            raise RuleError(_("its policy is not valid: {message}", message=fault.message), fault.hint) from fault
-        if policy.id != list_id:
-            raise RuleError(_("its policy is for the list {id}, not for {list_id}", id=policy.id, list_id=list_id))
-        return policy
 
     # Acts that others may have to approve. A proposal is checked when it is made and again when it is approved.
 
@@ -278,13 +316,15 @@ class Register:
 
     def _approve(self, signed: SignedAct, body: acts.Approve) -> None:
         act = signed.act
-        pending = self._waiting_act(body.act, act.at)
+        pending = self._waiting_act(body.act, "approve", act.at)
         proposal = pending.act.body
         self.check_approver(pending, act.by)
         if isinstance(proposal, acts.Add):
-            _check_opening(proposal, body)
+            check_opening(proposal, body)
         elif body.names is not None:
-            _refuse(_("act {seq} has no names to approve", seq=pending.ref.seq))
+            refuse_act(
+                _("act {seq} has no names to approve", seq=pending.ref.seq), _("only an act add has names to open")
+            )
         self._check_proposal(proposal, act.at)
         approved = replace(pending, approvals=(*pending.approvals, act.by))
         self._settle(approved, act.at, body.names, act.seq)
@@ -297,33 +337,32 @@ class Register:
         """
         seq = pending.ref.seq
         if officer_id == pending.act.by:
-            _refuse(
+            refuse_act(
                 _("{officer_id} made act {seq} and cannot approve it", officer_id=officer_id, seq=seq),
                 _("another officer has to (two people)"),
             )
         if not self.may_approve(pending, officer_id):
-            _refuse(
+            refuse_act(
                 _("{officer_id} cannot approve act {seq}", officer_id=officer_id, seq=seq),
                 _("heads approve acts of heads, each officer once"),
             )
 
     def _reject(self, signed: SignedAct, body: acts.Reject) -> None:
-        pending = self._waiting_act(body.act, signed.act.at)
+        pending = self._waiting_act(body.act, "reject", signed.act.at)
         if signed.act.by != pending.act.by and not self.may_approve(pending, signed.act.by):
-            _refuse(
+            refuse_act(
                 _("{by} cannot reject act {seq}", by=signed.act.by, seq=pending.ref.seq),
                 _("those who could approve it can, and its author"),
             )
         del self.pending[pending.ref.seq]
 
-    def _waiting_act(self, ref: Ref, at: datetime) -> Pending:
+    def _waiting_act(self, ref: Ref, event: str, at: datetime) -> Pending:
         pending = self.pending.get(ref.seq)
         if pending is None or pending.ref.id != ref.id:
             raise RuleError(
                 _("act {seq} does not wait for an approval", seq=ref.seq), _("see 'blocklist status' for what waits")
             )
-        if at > pending.until:
-            raise RuleError(_("act {seq} waited more than seven days and has lapsed", seq=ref.seq), _("make it anew"))
+        check_transition(ref.seq, pending.stage(at), event)
         return pending
 
     def _settle(self, pending: Pending, at: datetime, names: Names | None, seq: int) -> None:
@@ -339,7 +378,7 @@ class Register:
             self.officers[body.officer] = Officer(body.officer, body.role, key, at)
             self._holders[key] = body.officer
         elif isinstance(body, acts.Adopt):
-            self.policies.append((at, self._read_policy(body.policy, self.list_id)))
+            self.policies.append((at, read_policy(body.policy, self.list_id)))
         elif isinstance(body, acts.Revoke):
             self.officers[body.officer] = replace(self.officers[body.officer], until=at)
             # What a revoked officer proposed has no author in office any more, so nobody can approve it.
@@ -361,74 +400,17 @@ class Register:
 
     def _check_proposal(self, body: Body, at: datetime) -> None:
         if isinstance(body, acts.Add):
-            self._check_add(body, at)
+            for ref in body.requests or ():
+                request = self._cited_request(ref)
+                check_transition(ref.seq, request.stage, "add not-removed")
+                check_request(request, self.policy, at)
+            check_add(body, self.policy, at)
         elif isinstance(body, acts.Appoint):
-            self._check_appoint(body)
+            check_appoint(body, self.in_office(body.officer), self._holders)
         elif isinstance(body, acts.Revoke):
-            self._check_revoke(body)
+            check_revoke(body, self.in_office(body.officer), self.heads())
         elif isinstance(body, acts.Adopt):
-            self._read_policy(body.policy, self.list_id)
-
-    def _check_appoint(self, body: acts.Appoint) -> None:
-        if self.in_office(body.officer):
-            _refuse(
-                _("{officer} is in office already", officer=body.officer),
-                _("revoke the officer first, or choose another id"),
-            )
-        holder = self._holders.get(PublicKey.from_base64(body.key), body.officer)
-        if holder != body.officer:
-            _refuse(
-                _("the key of {officer} belongs to {holder}", officer=body.officer, holder=holder),
-                _("one key belongs to one officer only, for ever"),
-            )
-
-    def _check_revoke(self, body: acts.Revoke) -> None:
-        if self.in_office(body.officer) is None:
-            _refuse(_("{officer} is not an officer in office", officer=body.officer), _("see 'blocklist officer list'"))
-        if self.heads() == [body.officer]:
-            _refuse(_("{officer} is the only head", officer=body.officer), _("appoint another head first"))
-
-    def _check_add(self, body: acts.Add, at: datetime) -> None:
-        if body.ground not in self.policy.grounds:
-            _refuse(
-                _("{ground} is not a ground of this list", ground=body.ground),
-                _("choose from {choices}", choices=", ".join(sorted(self.policy.grounds))),
-            )
-        self._check_review_date(body.review_by, at)
-        notice = timedelta(seconds=self.policy.notice)
-        for ref in body.requests or ():
-            request = _cited(self.requests, ref, "a removal request")
-            if request.to == "platform":
-                _refuse(
-                    _("request {seq} went to a platform", seq=ref.seq), _("cite a request to the host or the publisher")
-                )
-            if request.outcome == "removed":
-                _refuse(
-                    _("request {seq} was followed: the content is removed", seq=ref.seq), _("there is nothing to block")
-                )
-            if at < request.clock + notice:
-                _refuse(
-                    _(
-                        "the notice of request {seq} ends at {instant}",
-                        seq=ref.seq,
-                        instant=fields.format_instant(request.clock + notice),
-                    ),
-                    _("LCEN art. 6-1 al. 2 gives host and publisher twenty-four hours"),
-                )
-
-    def _check_review_date(self, review_by: datetime, at: datetime) -> None:
-        latest = at + timedelta(seconds=self.policy.review)
-        if not at < review_by <= latest:
-            _refuse(
-                _(
-                    "the review date {review_by} is not within the review period",
-                    review_by=fields.format_instant(review_by),
-                ),
-                _(
-                    "it can be {latest} at the latest (décret 2015-125 art. 4: each quarter)",
-                    latest=fields.format_instant(latest),
-                ),
-            )
+            check_adopted(read_policy(body.policy, self.list_id), self.policy)
 
     # Removal requests and their answers (LCEN art. 6-1 al. 1 and 2)
 
@@ -437,11 +419,13 @@ class Register:
         self.requests[signed.act.seq] = Request(signed.ref, body.to, body.names, at, at)
 
     def _answer(self, signed: SignedAct, body: acts.Answer) -> None:
-        request = _cited(self.requests, body.request, "a removal request")
-        if request.outcome == "removed":
-            _refuse(_("request {seq} is closed: the content was removed", seq=request.ref.seq), _("make a new request"))
+        request = self._cited_request(body.request)
+        check_transition(request.ref.seq, request.stage, f"answer {body.outcome}")
         clock = signed.act.at if body.outcome == "clarification" else request.clock
         self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock)
+
+    def _cited_request(self, ref: Ref) -> Request:
+        return cited(self.requests, ref, _("act {seq} is not a removal request of this register", seq=ref.seq))
 
     # Measures
 
@@ -464,7 +448,7 @@ class Register:
             self._decide(body.names, event, at, _ending(at, seq, body.outcome))
             return
         review_by = body.review_by
-        self._check_review_date(review_by, at)
+        check_review_date(review_by, self.policy, at)
         self._decide(body.names, event, at, lambda old: replace(old, review_by=review_by))
 
     def _remove(self, signed: SignedAct, body: acts.Remove) -> None:
@@ -480,25 +464,18 @@ class Register:
         for scope, texts in names.by_scope():
             known, changed, decided = self._measures[scope], {}, {}
             if texts and known.keys().isdisjoint(texts):  # new names, all alike: the common case, and the large one
-                self._check_transition(texts[0], None, event, at)
+                check_transition(texts[0], State.UNLISTED, event)
                 changed = dict.fromkeys(texts, change(None))
                 texts = ()
             for text in texts:
                 old = known.get(text)
                 if id(old) not in decided:
-                    self._check_transition(text, old, event, at)
+                    check_transition(text, State.UNLISTED if old is None else old.state(at), event)
                     decided[id(old)] = change(old)
                 changed[text] = decided[id(old)]
             updates.append((scope, changed))
         for scope, changed in updates:
             self._measures[scope].update(changed)
-
-    @staticmethod
-    def _check_transition(text: str, old: Measure | None, event: str, at: datetime) -> None:
-        state = State.UNLISTED if old is None else old.state(at)
-        if (state, event) not in LIFECYCLE:
-            fact, hint = _WHY[state]
-            raise RuleError(f"{text} {fact}", hint)
 
     # Oversight (LCEN art. 6-1 al. 3)
 
@@ -509,15 +486,13 @@ class Register:
 
     def _respond(self, signed: SignedAct, body: acts.Respond) -> None:
         at, seq = signed.act.at, signed.act.seq
-        recommendation = _cited(self.recommendations, body.recommendation, "a recommendation")
-        if recommendation.outcome is not None:
-            _refuse(
-                _(
-                    "recommendation {seq} was answered already: {outcome}",
-                    seq=recommendation.ref.seq,
-                    outcome=recommendation.outcome,
-                )
-            )
+        number = body.recommendation.seq
+        recommendation = cited(
+            self.recommendations,
+            body.recommendation,
+            _("act {seq} is not a recommendation of this register", seq=number),
+        )
+        check_transition(number, recommendation.stage, f"respond {body.outcome}")
         if body.outcome == "accepted" and recommendation.names is not None:
             # What two officers listed anew since then is another measure, and not what was found irregular.
             end, seen = _ending(at, seq, "recommendation"), recommendation.ref.seq
@@ -532,9 +507,9 @@ class Register:
     def _erase(self, signed: SignedAct, body: acts.Erase) -> None:
         seq = body.act.seq
         if not 1 <= seq < signed.act.seq or self.ids[seq - 1] != body.act.id:
-            _refuse(_("act {seq} is not an act of this register", seq=seq))
+            refuse_act(_("act {seq} is not an act of this register", seq=seq))
         if seq in self.erased:
-            _refuse(_("the dossier of act {seq} was erased already", seq=seq))
+            refuse_act(_("the dossier of act {seq} was erased already", seq=seq))
         self.erased.add(seq)
 
     _rules: Mapping[str, Callable[[Register, SignedAct, Any], None]] = {
@@ -549,23 +524,6 @@ class Register:
         "respond": _respond,
         "erase": _erase,
     }
-
-
-def _check_opening(proposal: acts.Add, approval: acts.Approve) -> None:
-    """The approval has to open the commitment: it approves exactly what was proposed (promise 1)."""
-    if approval.names is None or approval.salt is None:
-        raise RuleError(_("the approval does not say which names it approves"))
-    if len(approval.names) != proposal.count or approval.names.commitment(approval.salt) != proposal.commitment:
-        raise RuleError(
-            _("the approval is for other names than were proposed"), _("approve what 'blocklist status' shows")
-        )
-
-
-def _cited(found: Mapping[int, _Cited], ref: Ref, what: str) -> _Cited:
-    entry = found.get(ref.seq)
-    if entry is None or entry.ref.id != ref.id:
-        raise RuleError(_("act {seq} is not {what} of this register", seq=ref.seq, what=what))
-    return entry
 
 
 def _ending(at: datetime, seq: int, reason: str) -> Callable[[Measure], Measure]:

@@ -18,7 +18,7 @@ from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref, encode, format_instant
 from blocklist.formats import CHUNK, Release, header
 from blocklist.measures import Measure, Measures, State
-from blocklist.messages import _
+from blocklist.messages import _, plural
 from blocklist.names import Name
 from blocklist.policy import Brakes, Policy, documentation_addresses
 from blocklist.register import Register
@@ -173,12 +173,34 @@ def brakes(plan: Plan, limits: Brakes) -> list[str]:
     reasons = []
     added = len(plan.added)
     if added > limits.added:
-        reasons.append(f"{added} names are added, more than {limits.added}")
+        reasons.append(
+            plural(
+                "{count} name is added, more than {limit}",
+                "{count} names are added, more than {limit}",
+                added,
+                limit=limits.added,
+            )
+        )
     if plan.before > PERCENT_FROM and added * 100 > limits.added_percent * plan.before:
-        reasons.append(f"{added} names are added to {plan.before}, more than {limits.added_percent} percent")
+        reasons.append(
+            plural(
+                "{count} name is added to {before}, more than {percent} percent",
+                "{count} names are added to {before}, more than {percent} percent",
+                added,
+                before=plan.before,
+                percent=limits.added_percent,
+            )
+        )
     removed = len(plan.removed) - plan.annulled
     if removed > limits.removed and removed * 2 > plan.before:
-        reasons.append(f"{removed} of {plan.before} names are removed by acts")
+        reasons.append(
+            plural(
+                "{count} of {before} names is removed by acts",
+                "{count} of {before} names are removed by acts",
+                removed,
+                before=plan.before,
+            )
+        )
     return reasons
 
 
@@ -229,12 +251,13 @@ def changes(before: Snapshot | None, now: Snapshot, plan: Plan) -> Iterator[byte
 
 def announced(now: Snapshot) -> Iterator[bytes]:
     """The file `announced.json`: removal requests, of which providers are informed at once (LCEN art. 6-1 al. 1)."""
-    requests = [_announcement(request) for request in now.requests]
+    requests = [announcement(request) for request in now.requests]
     yield _opening({"release": now.release().facts()}) + b',\n"requests":[\n'
     yield b",\n".join(encode(request) for request in requests) + b"]}\n"
 
 
-def _announcement(request: Request) -> dict[str, object]:
+def announcement(request: Request) -> dict[str, object]:
+    """What providers are told of one request; one to a platform has no names (it is about pages, not sites)."""
     entry: dict[str, object] = {
         "act": request.ref.seq,
         "to": request.to,

@@ -52,7 +52,17 @@ def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, R
         VerificationError: An act is not genuine, breaks a rule or is dated in the future; names its number.
     """
     register = Register()
-    for number, line in enumerate(lines, 1):
+    for signed in extend(register, lines, now):
+        yield signed, register
+
+
+def extend(register: Register, lines: Iterable[bytes], now: datetime) -> Iterator[SignedAct]:
+    """The same for the envelopes that follow the head of a register.
+
+    Raises:
+        VerificationError: See `replay`.
+    """
+    for number, line in enumerate(lines, len(register.ids) + 1):
         try:
             signed = acts.read_line(line)
             check_clock(signed.act, now)
@@ -61,7 +71,7 @@ def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, R
             raise VerificationError(
                 _("act {number}: {message}", number=number, message=fault.message), fault.hint
             ) from fault
-        yield signed, register
+        yield signed
 
 
 def fold(signed: Iterable[SignedAct], at: datetime) -> Register:
@@ -80,40 +90,55 @@ def fold(signed: Iterable[SignedAct], at: datetime) -> Register:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an audit found wrong, with the number of the act it is about."""
+    """What an audit found wrong, with the number of the act it is about; None when it is about none."""
 
-    act: int
+    act: int | None
     message: str
 
 
 def audit(lines: Iterable[bytes], now: datetime) -> tuple[Register, list[Fault]]:
-    """Check every act of a register and go on after a fault, so that all faults are reported at once.
+    """Check every act of a register and go on after a fault, so that all faults are reported at once."""
+    register, faults = Register(), []
+    for _signed, fault in inspect(register, lines, now):
+        if fault is not None:
+            faults.append(fault)
+    return register, faults
+
+
+def inspect(
+    register: Register, lines: Iterable[bytes], now: datetime
+) -> Iterator[tuple[SignedAct | None, Fault | None]]:
+    """Apply envelopes one by one, as an audit does; yields each act, if it can be read at all, and its fault.
 
     Only an act that is genuine takes a place in the chain; what is altered, unreadable or foreign leaves its place
     open, and the next genuine act shows by its number which acts are missing.
+
+    Args:
+        register: An empty one; what the acts say up to there, after each step.
+        lines: All envelopes.
+        now: The clock.
     """
-    register, faults, missed = Register(), [], 0
+    missed = 0
     for line in lines:
         number = len(register.ids) + missed + 1
         try:
             signed = acts.read_line(line)
         except ActError as fault:
-            faults.append(Fault(number, fault.message))
+            yield None, Fault(number, fault.message)
             missed += 1
             continue
         try:
             check_clock(signed.act, now)
             register.apply(signed)
         except BlocklistError as fault:
+            genuine = bool(register.ids) and _resumed(register, signed, now)
+            yield signed, Fault(signed.act.seq if genuine else number, fault.message)
             if not register.ids:
-                faults.append(Fault(number, fault.message))
-                break  # without a founding act nothing else can be judged
-            genuine = _resumed(register, signed, now)
-            faults.append(Fault(signed.act.seq if genuine else number, fault.message))
+                return  # without a founding act nothing else can be judged
             missed = 0 if genuine else missed + 1
         else:
             missed = 0
-    return register, faults
+            yield signed, None
 
 
 def _resumed(register: Register, signed: SignedAct, now: datetime) -> bool:

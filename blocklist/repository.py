@@ -9,21 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509 import load_pem_x509_certificate
-from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
     Key,
-    Metadata,
     MetaFile,
     Root,
     Snapshot,
@@ -31,14 +28,14 @@ from tuf.api.metadata import (
     Targets,
     Timestamp,
 )
-from tuf.api.serialization.json import JSONSerializer
 
 from blocklist import files, seal
 from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import UsageError, VerificationError
+from blocklist.errors import UsageError
 from blocklist.fields import Ref, encode
 from blocklist.formats import Release, folder_instant, folder_name
 from blocklist.messages import _
+from blocklist.metadata import MAX_METADATA, S, read, signed_bytes, verified
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
 
@@ -47,10 +44,8 @@ OFFLINE_FOR = timedelta(days=365)
 
 SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"
 _ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP = Root.type, Targets.type, Snapshot.type, Timestamp.type
-_MAX_METADATA = 5_000_000
 _PIN = ".register.json"
 _WRITERS = 2
-_S = TypeVar("_S", Root, Targets, Snapshot, Timestamp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +75,15 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The release that the tree's metadata name: its number (the TUF version), its head, its folder."""
+    """The release that the tree's metadata name: its number (the TUF version), its head, its folder.
+
+    `since` is the number of the release before it, or None.
+    """
 
     number: int
     head: Ref
     path: Path
+    since: int | None = None
 
     @property
     def folder(self) -> str:
@@ -103,14 +102,24 @@ class Repository:
 
     # Founding
 
-    def create(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> bool:
-        """Make what is missing of root, targets, seal authority and seal; returns whether anything was.
+    def create(
+        self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool, heads: Sequence[SigningKey] = ()
+    ) -> bool:
+        """Make what is missing of root, targets, seal and the list's role; returns whether anything was.
 
         The keys of `root`, `targets` and the seal authority are the heads' and are encrypted; those of the list
-        role, `snapshot`, `timestamp` and the seal are the publisher's, a machine, and are not.
+        roles, `snapshot`, `timestamp` and the seal are the publisher's, a machine, and are not.
+
+        Args:
+            pin: What the heads state about the list.
+            keys: Where new keys go.
+            now: The clock.
+            encrypt: Whether the heads' new keys get a passphrase.
+            heads: What `delegating_keys` returned for the list.
 
         Raises:
             TargetError: A file could not be written.
+            VerificationError: The `targets` metadata in the trust folder are not what the heads signed.
         """
         files.make_folder(self.trust)
         # Judged by what the heads keep, not by the tree: an emptied tree must not get a new root, which nobody pinned.
@@ -120,11 +129,42 @@ class Repository:
         new_root = not self.is_founded()
         if new_root:
             self._create_metadata(pin, keys, now, encrypt=encrypt)
+        elif heads:
+            self._delegate(pin, keys, heads, now)
+            return True  # the next `publish` puts it into the tree, which may be closed to the head's account
         return self.mend() or new_seal or new_root
 
     def is_founded(self) -> bool:
         """Whether there is a root; it is the last file of a founding, and there must never be a second one."""
         return any((folder / "1.root.json").exists() for folder in (self.trust, self._metadata))
+
+    def lists(self) -> set[str]:
+        """The lists whose register the heads pinned, as far as the trust folder or the tree shows it."""
+        kept = (path.name.removesuffix(_PIN) for path in self.trust.glob(f"*{_PIN}"))
+        return {*kept, *(path.name.split(".")[1] for path in (self._targets / "registers").glob("*.json"))}
+
+    def delegating_keys(self, list_id: str, keys: KeyFolder) -> list[SigningKey]:
+        """The heads' `targets` keys, opened, if it takes them to let the list into the tree; else none.
+
+        Raises:
+            UsageError: They are not all in the key folder, or the passphrase is wrong.
+        """
+        if not self.is_founded() or list_id in _delegated(self._offline(_TARGETS, Targets)):
+            return []
+        role = self._offline(_ROOT, Root).roles[_TARGETS]
+        named = [role_key_name(_TARGETS, keyid) for keyid in role.keyids]
+        found = [name for name in named if keys.has(name)]
+        if len(found) < role.threshold:
+            missing = ", ".join(name for name in named if name not in found)
+            raise UsageError(
+                _(
+                    "another list takes the heads' key {missing}, which is not in {path}",
+                    missing=missing,
+                    path=keys.path,
+                ),
+                _("copy it from its offline medium, run the command again, then take it away"),
+            )
+        return [keys.private(name) for name in found]
 
     def mend(self) -> bool:
         """Put back what the tree lacks of the files that do not change with a release; returns whether it did.
@@ -141,7 +181,7 @@ class Repository:
     def _kept(self) -> Iterator[tuple[Path, bytes]]:
         """Everything that the trust folder keeps for the tree: path in the tree, and content."""
         for kept in sorted(self.trust.glob("*.*")):
-            content = files.read(kept, "the kept file", _MAX_METADATA)
+            content = files.read(kept, "the kept file", MAX_METADATA)
             if kept.name.endswith(_PIN):
                 target = f"registers/{kept.name.removesuffix(_PIN)}.json"
                 yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
@@ -189,14 +229,23 @@ class Repository:
         root = Root(version=1, expires=expires, consistent_snapshot=True)
         for name in (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP):
             root.add_key(public[name], name)
-        role = DelegatedRole(pin.list_id, [public[pin.list_id].keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
-        delegations = Delegations({public[pin.list_id].keyid: public[pin.list_id]}, {pin.list_id: role})
-        content = pin.to_bytes()
-        target = TargetFile.from_data(pin.target, content, ["sha256"])
-        targets = Targets(version=1, expires=expires, targets={pin.target: target}, delegations=delegations)
-        files.replace(self.trust / f"{pin.list_id}{_PIN}", content)
-        files.replace(self.trust / "1.targets.json", _signed_bytes(targets, [made[_TARGETS]]))
-        files.replace(self.trust / "1.root.json", _signed_bytes(root, [made[_ROOT]]))
+        targets = Targets(version=1, expires=expires)
+        _let_in(targets, pin, public[pin.list_id])
+        files.replace(self.trust / f"{pin.list_id}{_PIN}", pin.to_bytes())
+        files.replace(self.trust / "1.targets.json", signed_bytes(targets, [made[_TARGETS]]))
+        files.replace(self.trust / "1.root.json", signed_bytes(root, [made[_ROOT]]))
+
+    def _delegate(self, pin: Pin, keys: KeyFolder, heads: Sequence[SigningKey], now: datetime) -> None:
+        """Sign a new version of top-level `targets` that has everything of the last one, and this list too."""
+        version = self._offline(_TARGETS, Targets).version
+        path = self.trust / f"{version}.targets.json"
+        # What stands there gets the heads' signature once more: so it must have had it before.
+        targets = verified(path, Targets, self._offline(_ROOT, Root), _TARGETS)
+        targets.version, targets.expires = version + 1, _whole_second(now + OFFLINE_FOR)
+        key = ed25519.Ed25519PrivateKey.generate()
+        _let_in(targets, pin, _keep(keys, pin.list_id, key, encrypt=False))
+        files.replace(self.trust / f"{pin.list_id}{_PIN}", pin.to_bytes())
+        files.replace(self.trust / f"{version + 1}.targets.json", signed_bytes(targets, heads))
 
     # Reading what is published
 
@@ -213,10 +262,14 @@ class Repository:
         role = self._role(list_id, version)
         head = role.targets[f"{list_id}/{ACTS}"].custom["head"]
         folder = folder_name(datetime.fromtimestamp(version, UTC))
-        return Published(version, Ref(head["seq"], head["id"]), self.path / list_id / folder)
+        since = role.targets[f"{list_id}/{CHANGES}"].custom["since"]
+        path = self.path / list_id / folder
+        return Published(version, Ref(head["seq"], head["id"]), path, since and since["number"])
 
     def _role(self, list_id: str, version: int) -> Targets:
-        return self._load(f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id)
+        return verified(
+            self._metadata / f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id
+        )
 
     def last_number(self) -> int:
         """The number of the last release of any list, 0 before the first."""
@@ -227,30 +280,18 @@ class Repository:
         if not (self._metadata / "timestamp.json").exists():
             return None
         root = self._offline(_ROOT, Root)
-        timestamp = self._load("timestamp.json", Timestamp, root, _TIMESTAMP)
-        return self._load(f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, root, _SNAPSHOT)
+        timestamp = verified(self._metadata / "timestamp.json", Timestamp, root, _TIMESTAMP)
+        return verified(self._metadata / f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, root, _SNAPSHOT)
 
-    def _offline(self, role: str, cls: type[_S]) -> _S:
+    def _offline(self, role: str, cls: type[S]) -> S:
         """The newest version of `root` or `targets`, from the trust folder: the tree could have been emptied."""
         versions = [int(path.name.split(".")[0]) for path in self.trust.glob(f"*.{role}.json")]
         if not versions:
             raise UsageError(
                 _("there is no {role} metadata in {trust}", role=role, trust=self.trust),
-                _("restore it from a backup; 'blocklist init' makes a new one"),
+                _("restore it from a backup; if 'blocklist init' was cut off, run it again"),
             )
-        return _parse(files.read(self.trust / f"{max(versions)}.{role}.json", "metadata", _MAX_METADATA), cls).signed
-
-    def _load(self, name: str, cls: type[_S], delegator: Root | Targets, role: str) -> _S:
-        path = self._metadata / name
-        metadata = _parse(files.read(path, "metadata", _MAX_METADATA), cls)
-        try:
-            delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-        except (RepositoryError, ValueError) as fault:
-            raise VerificationError(
-                _("{path} is not signed by its role", path=path),
-                _("restore exports/ from a backup; somebody changed it"),
-            ) from fault
-        return metadata.signed
+        return read(self.trust / f"{max(versions)}.{role}.json", cls).signed
 
     # Publishing
 
@@ -273,7 +314,7 @@ class Repository:
 
         Raises:
             TargetError: The disk is full or the tree cannot be written; the last release is still the current one.
-            UsageError: A key of the publisher is missing.
+            UsageError: A key of the publisher is missing, or the heads did not let the list into the tree yet.
         """
         roles = self._publisher_keys(release.list_id, keys)
         self._clear(release.list_id)
@@ -290,8 +331,14 @@ class Repository:
 
     def _publisher_keys(self, list_id: str, keys: KeyFolder) -> dict[str, list[SigningKey]]:
         root, targets = self._offline(_ROOT, Root), self._offline(_TARGETS, Targets)
+        delegated = _delegated(targets).get(list_id)
+        if delegated is None:
+            raise UsageError(
+                _("the heads did not sign for the list {list_id} in the published tree", list_id=list_id),
+                _("its founding was cut off: run 'blocklist init --list {list_id}' again", list_id=list_id),
+            )
         wanted = {
-            list_id: targets.get_delegated_role(list_id).keyids,
+            list_id: delegated.keyids,
             _SNAPSHOT: root.roles[_SNAPSHOT].keyids,
             _TIMESTAMP: root.roles[_TIMESTAMP].keyids,
         }
@@ -329,7 +376,7 @@ class Repository:
         }
 
     def _seal(self, sums: bytes, at: datetime, keys: KeyFolder) -> bytes:
-        certificate = files.read(self.trust / "seal.crt", "the seal certificate", _MAX_METADATA)
+        certificate = files.read(self.trust / "seal.crt", "the seal certificate", MAX_METADATA)
         key = keys.private(role_key_name(SEAL_ROLE, _certified_key_id(certificate)))
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise UsageError(_("the key of the seal is not an ECDSA key"), _("restore it from your backup"))
@@ -353,12 +400,15 @@ class Repository:
         meta["targets.json"] = MetaFile(self._offline(_TARGETS, Targets).version)
         meta[f"{list_id}.json"] = MetaFile(number)
         role = Targets(version=number, expires=expires, targets=targets)
+        if previous and meta.keys() - {"targets.json", f"{list_id}.json"}:
+            # Another list may be valid for longer. Its own role says until when, so nothing old is good for longer.
+            expires = max(expires, previous.expires)
         snapshot = Snapshot(version=number, expires=expires, meta=meta)
         timestamp = Timestamp(version=number, expires=expires, snapshot_meta=MetaFile(number))
-        files.replace(self._metadata / f"{number}.{list_id}.json", _signed_bytes(role, roles[list_id]))
-        files.replace(self._metadata / f"{number}.snapshot.json", _signed_bytes(snapshot, roles[_SNAPSHOT]))
+        files.replace(self._metadata / f"{number}.{list_id}.json", signed_bytes(role, roles[list_id]))
+        files.replace(self._metadata / f"{number}.snapshot.json", signed_bytes(snapshot, roles[_SNAPSHOT]))
         files.replace(self.path / list_id / "latest", f"{release.folder}\n".encode())
-        files.replace(self._metadata / "timestamp.json", _signed_bytes(timestamp, roles[_TIMESTAMP]))
+        files.replace(self._metadata / "timestamp.json", signed_bytes(timestamp, roles[_TIMESTAMP]))
 
     # After a crash
 
@@ -414,20 +464,14 @@ def _whole_second(at: datetime) -> datetime:
     return at.replace(microsecond=0)
 
 
-def _parse(content: bytes, cls: type[_S]) -> Metadata[_S]:
-    try:
-        metadata: Metadata[Any] = Metadata.from_bytes(content)
-    except (RepositoryError, ValueError) as fault:
-        raise VerificationError(
-            _("the published metadata cannot be read"), _("restore exports/ from a backup")
-        ) from fault
-    if not isinstance(metadata.signed, cls):
-        raise VerificationError(_("the published metadata are of another role"), _("restore exports/ from a backup"))
-    return metadata
+def _delegated(targets: Targets) -> dict[str, DelegatedRole]:
+    """The roles that top-level `targets` let speak, by list."""
+    return dict((targets.delegations and targets.delegations.roles) or {})
 
 
-def _signed_bytes(signed: Root | Targets | Snapshot | Timestamp, keys: Iterable[SigningKey]) -> bytes:
-    metadata: Metadata[Any] = Metadata(signed)
-    for key in keys:
-        metadata.sign(signer(key), append=True)
-    return metadata.to_bytes(JSONSerializer(compact=False))
+def _let_in(targets: Targets, pin: Pin, key: Key) -> None:
+    """Add a list to top-level `targets`: its pin, and the role that alone speaks for its files."""
+    known = targets.delegations.keys if targets.delegations else {}
+    role = DelegatedRole(pin.list_id, [key.keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
+    targets.delegations = Delegations({**known, key.keyid: key}, {**_delegated(targets), pin.list_id: role})
+    targets.targets[pin.target] = TargetFile.from_data(pin.target, pin.to_bytes(), ["sha256"])

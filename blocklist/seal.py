@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.fields import format_instant
-from blocklist.messages import _
+from blocklist.messages import _, later
 
 MAX_SIGNATURE = 64 * 1024
 """Bytes. A seal has about 1.2 kB; what is larger is refused before it is parsed."""
@@ -52,8 +52,8 @@ _ATTRIBUTES = {
 _KNOWN_CRITICAL = {ExtensionOID.BASIC_CONSTRAINTS, ExtensionOID.KEY_USAGE, ExtensionOID.EXTENDED_KEY_USAGE}
 
 # How messages call the two.
-AUTHORITY = "the seal authority's certificate"
-SIGNER = "the seal's certificate"
+AUTHORITY = later("the seal authority's certificate")
+SIGNER = later("the seal's certificate")
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -124,11 +124,11 @@ def verify(
     signing_time = _check_attributes(parts, content)
     # 3. The certificate comes from this authority and is in force for this use.
     authority = _trusted_authority(authority_pem, at)
-    with reading(_("{SIGNER} cannot be read", SIGNER=SIGNER)):
+    with reading(_("{what} cannot be read", what=_(SIGNER))):
         certificate = x509.load_der_x509_certificate(parts.certificate)
         key = _check_certificate(certificate, authority)
         _require_in_force(certificate, at, SIGNER)
-        _require_in_force(certificate, signing_time, f"at the signing time, {SIGNER}")
+        _require_in_force(certificate, signing_time, later("at the signing time, the seal's certificate"))
     # 4. It is not revoked.
     if crl_pem is not None:
         with reading(_("the revocation list cannot be read")):
@@ -248,9 +248,9 @@ def _read(signature: bytes) -> _Parts:
     if len(signature) > MAX_SIGNATURE:
         raise VerificationError(
             _(
-                "the seal has {count} bytes, more than {MAX_SIGNATURE}",
+                "the seal has {count} bytes, more than {most}",
                 count=len(signature),
-                MAX_SIGNATURE=MAX_SIGNATURE,
+                most=MAX_SIGNATURE,
             )
         )
     with reading(_("the seal is not a CMS signature in DER")):
@@ -292,7 +292,7 @@ def _signer_parts(certificate: Any, signer: Any) -> _Parts:  # noqa: ANN401 (asn
     if hash_name not in _HASHES:
         raise VerificationError(_("the seal's digest algorithm is neither SHA-256 nor SHA-384"))
     if signer["signature_algorithm"]["algorithm"].dotted != _ECDSA_OID[hash_name]:
-        raise VerificationError(_("the seal's signature algorithm is not ECDSA with {upper}", upper=hash_name.upper()))
+        raise VerificationError(_("the seal's signature algorithm is not ECDSA with {hash}", hash=hash_name.upper()))
     attributes = list(signer["signed_attrs"])
     names = {dotted: name for name, dotted in _ATTRIBUTES.items()}
     types = [str(item["type"].dotted) for item in attributes]
@@ -318,7 +318,7 @@ def _check_attributes(parts: _Parts, content: bytes) -> datetime:
     """
     missing = [name for name in _ATTRIBUTES if name not in parts.values]
     if missing:
-        raise VerificationError(_("the seal lacks the signed attribute {missing}", missing=missing[0]))
+        raise VerificationError(_("the seal lacks the signed attribute {name}", name=missing[0]))
     if parts.values["content-type"] != _oid(_DATA):
         raise VerificationError(_("the signed attribute content-type is not plain data"))
     if parts.values["message-digest"] != _octets(hashlib.new(parts.hash_name, content).digest()):
@@ -339,12 +339,12 @@ def _check_attributes(parts: _Parts, content: bytes) -> datetime:
 def _trusted_authority(authority_pem: bytes, at: datetime) -> x509.Certificate:
     """Load the trust anchor: one self-signed CA certificate in force at `at`."""
     authority = _one_certificate(authority_pem, AUTHORITY, VerificationError)
-    with reading(_("{AUTHORITY} cannot be read", AUTHORITY=AUTHORITY)):
+    with reading(_("{what} cannot be read", what=_(AUTHORITY))):
         _check_issued(authority, authority, AUTHORITY)
         constraints = _extension(authority, x509.BasicConstraints)
         usage = _extension(authority, x509.KeyUsage)
         if constraints is None or not constraints.ca or usage is None or not usage.key_cert_sign:
-            raise VerificationError(_("{AUTHORITY} is not that of a certificate authority", AUTHORITY=AUTHORITY))
+            raise VerificationError(_("{what} is not that of a certificate authority", what=_(AUTHORITY)))
         _require_in_force(authority, at, AUTHORITY)
     return authority
 
@@ -354,14 +354,14 @@ def _check_certificate(certificate: x509.Certificate, authority: x509.Certificat
     _check_issued(certificate, authority, SIGNER)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is not None and constraints.ca:
-        raise VerificationError(_("{SIGNER} is that of a certificate authority", SIGNER=SIGNER))
+        raise VerificationError(_("{what} is that of a certificate authority", what=_(SIGNER)))
     usage = _extension(certificate, x509.KeyUsage)
     if usage is None or not (usage.digital_signature or usage.content_commitment):
-        raise VerificationError(_("{SIGNER} is not for signing", SIGNER=SIGNER))
+        raise VerificationError(_("{what} is not for signing", what=_(SIGNER)))
     purposes = _extension(certificate, x509.ExtendedKeyUsage)
     # OpenSSL's rule, so that both give the same answer: no extended key usage, or one with emailProtection.
     if purposes is not None and ExtendedKeyUsageOID.EMAIL_PROTECTION not in purposes:
-        raise VerificationError(_("{SIGNER} is for another use", SIGNER=SIGNER))
+        raise VerificationError(_("{what} is for another use", what=_(SIGNER)))
     return _allowed_key(certificate, SIGNER)
 
 
@@ -372,15 +372,18 @@ def _check_issued(certificate: x509.Certificate, authority: x509.Certificate, wh
     try:
         certificate.verify_directly_issued_by(authority)
     except (ValueError, TypeError, InvalidSignature) as error:
-        who = "the seal authority" if certificate is not authority else "itself: it must be self-signed"
-        raise VerificationError(_("{what} was not issued by {who}", what=what, who=who)) from error
+        if certificate is authority:
+            message = _("{what} was not issued by itself: it must be self-signed", what=_(what))
+        else:
+            message = _("{what} was not issued by the seal authority", what=_(what))
+        raise VerificationError(message) from error
     if {item.oid for item in certificate.extensions if item.critical} - _KNOWN_CRITICAL:
-        raise VerificationError(_("{what} has a critical extension that this program does not know", what=what))
+        raise VerificationError(_("{what} has a critical extension that this program does not know", what=_(what)))
 
 
 def _check_hash(signed: x509.Certificate | x509.CertificateRevocationList, what: str) -> None:
     if not isinstance(signed.signature_hash_algorithm, hashes.SHA256 | hashes.SHA384):
-        raise VerificationError(_("{what} was signed with a hash that is neither SHA-256 nor SHA-384", what=what))
+        raise VerificationError(_("{what} was signed with a hash that is neither SHA-256 nor SHA-384", what=_(what)))
 
 
 def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate, crl_pem: bytes, at: datetime) -> None:
@@ -390,8 +393,8 @@ def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate
     revocations = x509.load_pem_x509_crl(crl_pem)
     usage = _extension(authority, x509.KeyUsage)
     if usage is None or not usage.crl_sign:
-        raise VerificationError(_("{AUTHORITY} is not for signing revocation lists", AUTHORITY=AUTHORITY))
-    _check_hash(revocations, "the revocation list")
+        raise VerificationError(_("{what} is not for signing revocation lists", what=_(AUTHORITY)))
+    _check_hash(revocations, later("the revocation list"))
     if revocations.issuer != authority.subject or not revocations.is_signature_valid(
         _allowed_key(authority, AUTHORITY)
     ):
@@ -409,9 +412,9 @@ def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate
     if entry is not None:
         raise VerificationError(
             _(
-                "{SIGNER} was revoked on {revocation_date_utc}",
-                SIGNER=SIGNER,
-                revocation_date_utc=format_instant(entry.revocation_date_utc),
+                "{what} was revoked on {instant}",
+                what=_(SIGNER),
+                instant=format_instant(entry.revocation_date_utc),
             )
         )
 
@@ -426,7 +429,7 @@ def own_certificate(pem: bytes, key: ec.EllipticCurvePrivateKey, now: datetime, 
     certificate = _one_certificate(pem, what, UsageError)
     require_curve(key, what)
     if certificate.public_key() != key.public_key():
-        raise UsageError(_("{what} is for another key", what=what))
+        raise UsageError(_("{what} is for another key", what=_(what)))
     _require_in_force(certificate, whole_second(now), what, RefusedError)
     return certificate
 
@@ -439,14 +442,14 @@ def require_curve(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey, w
     """
     if key.curve.name not in HASH_OF_CURVE:
         raise UsageError(
-            _("the key of {what} must be on P-256 or P-384, this one is on {name}", what=what, name=key.curve.name)
+            _("the key of {what} must be on P-256 or P-384, this one is on {curve}", what=_(what), curve=key.curve.name)
         )
 
 
 def _one_certificate(pem: bytes, what: str, error_type: type[BlocklistError]) -> x509.Certificate:
     if pem.count(b"-----BEGIN ") != 1:
-        raise error_type(f"the file of {what} must hold exactly one certificate in PEM")
-    with reading(_("{what} cannot be read", what=what), error_type):
+        raise error_type(_("the file of {what} must hold exactly one certificate in PEM", what=_(what)))
+    with reading(_("{what} cannot be read", what=_(what)), error_type):
         certificate = x509.load_pem_x509_certificate(pem)
         certificate.public_key()  # parsed late: a fault shows here, and nowhere later
     return certificate
@@ -457,15 +460,27 @@ def _require_in_force(
 ) -> None:
     """Refuse a certificate outside its life; the last second is out, as OpenSSL has it and as measures end."""
     if at < certificate.not_valid_before_utc:
-        raise error_type(f"{what} is not valid before {format_instant(certificate.not_valid_before_utc)}")
+        raise error_type(
+            _(
+                "{what} is not valid before {instant}",
+                what=_(what),
+                instant=format_instant(certificate.not_valid_before_utc),
+            )
+        )
     if at >= certificate.not_valid_after_utc:
-        raise error_type(f"{what} has expired: it ended {format_instant(certificate.not_valid_after_utc)}")
+        raise error_type(
+            _(
+                "{what} has expired: it ended {instant}",
+                what=_(what),
+                instant=format_instant(certificate.not_valid_after_utc),
+            )
+        )
 
 
 def _allowed_key(certificate: x509.Certificate, what: str) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in HASH_OF_CURVE:
-        raise VerificationError(_("the key of {what} is not on P-256 or P-384", what=what))
+        raise VerificationError(_("the key of {what} is not on P-256 or P-384", what=_(what)))
     return key
 
 

@@ -198,12 +198,14 @@ class KeyFolder:
 
     Args:
         path: The folder; it is made when the first key is.
-        passphrase: Asked for whenever a key file is encrypted.
+        passphrase: Asked for whenever an encrypted key is opened.
+        new: Asked for whenever a key is made that is to be encrypted; by default the same.
     """
 
-    def __init__(self, path: Path, passphrase: Passphrase) -> None:
+    def __init__(self, path: Path, passphrase: Passphrase, new: Passphrase | None = None) -> None:
         self.path = path
         self._passphrase = passphrase
+        self._new = new or passphrase
 
     def create(self, name: str, key: SigningKey, *, encrypt: bool) -> PublicKey:
         """Keep a new private key as `name`, its public key beside it as `name.pub`.
@@ -220,7 +222,7 @@ class KeyFolder:
             )
         public = PublicKey.wrap(key.public_key())
         if encrypt:
-            suffix, private = ".p12", _seal_key(name, key, self._passphrase(f"the new key {name}"))
+            suffix, private = ".p12", _seal_key(name, key, self._new(_("the new key {name}", name=name)))
         else:
             suffix, private = ".pem", key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         files.make_folder(self.path, 0o700)
@@ -256,7 +258,7 @@ class KeyFolder:
             UsageError: There is none, or it cannot be read.
         """
         path = self.path / f"{name}.pub"
-        return PublicKey.from_pem(files.read(path, "the public key", _MAX_KEY_FILE), str(path))
+        return PublicKey.from_pem(files.read(path, _("the public key"), _MAX_KEY_FILE), str(path))
 
     def private(self, name: str) -> SigningKey:
         """The private key of `name`, opened with its passphrase if it has one.
@@ -275,9 +277,9 @@ class KeyFolder:
                 _("the key {path} can be read by others", path=path),
                 _("chmod 600 {path}; consider the key known", path=path),
             )
-        content = files.read(path, "the key", _MAX_KEY_FILE)
+        content = files.read(path, _("the key"), _MAX_KEY_FILE)
         if path.suffix == ".p12":
-            key = _open_key(content, self._passphrase(f"the key {name}"), f"the key {name}")
+            key = _open_key(content, self._passphrase(_("the key {name}", name=name)), _("the key {name}", name=name))
         else:
             key = _load_plain(content, path)
         if not isinstance(key, SigningKey):

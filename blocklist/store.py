@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -27,10 +27,14 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, Operationa
 
 from blocklist import files
 from blocklist.acts import SignedAct
+from blocklist.copying import copied, is_there
 from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.messages import _
 from blocklist.register import Register
+
+_FILES = (("register.db", "register.db-wal"), ("dossiers.db", "dossiers.db-wal"))
+"""Each database with its log."""
 
 NO_ACT = "0" * 64
 """What stands in column `prev` of a founding act: NULLs would all be distinct to UNIQUE (list, prev)."""
@@ -73,6 +77,15 @@ _APPEND_ONLY = (
 )
 
 
+class Row(NamedTuple):
+    """One row of the table of acts, as it is stored."""
+
+    seq: object
+    id: object
+    prev: object
+    envelope: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Dossier:
     """What is confidential about one act: any JSON object, and the salt of its commitment (hex)."""
@@ -89,6 +102,18 @@ class Dossier:
     def commitment(self) -> str:
         """HMAC-SHA256 under the salt, which the act holds."""
         return hmac.new(bytes.fromhex(self.salt), self.content, hashlib.sha256).hexdigest()
+
+    def require(self, signed: SignedAct) -> None:
+        """Refuse a dossier that is not the one of an act.
+
+        Raises:
+            VerificationError: The act commits to another one, or to none.
+        """
+        wanted = signed.act.dossier or ""
+        if not _SALT.fullmatch(self.salt) or not hmac.compare_digest(self.commitment, wanted):
+            raise VerificationError(
+                _("the dossier of act {seq} was altered", seq=signed.act.seq), _("restore it from a backup")
+            )
 
     def members(self) -> dict[str, Any]:
         """The JSON object."""
@@ -157,20 +182,25 @@ class Store:
     Args:
         folder: The folder of `register.db` and `dossiers.db`; they are made when `create` is set.
         create: Make the database; otherwise it has to be there.
+        read_only: Read a private copy, and make or change nothing in `folder`, which need not be writable.
 
     Raises:
-        UsageError: There is no register in `folder`.
-        TargetError: The database could not be made.
+        UsageError: There is no register in `folder`, or this account may not read it.
+        TargetError: The database could not be made or copied.
+        RefusedError: It is written to all the time, so that no copy is whole.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False) -> None:
+    def __init__(self, folder: Path, *, create: bool = False, read_only: bool = False) -> None:
         path = folder / "register.db"
         if create:
             files.make_folder(folder)
         elif not path.exists():
             raise UsageError(_("there is no register in {folder}", folder=folder), how_to_start(folder))
-        self._secret = folder / "dossiers.db"
-        self._engine = _engine(path)
+        self._shown = folder
+        self._copy = copied(folder, _FILES) if read_only else None
+        home = Path(self._copy.name) if self._copy is not None else folder
+        self._secret = home / "dossiers.db"
+        self._engine = _engine(home / "register.db", path)
         self._vault: sa.Engine | None = None
         if create:
             with _writing(self._engine) as connection:
@@ -183,17 +213,49 @@ class Store:
         self._engine.dispose()
         if self._vault is not None:
             self._vault.dispose()
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    @property
+    def has_dossiers(self) -> bool:
+        """Whether any dossiers are kept here, for this account or for others."""
+        return is_there(self._shown / "dossiers.db")
 
     def lists(self) -> list[str]:
         """The ids of the lists that have a register here."""
         with _reading(self._engine) as connection:
             return sorted(connection.scalars(sa.select(_acts.c.list).where(_acts.c.seq == 1)))
 
-    def lines(self, list_id: str) -> Iterator[bytes]:
-        """The envelopes of one register in order, as they were appended."""
-        query = sa.select(_octets(_acts.c.envelope)).where(_acts.c.list == list_id).order_by(_acts.c.seq)
+    def every_list(self) -> list[str]:
+        """The same, with those whose founding act is gone: what an audit looks at."""
+        with _reading(self._engine) as connection:
+            return sorted(map(str, connection.scalars(sa.select(_acts.c.list).distinct())))
+
+    def lines(self, list_id: str, after: int = 0) -> Iterator[bytes]:
+        """The envelopes of one register in order, as they were appended, those that follow the act `after`."""
+        later = (_acts.c.list == list_id) & (_acts.c.seq > after)
+        query = sa.select(_octets(_acts.c.envelope)).where(later).order_by(_acts.c.seq)
         with _reading(self._engine) as connection:
             yield from connection.execution_options(yield_per=64).scalars(query)
+
+    def rows(self, list_id: str) -> Iterator[Row]:
+        """The same with the columns beside them, as they are stored: nothing says that they fit the envelope."""
+        columns = (_acts.c.seq, _acts.c.id, _acts.c.prev, _octets(_acts.c.envelope).label("envelope"))
+        query = sa.select(*columns).where(_acts.c.list == list_id).order_by(_acts.c.seq)
+        with _reading(self._engine) as connection:
+            for row in connection.execution_options(yield_per=64).execute(query):
+                yield Row(*row)
+
+    def ids(self) -> set[str]:
+        """The ids of the acts of all lists, as the column says."""
+        with _reading(self._engine) as connection:
+            return set(connection.scalars(sa.select(_acts.c.id)))
+
+    def line(self, list_id: str, seq: int) -> bytes | None:
+        """The envelope that has that number, None if none has."""
+        query = sa.select(_octets(_acts.c.envelope)).where(_acts.c.list == list_id, _acts.c.seq == seq)
+        with _reading(self._engine) as connection:
+            return connection.scalar(query)
 
     def head(self, list_id: str) -> Ref | None:
         """The last act of a register."""
@@ -242,22 +304,62 @@ class Store:
         if row is None:
             return None
         dossier = Dossier(row.content, str(row.salt))
-        if not _SALT.fullmatch(dossier.salt) or not hmac.compare_digest(dossier.commitment, signed.act.dossier):
-            raise VerificationError(
-                _("the dossier of act {seq} was altered", seq=signed.act.seq), _("restore it from a backup")
-            )
+        dossier.require(signed)
         return dossier
+
+    def dossier_ids(self) -> set[str]:
+        """The ids of all acts, of any list, of which there is a dossier.
+
+        Raises:
+            UsageError: This account may not read dossiers.
+        """
+        with _reading(self._open_vault()) as connection:
+            return set(connection.scalars(sa.select(_dossiers.c.act)))
+
+    def mentioning(self, text: str) -> list[str]:
+        """The ids of acts, of any list, whose dossier holds the JSON string `text` somewhere.
+
+        It is looked for as octets, in any member: the caller reads the dossier and sees where it stands.
+
+        Raises:
+            UsageError: This account may not read dossiers.
+        """
+        wanted = sa.literal(encode(text), sa.LargeBinary)
+        query = sa.select(_dossiers.c.act).where(sa.func.instr(_octets(_dossiers.c.content), wanted) > 0)
+        with _reading(self._open_vault()) as connection:
+            return sorted(map(str, connection.scalars(query)))
+
+    def erase(self, act_ids: Sequence[str]) -> None:
+        """Destroy dossiers and their salts; doing it again finishes what was cut off.
+
+        Raises:
+            UsageError: This account may not read dossiers.
+            TargetError: Others hold the database, so that traces may be left in its log.
+        """
+        vault = self._open_vault()
+        self._forget(act_ids)
+        with _reading(vault.execution_options(bare=True)) as connection:
+            # What a page once held may stand in its gaps, and what was written stands in the log: both are made anew.
+            for statement in ("PRAGMA temp_store=MEMORY", "VACUUM"):
+                connection.exec_driver_sql(statement)
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if busy:
+            raise TargetError(
+                _("{path} is in use, so what was erased may still be in its log", path=self._shown / "dossiers.db"),
+                _("run the command again when no other is running"),
+            )
 
     def _open_vault(self) -> sa.Engine:
         if self._vault is None:
-            if self._secret.exists() and not os.access(self._secret, os.R_OK | os.W_OK):
+            needed = os.R_OK if self._copy is not None else os.R_OK | os.W_OK
+            if is_there(self._shown / "dossiers.db") and not os.access(self._shown / "dossiers.db", needed):
                 raise UsageError(
-                    _("{secret} is closed to this account", secret=self._secret),
+                    _("{secret} is closed to this account", secret=self._shown / "dossiers.db"),
                     _("dossiers are for the office's agents"),
                 )
             with files.written(self._secret), contextlib.suppress(FileExistsError):
                 files.write_chunks(self._secret, [], 0o600)
-            self._vault = _engine(self._secret)
+            self._vault = _engine(self._secret, self._shown / "dossiers.db")
             with _writing(self._vault) as connection:
                 _confidential.create_all(connection)
         return self._vault
@@ -294,9 +396,9 @@ def _head(connection: sa.Connection, list_id: str) -> Ref | None:
     return Ref(row.seq, row.id) if row else None
 
 
-def _engine(path: Path) -> sa.Engine:
+def _engine(path: Path, shown: Path) -> sa.Engine:
     """SQLite as it has to be for a register: write-ahead log, every commit on disk, writers queue at BEGIN."""
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}, execution_options={"shown": shown})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  (the driver's own object)
@@ -307,7 +409,10 @@ def _engine(path: Path) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         # A writer takes its lock before it reads the head, so that nobody appends in between; readers never wait.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write") else "BEGIN")
+        # Tidying up takes its own locks, outside of a transaction.
+        options = connection.get_execution_options()
+        if not options.get("bare"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
 
     return engine
 
@@ -335,7 +440,7 @@ def _failing(engine: sa.Engine) -> Iterator[None]:
         if isinstance(fault, OperationalError) or "not a database" not in str(fault.orig):
             raise _unwritten(engine, fault) from fault
         raise VerificationError(
-            _("{database} is not a database any more", database=engine.url.database),
+            _("{database} is not a database any more", database=engine.get_execution_options()["shown"]),
             _("restore it from the newest backup"),
         ) from fault
     except DBAPIError as fault:
@@ -344,6 +449,6 @@ def _failing(engine: sa.Engine) -> Iterator[None]:
 
 def _unwritten(engine: sa.Engine, fault: DBAPIError) -> TargetError:
     return TargetError(
-        _("the database {database} failed: {orig}", database=engine.url.database, orig=fault.orig),
+        _("the database {database} failed: {orig}", database=engine.get_execution_options()["shown"], orig=fault.orig),
         _("nothing was appended; make room or correct the permissions, then run the command again"),
     )

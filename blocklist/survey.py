@@ -1,28 +1,24 @@
-"""Looking at a register: what is listed, what is known of one name, how things stand, and the audit."""
+"""Looking at a register: what is listed, what is known of one name, and how things stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from blocklist import acts, fields
-from blocklist.acts import Body, SignedAct
+from blocklist.acts import SignedAct
+from blocklist.desk import Desk
 from blocklist.entries import Pending
-from blocklist.errors import BlocklistError, UsageError, VerificationError
-from blocklist.fields import Names
+from blocklist.errors import UsageError
 from blocklist.measures import Measure, Measures, State
-from blocklist.messages import _
-from blocklist.names import Name
-from blocklist.office import Office
-from blocklist.register import Register
-from blocklist.replay import Fault, audit
+from blocklist.messages import _, plural, shown
+from blocklist.names import Name, Scope
 from blocklist.repository import Published
-from blocklist.store import Store
-from blocklist.workspace import Workspace
 
 MANY_HEADS = 3
-_STATES = ("pending", "listed", "lapsed", "removed")
+STATES = ("pending", "listed", "lapsed", "removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,159 +77,122 @@ class Status:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What an audit checked and found."""
-
-    acts: int
-    head: str
-    register: str
-    faults: tuple[Fault, ...]
-
-
-def listed(opened: Office) -> list[Listed]:
+def listed(opened: Desk) -> list[Listed]:
     """Every measure with its state: proposed names from the dossiers, the others from the acts."""
-    entries = [entry for pending in opened.register.waiting(opened.now) for entry in _proposed(opened, pending)]
-    for name in opened.register.measures().names():
-        measure = opened.register.measures().get(name)
-        if measure is not None:
-            entries.append(_listed(name, measure, opened.now))
-    return sorted(entries, key=lambda entry: (_STATES.index(entry.state), entry.name))
+    entries = [_proposed(name, entry) for entry, names in opened.waiting_names() for name in names]
+    measures = opened.register.measures()
+    for scope, named in measures.by_scope():
+        entries += [_listed(Name(text, scope), measure, opened.now) for text, measure in named.items()]
+    return sorted(entries, key=lambda entry: (STATES.index(entry.state), entry.name))
 
 
-def _proposed(opened: Office, pending: Pending) -> Iterator[Listed]:
-    try:
-        body, names = pending.act.body, opened.proposed_names(pending)
-    except UsageError:
-        return  # its dossier is not here, or not for this account: what is listed can be shown all the same
-    if isinstance(body, acts.Add) and names is not None:
-        for name in names[0].each():
-            yield Listed(
-                name,
-                "pending",
-                body.ground,
-                body.basis,
-                None,
-                body.review_by,
-                None,
-                (pending.ref.seq,),
-            )
-
-
-def about(opened: Office, text: str) -> list[Listed]:
+def about(opened: Desk, text: str) -> list[Listed]:
     """What is known of one name, in either scope."""
+    canonical, measures = opened.typed(text), opened.register.measures()
+    both = [Name(canonical, scope) for scope in Scope]
+    entries = [_proposed(name, entry) for entry, names in opened.waiting_names() for name in names if name in both]
+    entries += [_listed(name, measure, opened.now) for name in both if (measure := measures.get(name)) is not None]
+    return sorted(entries, key=lambda entry: (STATES.index(entry.state), entry.name))
+
+
+def history(opened: Desk, text: str) -> list[SignedAct]:
+    """The acts about a name, in order: those that name it, what these cite or answer, and what dossiers tie to it."""
     canonical = opened.typed(text)
-    return [entry for entry in listed(opened) if entry.name.text == canonical]
+    seqs = [*opened.index.about(canonical), *opened.index.reached_from(_in_dossiers(opened, canonical))]
+    return [opened.act(seq) for seq in sorted(set(seqs))]
 
 
-def history(opened: Office, text: str) -> list[SignedAct]:
-    """The acts about a name, in order."""
-    proposals = {seq for entry in about(opened, text) for seq in entry.acts}
-    return [
-        signed
-        for signed in opened.acts
-        if signed.act.seq in proposals or _names_it(signed.act.body, text) or _approved(signed.act.body) in proposals
-    ]
+def _in_dossiers(opened: Desk, text: str) -> Iterator[int]:
+    """Acts whose dossiers name it: waiting proposals, requests to platforms, names struck, sites that moved."""
+    numbers = {act_id: seq for seq, act_id in enumerate(opened.register.ids, 1)}
+    try:
+        for act_id in opened.store.mentioning(text):
+            seq = numbers.get(act_id)
+            if seq is not None and _names_it(opened.dossier_of(seq), text):
+                yield seq
+    except UsageError:
+        return  # this account sees what the acts say, and no dossier
 
 
-def status(opened: Office) -> Status:
+def _names_it(members: Mapping[str, Any], text: str) -> bool:
+    """Whether a dossier is about a name: by its own names, or by those of the measure that it continues."""
+    sets = (members.get("names"), members.get("like", {}).get("names"))
+    return any(text in texts for names in sets if names for texts in names.values())
+
+
+def status(opened: Desk) -> Status:
     """How things stand."""
     register, current = opened.register, opened.workspace.repository.current(opened.list_id)
     in_force = register.in_force(opened.now)
-    soon = opened.now + timedelta(seconds=register.policy.warn)
-    lapsing = sorted(
-        (measure.review_by, name)
-        for scope, names in in_force.by_scope()
-        for name, measure in ((Name(text, scope), found) for text, found in names.items())
-        if measure.review_by <= soon
-    )
     return Status(
         opened.list_id,
         register.environment,
         register.id,
         len(register.ids),
         len(in_force),
-        tuple((name, until) for until, name in lapsing),
+        tuple(lapsing(opened, in_force, timedelta(seconds=register.policy.warn))),
         tuple(_waiting(opened)),
         current,
         tuple(_warnings(opened, in_force, current)),
     )
 
 
-def _waiting(opened: Office) -> Iterator[Waiting]:
+def lapsing(opened: Desk, in_force: Measures, within: timedelta) -> list[tuple[Name, datetime]]:
+    """The measures whose review date is at most `within` away, the next one first."""
+    soon = sorted(
+        (measure.review_by, Name(text, scope))
+        for scope, named in in_force.by_scope()
+        for text, measure in named.items()
+        if measure.review_by <= opened.now + within
+    )
+    return [(name, until) for until, name in soon]
+
+
+def _waiting(opened: Desk) -> Iterator[Waiting]:
     for entry in opened.register.waiting(opened.now):
         mine = opened.officer is not None and opened.register.may_approve(entry, opened.officer)
         yield Waiting(entry.ref.seq, entry.act.body.kind, entry.act.by, entry.until, mine)
 
 
-def _warnings(opened: Office, in_force: Measures, current: Published | None) -> Iterator[str]:
-    register = opened.register
-    if register.environment == "production" and len(register.heads()) < MANY_HEADS:
-        yield f"heads in office: {len(register.heads())}; with fewer than three, one lost key can stop the office"
-    names = list(in_force.names())
-    for finding in opened.guards().check(names, frozenset()):
-        yield f"listed against a guard: {finding.message}"
-    withheld = sum(1 for name in register.measures().names() if opened.state_of(name) is State.LISTED) - len(names)
-    if withheld:
-        yield f"{withheld} listed names are withheld because they meet a protected name"
+def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> Iterator[str]:
+    register, heads = opened.register, len(opened.register.heads())
+    if register.environment == "production" and heads < MANY_HEADS:
+        yield _("heads in office: {count}; with fewer than three, one lost key can stop the office", count=heads)
+    yield from against_rules(opened, in_force)
     if current is not None:
         valid_until = datetime.fromtimestamp(current.number, UTC) + timedelta(seconds=register.policy.freshness)
         if opened.now >= valid_until:
-            yield f"the last release is stale since {fields.format_instant(valid_until)}: run 'blocklist publish'"
+            yield _("the last release is stale since {since}: run 'blocklist publish'", since=shown(valid_until))
 
 
-def audit_workspace(workspace: Workspace, now: datetime) -> Audit:
-    """Check a register from its first act, its dossiers and the published head; needs no key.
-
-    Raises:
-        UsageError: There is no register.
-    """
-    list_id = workspace.only_list()
-    store = Store(workspace.lists)
-    try:
-        lines = list(store.lines(list_id))
-        register, faults = audit(lines, now)
-        faults += _audit_dossiers(store, lines, register)
-    finally:
-        store.close()
-    try:
-        current = workspace.repository.current(list_id)
-        faults += [
-            Fault(len(lines), _("{path} is not what was published", path=path))
-            for path in workspace.repository.damaged(list_id)
-        ]
-    except BlocklistError as fault:
-        faults.append(Fault(len(lines), fault.message))
-    else:
-        if current is not None and register.ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
-            faults.append(Fault(current.head.seq, _("the last release names another act of this number")))
-    first, last = (register.ids[0], register.ids[-1]) if register.ids else ("", "")
-    return Audit(len(lines), last, first, tuple(faults))
+def against_rules(opened: Desk, in_force: Measures) -> Iterator[str]:
+    """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
+    for finding in opened.guards().check(list(in_force.names()), frozenset()):
+        yield _("listed against a guard: {message}", message=finding.message)
+    measures = opened.register.measures()
+    states = [measure.state(opened.now) for _scope, named in measures.by_scope() for measure in named.values()]
+    withheld = states.count(State.LISTED) - len(in_force)
+    if withheld:
+        yield plural(
+            "{count} listed name is withheld because it meets a protected name",
+            "{count} listed names are withheld because they meet protected names",
+            withheld,
+        )
 
 
-def _audit_dossiers(store: Store, lines: Sequence[bytes], register: Register) -> list[Fault]:
-    """Each dossier is the one that its act commits to, unless an act says that it was destroyed."""
-    faults = []
-    for number, line in enumerate(lines, 1):
-        try:
-            signed = acts.read_line(line)
-        except fields.ActError:
-            continue  # the chain's own fault, already noted
-        try:
-            if signed.act.dossier and number not in register.erased and store.dossier(signed) is None:
-                faults.append(Fault(number, _("its dossier is not there")))
-        except VerificationError as fault:
-            faults.append(Fault(number, fault.message))
-    return faults
+def _proposed(name: Name, pending: Pending) -> Listed:
+    body = pending.act.body
+    assert isinstance(body, acts.Add)  # noqa: S101  (only proposals have names)
+    return Listed(name, "pending", body.ground, body.basis, None, body.review_by, None, (pending.ref.seq,))
 
 
 def _listed(name: Name, measure: Measure, now: datetime) -> Listed:
     state = measure.state(now)
     numbers = [number for number in (measure.added, measure.approved, measure.ended_by) if number is not None]
-    shown = State.REMOVED if state is State.ANNULLED else state
+    shown_state = State.REMOVED if state is State.ANNULLED else state
     return Listed(
         name,
-        str(shown),
+        str(shown_state),
         measure.ground,
         measure.basis,
         measure.since,
@@ -241,12 +200,3 @@ def _listed(name: Name, measure: Measure, now: datetime) -> Listed:
         measure.reason,
         tuple(numbers),
     )
-
-
-def _names_it(body: Body, text: str) -> bool:
-    names = getattr(body, "names", None)
-    return isinstance(names, Names) and (text in names.domain or text in names.host)
-
-
-def _approved(body: Body) -> int | None:
-    return body.act.seq if isinstance(body, acts.Approve | acts.Reject) else None

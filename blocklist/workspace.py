@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,62 +28,87 @@ DEFAULT_LIST = "apology-of-terrorism"
 class Workspace:
     """A folder with `lists/` and `exports/`, as one person or machine with a key folder sees it."""
 
-    def __init__(self, path: Path, keys: KeyFolder) -> None:
+    def __init__(self, path: Path, keys: KeyFolder, list_id: str | None = None) -> None:
         self.path = path
         self.keys = keys
+        self.list_id = list_id
         self.lists = path / "lists"
         self.repository = Repository(path / "exports", self.lists / "trust")
 
     def policy_files(self, list_id: str) -> dict[str, bytes]:
-        """The files of a list's policy as they stand in `lists/`.
-
-        Raises:
-            UsageError: One cannot be read.
-        """
-        name = f"{list_id}.yaml"
-        hint = "write one, or choose a list that is shipped"
-        content = files.read(self.lists / name, "the policy", MAX_FILE, hint)
-        others = policy.file_names(content, list_id)[1:]
-        return {name: content} | {
-            other: files.read(self.lists / other, "the policy file", MAX_FILE) for other in others
-        }
+        """See `read_policy_files`; the files are those in `lists/`."""
+        return read_policy_files(self.lists, list_id)
 
     def only_list(self) -> str:
-        """The id of the list of this workspace.
+        """The id of the list that was named, or of the only one there is.
 
         Raises:
-            UsageError: There is none, or more than one.
+            UsageError: There is none, or there are several and none was named, or it is not here.
         """
         store = Store(self.lists)
         try:
             lists = store.lists()
         finally:
             store.close()
-        if len(lists) != 1:
+        return self.chosen(lists)
+
+    def chosen(self, lists: Sequence[str]) -> str:
+        """The one of these lists that was named, or the only one.
+
+        Raises:
+            UsageError: See `only_list`.
+        """
+        if not lists:
+            raise UsageError(_("{lists} holds no register", lists=self.lists), how_to_start(self.lists))
+        if self.list_id is None and len(lists) == 1:
+            return lists[0]
+        there = ", ".join(lists)
+        if self.list_id is None:
+            raise UsageError(_("this workspace has several lists: {lists}", lists=there), _("name one with --list"))
+        if self.list_id not in lists:
             raise UsageError(
-                _("{lists} has {count} registers", lists=self.lists, count=len(lists)), how_to_start(self.lists)
+                _("this workspace has no list {list_id}; it has {lists}", list_id=self.list_id, lists=there),
+                _("check --list; 'blocklist init --list {list_id}' founds it", list_id=self.list_id),
             )
-        return lists[0]
+        return self.list_id
+
+
+def read_policy_files(folder: Path, list_id: str) -> dict[str, bytes]:
+    """The files of a list's policy, by name: its own and those that it names, as far as they are there.
+
+    Raises:
+        UsageError: One cannot be read, or the policy's own file is not there.
+    """
+    name = f"{list_id}.yaml"
+    hint = _("write one, or choose a list that is shipped")
+    content = files.read(folder / name, _("the policy"), MAX_FILE, hint)
+    others = [folder / other for other in policy.file_names(content, list_id)[1:]]
+    return {name: content} | {
+        path.name: files.read(path, _("the policy file"), MAX_FILE) for path in others if path.exists()
+    }
 
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What `init` found or made."""
+    """What `init` found or made; `several` says that the workspace holds other lists too."""
 
     register: str
     list_id: str
     environment: str
     head: str
     created: bool
+    several: bool
 
 
 def init(
     workspace: Workspace, list_id: str, environment: str, head: str, shipped: Path, now: datetime, *, encrypt: bool
 ) -> Founded:
-    """Make what is missing of a workspace: policy files, the head's key, register, seal and TUF root.
+    """Make what is missing of a workspace and of one list: policy files, the head's key, register, seal, TUF tree.
 
     Raises:
-        UsageError: The list, the environment or the policy is not valid, or differs from what is there.
+        UsageError: The list, the environment or the policy is not valid, or differs from what is there; or the
+            heads' `targets` key, which lets another list into the tree, is not here.
+        VerificationError: The list had a register, and it is gone.
         TargetError: Something could not be written.
     """
     fields.parse_identifier(head)
@@ -91,41 +117,56 @@ def init(
     copied = _copy_shipped(workspace.lists, shipped, list_id)
     contents = workspace.policy_files(list_id)
     valid = policy.load(contents, list_id)
-    new_key = not workspace.keys.has(head)
     store = Store(workspace.lists, create=True)
     try:
-        if store.lists() not in ([], [list_id]):
-            raise UsageError(
-                _("this workspace holds the list {lists}", lists=store.lists()[0]),
-                _("use another folder for another list"),
-            )
-        if store.head(list_id) is None:
-            if workspace.repository.is_founded():
-                raise VerificationError(
-                    _("the register of {lists} is gone", lists=workspace.lists), how_to_start(workspace.lists)
-                )
-            if not new_key and encrypt and not workspace.keys.is_encrypted(head):
-                raise UsageError(
-                    _("the key {head} in {path} has no passphrase", head=head, path=workspace.keys.path),
-                    _("choose another --head or another key folder, or say --no-passphrase if it is meant"),
-                )
-            if new_key:
-                workspace.keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)
+        _require_environment(store, environment, now)
+        founded = store.head(list_id) is None
+        if founded:
+            _require_none_lost(workspace, store)
+        heads = workspace.repository.delegating_keys(list_id, workspace.keys)
+        if founded:
+            _require_key(workspace.keys, head, encrypt=encrypt)
             _found(store, workspace, valid, policy.digests(contents), environment, head, now)
-            founded = True
-        else:
-            founded = False
         register = verified(store, list_id, now)[0]
+        several = len(store.lists()) > 1
     finally:
         store.close()
-    if register.environment != environment:
-        raise UsageError(
-            _("this workspace is of environment {environment}", environment=register.environment),
-            _("use another folder; test is not production"),
-        )
     pin = Pin(list_id, environment, register.id, fields.Ref(1, register.id))
-    published = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt)
-    return Founded(register.id, list_id, environment, register.heads()[0], bool(copied or founded or published))
+    published = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt, heads=heads)
+    return Founded(
+        register.id, list_id, environment, register.heads()[0], bool(copied or founded or published), several
+    )
+
+
+def _require_environment(store: Store, environment: str, now: datetime) -> None:
+    """A workspace has one environment: that of the registers it holds (promise 10)."""
+    for list_id in store.lists():
+        register = next(replay(store.lines(list_id), now))[1]
+        if register.environment != environment:
+            raise UsageError(
+                _("this workspace is of environment {environment}", environment=register.environment),
+                _("use another folder; test is not production"),
+            )
+
+
+def _require_none_lost(workspace: Workspace, store: Store) -> None:
+    """Never found a second register for a list: every provider pins the first."""
+    there = set(store.lists())
+    if workspace.repository.is_founded() and (not there or workspace.repository.lists() - there):
+        raise VerificationError(
+            _("the register of {lists} is gone", lists=workspace.lists), how_to_start(workspace.lists)
+        )
+
+
+def _require_key(keys: KeyFolder, head: str, *, encrypt: bool) -> None:
+    """Make the key of the head, or take the one that is there if it is as safe as was asked for."""
+    if not keys.has(head):
+        keys.create(head, ed25519.Ed25519PrivateKey.generate(), encrypt=encrypt)
+    elif encrypt and not keys.is_encrypted(head):
+        raise UsageError(
+            _("the key {head} in {path} has no passphrase", head=head, path=keys.path),
+            _("choose another --head or another key folder, or say --no-passphrase if it is meant"),
+        )
 
 
 def _copy_shipped(lists: Path, shipped: Path, list_id: str) -> bool:

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import kit
+from history import History
 
-from blocklist.office import Proposal
+from blocklist.signing import KeyFolder
+from blocklist.store import Store
+
+YOUNG, OLD = 200, 20_000
+"""Acts of the two registers that commands are compared on: some months, and a generation."""
 
 BIN = Path(sys.executable).parent
 MIB = 1024 * 1024
@@ -29,14 +34,14 @@ class Cost(NamedTuple):
     """Resident octets at most."""
 
 
-def run(command: Sequence[object], **environment: str) -> Cost:
-    """Run a command to its end, and say what it cost."""
+def run(command: Sequence[object], good: Container[int] = (0,), **environment: str) -> Cost:
+    """Run a command to its end, and say what it cost; its exit status has to be a good one."""
     started = time.perf_counter()
     quiet = subprocess.DEVNULL
     child = subprocess.Popen([str(word) for word in command], stdout=quiet, stderr=quiet, env=os.environ | environment)
     _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
+    if child.returncode not in good:
         raise SystemExit(f"{command} failed with {child.returncode}")
     return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024)
 
@@ -56,13 +61,60 @@ def grow(folder: Path, count: int) -> str:
     entries = [(line, f"name{line:07d}.test") for line in range(1, count + 1)]
     with site.office("agent-1") as office:
         names, refused = office.sift(entries)
-        signed = office.add(names, Proposal("apology", "no-identification", "bench"))
+        signed = office.add(names, site.proposal())
     if refused:
         raise SystemExit(f"refused: {refused[:3]}")
     with site.office("agent-2") as office:
         for proposed in signed:
             office.approve(proposed.act.seq)
     return kit.draft_checksum(site)
+
+
+def grow_old(folder: Path, size: int) -> None:
+    """Make a register of `size` acts that ends now, with the keys of its agents."""
+    history = History(size, datetime.now(UTC))
+    store = Store(folder / "lists", create=True)
+    store.append(kit.LIST, history.chain.signed, history.dossiers)
+    store.close()
+    (folder / "proof.txt").write_text("no imprint, no answer from the registrar")
+    keys = KeyFolder(folder / "keys", kit.no_passphrase)
+    for agent in ("agent-1", "agent-2"):
+        keys.create(agent, kit.key(agent), encrypt=False)
+
+
+def daily_work(folder: Path, blocklist: Path, size: int, turn: int) -> dict[str, float]:
+    """Seconds that each command of an agent's day takes, in its `turn`, which adds and approves one name."""
+    says = [word for ask in kit.shipped_policy().grounds["apology"].asks for word in ("--say", f"{ask.id}=yes")]
+    why = ["--ground", "apology", "--basis", "no-identification", "--ref", "bench", *says]
+    proof = ["--evidence", folder / "proof.txt"]
+    commands: dict[str, list[object]] = {
+        "add": ["agent-1", "add", f"new{turn}.test", *why, *proof, "--yes"],
+        "approve": ["agent-2", "approve", size + 2 * turn + 1, "--yes"],
+        "show": ["agent-1", "show", "case00001.test"],
+        "due": ["agent-1", "due"],
+    }
+    keys = str(folder / "keys")
+    return {
+        verb: run(
+            [blocklist, "-C", folder, "--as", *words], good=(0, 1) if verb == "due" else (0,), BLOCKLIST_KEYS=keys
+        ).seconds
+        for verb, words in commands.items()
+    }
+
+
+def measure_age(folder: Path, blocklist: Path, turns: int = 9) -> None:
+    """What an agent's commands take on an old register and on a young one; the first turn makes the caches."""
+    taken: dict[int, list[dict[str, float]]] = {}
+    for size in (YOUNG, OLD):
+        grow_old(folder / str(size), size)
+    for turn in range(turns + 1):
+        for size in (YOUNG, OLD):
+            seconds = daily_work(folder / str(size), blocklist, size, turn)
+            if turn:
+                taken.setdefault(size, []).append(seconds)
+    for verb in taken[OLD][0]:
+        young, old = (statistics.median(seconds[verb] for seconds in taken[size]) for size in (YOUNG, OLD))
+        report(f"{verb} on a register of {OLD:,} acts to one of {YOUNG}", old, young, 1.5)
 
 
 def main() -> None:
@@ -76,6 +128,7 @@ def main() -> None:
     )
     folder = Path(tempfile.mkdtemp(prefix="blocklist-bench-"))
     try:
+        measure_age(folder / "age", blocklist)
         measure_list(folder, blocklist, count)
     finally:
         shutil.rmtree(folder)

@@ -1,12 +1,50 @@
-"""What pytest itself needs: settings of hypothesis that give the same run everywhere."""
+"""What pytest itself needs: one language, settings of hypothesis that give the same run everywhere, workspaces."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+from kit import Site
+from shell import WHY, Shell
 
 os.environ["LANGUAGE"] = "en"  # what tests compare is English, whatever the machine speaks
 
 settings.register_profile("blocklist", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("blocklist")
+
+
+@pytest.fixture
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BLOCKLIST_AS", "BLOCKLIST_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(tmp_path / "keys"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "imprint.txt").write_text("no name, no address\n")
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Iterator[Shell]:
+    made = Shell(tmp_path, monkeypatch)
+    yield made
+    made.forget()
+
+
+@pytest.fixture
+def shell(empty: Shell) -> Shell:
+    """A workspace with head-1, agent-1 and agent-2."""
+    Site(empty.folder, datetime.now(UTC))
+    return empty
+
+
+@pytest.fixture
+def listed(shell: Shell) -> Shell:
+    """The same, with bad.example listed and published."""
+    shell("--as", "agent-1", "add", "bad.example", *WHY)
+    shell("--as", "agent-2", "approve", "4")
+    shell("publish")
+    return shell

@@ -36,6 +36,8 @@ LISTS = Path(__file__).parent.parent / "lists"
 START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
 SALT = "5a" * 32
+SAYS = dict.fromkeys(("terrorist-act", "favourable", "public", "context"), "tested")
+"""Answers to what the ground `apology` asks."""
 
 
 @cache
@@ -188,13 +190,21 @@ class Site:
         return self.exports / "metadata/1.root.json"
 
     def office(self, officer: str | None = None) -> Office:
-        return Office(self.workspace, self.now, officer)
+        return Office(self.workspace, lambda: self.now, officer)
+
+    def proposal(self, **changes: Any) -> Proposal:
+        """What an addition says that nobody objects to."""
+        proof = self.folder / "imprint.txt"
+        if not proof.exists():
+            proof.write_text("no name, no address\n")
+        said = {"ground": "apology", "basis": "no-identification", "reference": "test", "says": SAYS}
+        return Proposal(**{**said, "evidence": (proof,), **changes})
 
     def block(self, *domains: str, hosts: Iterable[str] = (), review_by: datetime | None = None) -> int:
         """List names; returns the number of the approval."""
         wanted = [*(Name(text, Scope.DOMAIN) for text in domains), *(Name(text, Scope.HOST) for text in hosts)]
         with self.office("agent-1") as office:
-            (proposed,) = office.add(wanted, Proposal("apology", "no-identification", "test", review_by))
+            (proposed,) = office.add(wanted, self.proposal(review_by=review_by))
         with self.office("agent-2") as office:
             return office.approve(proposed.act.seq)[0].act.seq
 

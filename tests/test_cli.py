@@ -12,101 +12,23 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 import pytest
-from click.testing import CliRunner, Result
 from kit import LIST, LISTS, Site
+from shell import SAYS, WHY, Shell
 
 from blocklist.cli import GROUPS, MODULES, main
 from blocklist.cli.common import read_date
 
-WHY = ("--ground", "apology", "--basis", "no-identification", "--ref", "2026-17")
-SUBCOMMANDS = {"key": ["new"], "officer": ["appoint", "revoke", "list"]}
+SUBCOMMANDS = {
+    "key": ["new"],
+    "officer": ["appoint", "revoke", "list"],
+    "policy": ["check", "show", "diff", "adopt"],
+    "dossier": ["show", "export", "erase"],
+}
 COMMANDS = [[name, *rest] for name in MODULES for rest in [[], *([sub] for sub in SUBCOMMANDS.get(name, []))]]
-
-
-class Shell:
-    """Runs commands in a workspace; every run is checked for tracebacks and for its exit code."""
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.office = folder / "office"
-        self.keys = folder / "keys"
-        self._monkeypatch = monkeypatch
-
-    def __call__(self, *args: str | Path, expect: int = 0, where: bool = True, **rest: Any) -> Result:
-        words = [*(["-C", str(self.office)] if where else []), *map(str, args)]
-        result = CliRunner().invoke(main, words, **rest)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
-        assert "Traceback" not in result.output
-        assert result.exit_code == expect, result.output
-        return result
-
-    def json(self, *args: str | Path, expect: int = 0) -> Any:
-        """The one JSON object that the command prints."""
-        return json.loads(self("--json", *args, expect=expect).stdout)
-
-    def refused(self, *args: str | Path, code: int, message: str, **rest: Any) -> Result:
-        """Run a command that has to fail: one error line, nothing on standard output."""
-        result = self(*args, expect=code, **rest)
-        errors = [line for line in result.stderr.splitlines() if line.startswith("blocklist: error: ")]
-        assert len(errors) == 1
-        assert re.search(message, result.stderr), result.stderr
-        assert result.stdout == ""
-        return result
-
-    def terminal(self) -> None:
-        """From now on there is somebody to ask."""
-        self._monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True)
-
-    def acts(self) -> int:
-        return len(self.json("log")["acts"])
-
-    def subscribe(self, *more: str | Path, url: str | None = None, name: str = "subscription.yaml") -> Path:
-        path = self.folder / "isp" / name
-        self(
-            *("subscribe", url or (self.office / "exports").as_uri(), "--list", LIST, "--environment", "test"),
-            *("--root", self.office / "exports/metadata/1.root.json", "-o", path),
-            *(more or ("--to", f"rpz={self.folder}/isp/rpz.zone")),
-        )
-        return path
-
-    @property
-    def release(self) -> Path:
-        folder = self.office / "exports" / LIST
-        return folder / (folder / "latest").read_text().strip()
-
-
-@pytest.fixture(autouse=True)
-def _clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BLOCKLIST_AS", "BLOCKLIST_PASSPHRASE_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("BLOCKLIST_KEYS", str(tmp_path / "keys"))
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def shell(empty: Shell) -> Shell:
-    """A workspace with head-1, agent-1 and agent-2."""
-    Site(empty.folder, datetime.now(UTC))
-    return empty
-
-
-@pytest.fixture
-def listed(shell: Shell) -> Shell:
-    """The same, with bad.example listed and published."""
-    shell("--as", "agent-1", "add", "bad.example", *WHY)
-    shell("--as", "agent-2", "approve", "4")
-    shell("publish")
-    return shell
 
 
 def passphrase_file(folder: Path, secret: str) -> dict[str, str]:
@@ -129,7 +51,7 @@ def test_every_command_has_help(command: list[str], empty: Shell) -> None:
     assert shown.startswith(f"Usage: main {' '.join(command)} ")
     assert shown == empty(*command, "-h", where=False).stdout
     if command[0] not in SUBCOMMANDS or len(command) > 1:
-        for option in ("-C DIR", "--as ID", "--json"):
+        for option in ("-C DIR", "--as ID", "--list ID", "--lang [en|fr]", "--json"):
             assert option in shown
 
 
@@ -220,7 +142,7 @@ def _check_later_json(empty: Shell) -> None:
     assert [act["act"] for act in run("log")["acts"]] == [1, 2, 3, 4, 5, 6, 7]
     assert [act["act"] for act in run("log", "bad.example")["acts"]] == [4, 5, 6]
     run("--as", "agent-1", "add", "third.example", *WHY)
-    assert run("--as", "agent-2", "reject", "8", "--note", "not public") == {"act": 9, "rejected": 8}
+    assert run("--as", "agent-2", "reject", "8", "--reason", "not public") == {"act": 9, "rejected": 8}
     assert run("--as", "head-1", "officer", "revoke", "agent-2", "--reason", "left") == {
         **{"act": 10, "officer": "agent-2", "waits": False}
     }
@@ -249,7 +171,7 @@ def test_text_of_the_main_job_keeps_data_and_messages_apart(empty: Shell) -> Non
         (("publish",), "nothing is to be published"),
         (("--as", "agent-1", "review", "bad.example", "--outcome", "disappeared"), "act 6: 1 name reviewed"),
         (("--as", "agent-1", "add", "bad.example", *WHY), "act 7"),
-        (("--as", "agent-2", "reject", "7", "--note", "gone"), "act 8: act 7 rejected"),
+        (("--as", "agent-2", "reject", "7", "--reason", "gone"), "act 8: act 7 rejected"),
         (("--as", "head-1", "officer", "revoke", "agent-2", "--reason", "left"), "act 9: agent-2 is revoked"),
     ]
     for args, said in writes:
@@ -258,7 +180,7 @@ def test_text_of_the_main_job_keeps_data_and_messages_apart(empty: Shell) -> Non
         assert re.search(said, result.stderr), result.stderr
     reads: list[tuple[tuple[str, ...], str]] = [
         (("list",), r"^NAME +SCOPE +STATE +REVIEW BY"),
-        (("show", "bad.example"), r"state +removed \(disappeared\)"),
+        (("show", "bad.example"), r"state +removed \(the site has disappeared\)"),
         (("log",), r"\n9 +\S+ \S+ +head-1 +revoke +agent-2"),
         (("status",), "9 acts"),
         (("officer", "list"), "^OFFICER"),
@@ -385,7 +307,7 @@ def test_production_is_spelled_and_takes_two_heads(empty: Shell, monkeypatch: py
     add = ("--as", "agent-1", "add", "bad.example.com", *WHY)
     empty.refused(*add, code=2, message="agent-1 is not an officer of this register")
     shown = empty("--as", "head-2", "approve", "3").stderr
-    assert "act 3 by head-1: appoint" in shown
+    assert "by head-1: appoint\n  appointed agent-1 as agent, key " in shown
     assert "warning: heads in office: 2" in empty("status").stdout
     empty.refused("--as", "agent-1", "add", "bad.example", *WHY, code=1, message="unknown-suffix")
     empty(*add)
@@ -413,7 +335,7 @@ def test_keys_have_a_passphrase_that_a_file_can_give(shell: Shell) -> None:
     assert shell.acts() == acts
     shell(*add, env=right)
     shell.terminal()
-    shell("--as", "agent-3", "reject", "5", "--note", "oops", "--yes", input="correct horse\n")
+    shell("--as", "agent-3", "reject", "5", "--reason", "oops", "--yes", input="correct horse\n")
 
 
 def test_a_new_passphrase_is_asked_for_twice(empty: Shell) -> None:
@@ -485,7 +407,7 @@ def test_publish_needs_the_publishers_keys(listed: Shell) -> None:
         (["--as", "agent-1", "add", "probe.blocklist.example", *WHY], 1, "own-infrastructure"),
         (["--as", "agent-1", "add", "x.example", "y.x.example", *WHY], 1, "covered"),
         (["--as", "agent-1", "add", "x.example", "--ground", "none", *WHY[2:]], 1, "choose from apology, provocation"),
-        (["--as", "agent-1", "add", "x.example", "--ground", "apology"], 2, "Missing option '--ref'|'--basis'"),
+        (["--as", "agent-1", "add", "x.example", "--ground", "apology"], 2, "--basis is missing"),
         (["--as", "agent-1", "add", *WHY], 2, "Missing argument 'NAME...'\n.*add --help"),
         (
             ["--as", "agent-1", "add", "x.example", *WHY, "--review-by", "soon"],
@@ -497,14 +419,14 @@ def test_publish_needs_the_publishers_keys(listed: Shell) -> None:
         (["--as", "agent-1", "add", "x.example", *WHY, "--evidence", "absent.png"], 2, "evidence absent.png cannot be"),
         (["--as", "agent-1", "approve", "99"], 2, "act 99 does not wait for an approval"),
         (["--as", "agent-1", "approve", "one"], 2, "not a valid integer"),
-        (["--as", "agent-1", "reject", "2", "--note", "no"], 2, "act 2 does not wait"),
+        (["--as", "agent-1", "reject", "2", "--reason", "no"], 2, "act 2 does not wait"),
         (["--as", "agent-1", "remove", "x.example", "--reason", "lawful"], 2, "x.example was never listed"),
         (["--as", "agent-1", "review", "x.example", "--outcome", "lawful"], 2, "x.example was never listed"),
         (["--as", "agent-1", "officer", "revoke", "agent-2", "--reason", "x"], 1, "agent-1 is agent.* for head"),
         (["--as", "head-1", "officer", "revoke", "head-1", "--reason", "x"], 1, "the only head"),
         (["--as", "head-1", "officer", "revoke", "agent-9", "--reason", "x"], 1, "not an officer in office"),
         (["--as", "head-1", "add", "x.example", *WHY], 1, "head-1 is head; an act add is for agent"),
-        (["show", "x.example"], 2, "never proposed or listed"),
+        (["show", "x.example"], 2, "never asked about, proposed or listed"),
         (["show", "http://x.example"], 2, "it is a URL"),
         (["publish", "--accept", "0" * 32], 1, "the plan is [0-9a-f]{32}, not 0"),
         (["pull"], 2, "subscription.yaml cannot be read"),
@@ -520,9 +442,11 @@ def test_refusals_change_nothing(words: list[str], code: int, message: str, shel
 
 
 def test_a_basis_that_needs_requests_is_refused(shell: Shell) -> None:
-    words = ("--ground", "apology", "--basis", "not-removed", "--ref", "1")
+    (shell.folder / "names.txt").write_text("x.example\n")
+    words = ("--ground", "apology", "--basis", "not-removed", "--ref", "1", *SAYS)
     for command in (("add", "x.example"), ("import", "names.txt")):
-        shell.refused("--as", "agent-1", *command, *words, code=1, message="removal requests.*\n.*LCEN art. 6-1 al. 2")
+        message = "no open removal request names x.example\n.*LCEN art. 6-1 al. 2"
+        shell.refused("--as", "agent-1", *command, *words, code=1, message=message)
 
 
 def test_a_name_that_is_listed_cannot_be_added_again(listed: Shell) -> None:
@@ -561,7 +485,7 @@ def test_a_register_that_lost_acts_is_refused(listed: Shell, tmp_path: Path) -> 
     for command in (("list",), ("publish",), ("--as", "agent-1", "add", "x.example", *WHY)):
         listed.refused(*command, code=3, message="act 5")
     result = listed("--json", "audit", expect=3)
-    assert [fault["act"] for fault in json.loads(result.stdout)["faults"]] == [5]
+    assert 5 in [fault["act"] for fault in json.loads(result.stdout)["faults"]]
     assert "blocklist: error: 1 fault in the register" in result.stderr
 
 
@@ -639,16 +563,17 @@ def test_a_terminal_is_asked_before_anything_is_signed(shell: Shell) -> None:
 def test_approve_without_numbers_needs_a_terminal_or_yes(shell: Shell) -> None:
     for name in ("bad.example", "worse.example"):
         shell("--as", "agent-1", "add", name, *WHY)
-    shell.refused("--as", "agent-2", "approve", code=2, message="no terminal to ask about .*: act 4 and act 5")
+    shell.refused("--as", "agent-2", "approve", code=2, message="no terminal to ask about .*: 4, 5")
     approved = shell.json("--as", "agent-2", "approve", "--yes")
     assert (approved["acts"], approved["names"]) == ([6, 7], ["bad.example", "worse.example"])
 
 
 def test_approvals_are_signed_together_or_not_at_all(shell: Shell) -> None:
-    for name in ("bad.example", "bad.example", "worse.example"):
-        shell("--as", "agent-1", "add", name, *WHY)
+    shell("--as", "agent-1", "add", "www.bad.example", "worse.example", *WHY)
+    shell("--as", "agent-1", "add", "bad.example", *WHY)
+    shell("--as", "agent-1", "add", "third.example", *WHY)
     refused = shell.refused("--as", "agent-2", "approve", "4", "5", "6", code=1, message="1 name is refused")
-    assert "bad.example is in two of these acts" in refused.stderr
+    assert "www.bad.example is covered by bad.example" in refused.stderr
     assert shell.acts() == 6
     assert shell.json("--as", "agent-2", "approve", "4", "6", "4")["acts"] == [7, 8]
 
@@ -920,7 +845,7 @@ def test_verify(listed: Shell) -> None:
     result = listed(*verify)
     assert result.stdout == ""
     assert "seal only" in result.stderr
-    assert "1 name, two officers signed for each" in listed(*verify, "--register", register).stderr
+    assert "1 name, two officers signed for it" in listed(*verify, "--register", register).stderr
     listed.refused(*verify, "--register", "0" * 64, code=3, message="the acts are those of register")
     (listed.release / "hosts.txt").unlink()
     assert "not here, so not checked: hosts.txt" in listed(*verify).stderr
@@ -954,5 +879,5 @@ def test_many_names_are_cut_short_on_the_screen_only(many: tuple[Shell, Path]) -
     shell("--as", "agent-2", "approve", "8")
     assert "+ … and 22 more added" in shell("plan").stdout
     assert len(shell.json("plan")["added"]) == 72
-    assert re.search("site-0.example, site-1.example, site-10.example and 18 more", shell("log").stdout)
+    assert "site-0.example, site-1.example, site-10.example and 18 more" in " ".join(shell("log").stdout.split())
     assert len(shell.json("list")["measures"]) == 73

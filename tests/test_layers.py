@@ -12,20 +12,24 @@ PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
     "errors messages",
-    "names files",
+    "names files commands copying",
     "documents",
     "fields",
     "acts policy guards signing measures intake seal",
-    "authority entries",
+    "authority entries compact",
+    "proposals",
     "register",
-    "replay",
+    "replay policydiff",
     "formats",
     "release",
-    "store repository",
+    "metadata",
+    "store repository notices evidence",
     "client",
-    "workspace",
-    "office",
-    "survey publishing",
+    "workspace notifying cache tree",
+    "desk sources",
+    "office timeline auditing",
+    "survey due publishing adopting erasing",
+    "export",
     "cli",
     "__main__",
 )
@@ -33,10 +37,13 @@ ORDER = (
 
 LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.split()}
 PROVIDER = {"client"}
-OFFICE = {"store", "repository", "workspace", "office", "survey", "publishing"}
+OFFICE = {
+    "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
+    "adopting", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+}  # fmt: skip
 PURE = (
-    "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "register", "replay",
-    "formats", "release",
+    "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
+    "proposals", "register", "replay", "policydiff", "formats", "release", "notices",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""
 IMPURE = {
@@ -94,6 +101,11 @@ def test_a_provider_needs_nothing_of_the_office() -> None:
     for path in modules():
         if part_of(path) in PROVIDER:
             assert not parts_imported(path) & OFFICE, path.name
+
+
+def test_only_the_desk_believes_the_cache() -> None:
+    """An audit, a release and a subscriber replay every act."""
+    assert {part_of(path) for path in modules() if "cache" in parts_imported(path)} <= {"desk"}
 
 
 def test_formats_know_nothing_of_acts_or_registers() -> None:

@@ -16,8 +16,7 @@ from blocklist import acts, files, policy
 from blocklist.acts import read_line
 from blocklist.errors import RefusedError, VerificationError
 from blocklist.names import Name, Scope
-from blocklist.office import Proposal
-from blocklist.publishing import draft
+from blocklist.publishing import draft, publish
 from blocklist.release import ACTS
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
@@ -75,7 +74,7 @@ def test_nothing_to_do_touches_nothing(site: Site) -> None:
 
 def test_acts_that_change_no_content_wait_for_the_next_release(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.add([Name("pending.example", Scope.DOMAIN)], Proposal("apology", "no-identification", "ref"))
+        office.add([Name("pending.example", Scope.DOMAIN)], site.proposal())
     assert not site.publish().changed
 
 
@@ -341,6 +340,10 @@ SECRETS = {
     "lapsed proposal": "forgotten-9b7c.example",
     "refused name": "refused-1f1f",
     "url": "https://hidden-url-77d.example/page",
+    "platform's name": "tenant-5c3a.example",
+    "contact": "CONTACT-20be-abuse-desk",
+    "requested url": "https://asked.example/requested-page-08f4",
+    "answer": "ANSWER-71d9-secret-answer",
 }
 
 
@@ -348,12 +351,8 @@ def live_a_little(site: Site, folder: Path) -> None:
     """Every verb that takes something confidential, each with a text of its own."""
     evidence = folder / f"{SECRETS['evidence name']}.txt"
     evidence.write_text(SECRETS["evidence"])
-    proposal = Proposal(
-        "apology",
-        "no-identification",
-        f"{SECRETS['reference']} {SECRETS['url']}",
-        note=SECRETS["note"],
-        evidence=(evidence,),
+    proposal = site.proposal(
+        reference=f"{SECRETS['reference']} {SECRETS['url']}", note=SECRETS["note"], evidence=(evidence,)
     )
 
     def add(*texts: str) -> int:
@@ -381,6 +380,18 @@ def live_a_little(site: Site, folder: Path) -> None:
         office.remove([Name("annulled.example", Scope.DOMAIN)], "annulled", SECRETS["court reference"])
         entries = [(1, "mixed-7.example"), (2, f"https://{SECRETS['refused name']}.example/x")]
         office.add(office.sift(entries)[0], proposal)
+        office.request(
+            [Name(SECRETS["platform's name"], Scope.HOST)], "platform", SECRETS["contact"], [], "", [evidence]
+        )
+        asked = office.request(
+            [Name("asked.example", Scope.DOMAIN)],
+            "host",
+            SECRETS["contact"],
+            [SECRETS["requested url"]],
+            SECRETS["note"],
+            [],
+        )
+        office.answer(asked.act.seq, "refused", SECRETS["answer"], [])
     add(SECRETS["pending name"])
 
 
@@ -389,22 +400,24 @@ def test_promise_9_confidential_stays_inside(tmp_path: Path) -> None:
     site.block("one.example")
     site.publish()
     live_a_little(site, tmp_path)
-    site.publish()
+    mailbox = tmp_path / "notice"
+    assert publish(site.workspace, site.now, notify=f"cp /dev/stdin '{mailbox}'").notified
     later(site, HOUR)
     site.block("two.example")
     site.publish()
     published = {path: path.read_bytes() for path in site.exports.rglob("*") if path.is_file()}
     assert len(published) > 30
     decoded = [payload for path in published if path.name.endswith(ACTS) for payload in payloads(path)]
-    told = [*published.values(), *decoded, *(str(path).encode() for path in published)]
+    told = [*published.values(), *decoded, *(str(path).encode() for path in published), mailbox.read_bytes()]
     for what, secret in SECRETS.items():
         spellings = {secret, secret.encode().hex(), secret.rsplit("/", 1)[-1] if "/" in secret else secret}
         for spelling in spellings - {"page"}:
             assert not [text[:80] for text in told if spelling.encode() in text], what
     # The test looks in the right place: what is listed is there, and the office still has its secrets.
     assert any(b"listed.example" in text for text in decoded)
+    assert b"? asked.example (domain)" in mailbox.read_bytes()
     vault = b"".join(path.read_bytes() for path in site.workspace.lists.glob("dossiers.db*"))
-    for what in ("reference", "note", "rejection", "court reference", "pending name", "rejected name"):
+    for what in ("reference", "note", "rejection", "court reference", "pending name", "rejected name", "contact"):
         assert SECRETS[what].encode() in vault, what
     # And providers keep nothing of it either.
     provider = Provider(tmp_path / "provider", site.exports.as_uri(), site.root.read_bytes())
@@ -422,10 +435,11 @@ def test_promise_9_a_commitment_tells_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path, datetime.now(UTC))
     with site.office("agent-1") as office:
         for _ in range(2):
-            office.add([Name("pending.example", Scope.DOMAIN)], Proposal("apology", "no-identification", "ref"))
-        bodies = [entry.act.body for entry in office.acts if isinstance(entry.act.body, acts.Add)]
-    assert len({body.commitment for body in bodies}) == 2
-    assert len({entry.act.dossier for entry in office.acts if entry.act.dossier}) == 2
+            (made,) = office.add([Name("pending.example", Scope.DOMAIN)], site.proposal())
+            office.reject(made.act.seq, "withdrawn")
+        proposed = [entry.act for entry in office.acts() if isinstance(entry.act.body, acts.Add)]
+    assert len({act.body.commitment for act in proposed}) == 2
+    assert len({act.dossier for act in proposed if act.dossier}) == 2
 
 
 def test_promise_9_nobody_is_named_but_under_a_pseudonym(tmp_path: Path) -> None:

@@ -32,13 +32,14 @@ from kit import (
 )
 
 from blocklist import acts
-from blocklist.entries import PENDING_FOR, Recommendation
+from blocklist.acts import SignedAct
+from blocklist.entries import ANSWERED, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import MAX_NAMES, Head, Names, Ref, format_instant, parse_instant
 from blocklist.measures import Measures, State
 from blocklist.names import Name, Scope
 from blocklist.policy import from_json
-from blocklist.register import LIFECYCLE, MAY_SIGN, Register, RuleError
+from blocklist.register import ARTICLES, LIFECYCLE, MAY_SIGN, Register
 from blocklist.replay import audit, replay
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -716,8 +717,25 @@ def event_act(chain: Chain, event: str) -> tuple[str, acts.Body]:
     return "agent-1", acts.Respond(recommendation=ref, outcome="accepted")
 
 
+CITING = ("approve", "reject", "add not-removed", *(f"answer {answer}" for answer in acts.ANSWERS),
+          *(f"respond {response}" for response in acts.RESPONSES))  # fmt: skip
+"""Events of what acts cite by number: proposals, requests, recommendations."""
+
+
 def test_the_table_knows_every_event() -> None:
-    assert {event for _, event in LIFECYCLE} == set(EVENTS)
+    assert {event for state, event in LIFECYCLE if isinstance(state, State)} == set(EVENTS)
+    assert {event for state, event in LIFECYCLE if isinstance(state, Stage)} == set(CITING)
+
+
+def refused_with_its_article(chain: Chain, by: str, body: acts.Body, match: str) -> None:
+    """Refused, nothing changed, and the hint names rule and article of the law that the act is made under."""
+    refused(chain, by, body, match)
+    with pytest.raises(RuleError) as caught:
+        chain.register.apply(chain.make(by, body, at=chain.at + SECOND))
+    article = chain.policy.article(ARTICLES[body.kind]) if body.kind in ARTICLES else ""
+    assert article or body.kind == "reject"
+    assert caught.value.hint.endswith(f"({article})" if article else "")
+    assert len(caught.value.hint) > len(article) + 3
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -727,12 +745,93 @@ def test_every_state_and_event(before: State, event: str) -> None:
     assert state(chain) is before
     by, body = event_act(chain, event)
     if (before, event) not in LIFECYCLE:
-        refused(chain, by, body, "never listed|listed already|has lapsed|was removed|was annulled")
+        why = "never listed|listed already|has lapsed|was removed|was annulled"
+        refused_with_its_article(chain, by, body, why)
         return
     chain.add_act(by, body)
     after = LIFECYCLE[before, event]
     assert state(chain) is after
     assert in_force(chain) == ({SITE} if after is State.LISTED else set())
+
+
+def cited_in(wanted: Stage) -> tuple[Chain, SignedAct]:
+    """A register with a proposal, a request or a recommendation at that stage."""
+    chain = new_chain()
+    subject = wanted.partition(" ")[0]
+    if subject == "proposal":
+        made = chain.propose(SITE)
+        if wanted is Stage.EFFECTIVE:
+            chain.approve(made, SITE)
+        elif wanted is Stage.REJECTED:
+            chain.add_act("agent-3", acts.Reject(act=made.ref))
+        elif wanted is Stage.EXPIRED:
+            chain.tick(7 * DAY)
+    elif subject == "request":
+        made = chain.add_act("agent-1", acts.Request(to="host", names=names(SITE)))
+        answers = {stage: answer for answer, stage in ANSWERED.items()}
+        if answers[wanted] is not None:
+            chain.add_act("agent-1", acts.Answer(request=made.ref, outcome=answers[wanted]))
+        chain.tick(2 * DAY)
+    else:
+        made = chain.add_act("qualified-1", acts.Recommend())
+        responses = {stage: response for response, stage in RESPONDED.items()}
+        if responses[wanted] is not None:
+            chain.add_act("agent-1", acts.Respond(recommendation=made.ref, outcome=responses[wanted]))
+    return chain, made
+
+
+def stage_of(chain: Chain, made: SignedAct) -> Stage:
+    """Where it stands; what has left the proposals is known by what became of it."""
+    register, seq = chain.register, made.act.seq
+    found = register.requests.get(seq) or register.recommendations.get(seq)
+    if found is not None:
+        return found.stage
+    if seq in register.pending:
+        return register.pending[seq].stage(chain.at + SECOND)
+    return Stage.EFFECTIVE if state(chain) is State.LISTED else Stage.REJECTED
+
+
+def citing_act(chain: Chain, made: SignedAct, event: str) -> tuple[str, acts.Body]:
+    verb, _, what = event.partition(" ")
+    if verb == "approve":
+        return "agent-2", opening(made, SITE)
+    if verb == "reject":
+        return "agent-2", acts.Reject(act=made.ref)
+    if verb == "answer":
+        return "agent-2", acts.Answer(request=made.ref, outcome=what)
+    if verb == "add":
+        return "agent-2", chain.proposal(names(SITE), basis="not-removed", requests=(made.ref,))
+    return "agent-2", acts.Respond(recommendation=made.ref, outcome=what)
+
+
+@pytest.mark.parametrize("event", CITING)
+@pytest.mark.parametrize("before", Stage)
+def test_every_stage_and_event(before: Stage, event: str) -> None:
+    chain, made = cited_in(before)
+    assert stage_of(chain, made) is before
+    by, body = citing_act(chain, made, event)
+    if (before, event) not in LIFECYCLE:
+        why = (
+            "does not wait|waited more than|is not a removal request|is not a recommendation|is closed|answered already"
+        )
+        refused_with_its_article(chain, by, body, why)
+        return
+    chain.add_act(by, body)
+    assert stage_of(chain, made) is LIFECYCLE[before, event]
+
+
+def test_a_list_under_another_law_cites_no_article_of_this_one() -> None:
+    chain = Chain(officers=OFFICERS, change=SMALL | {"regime": "other"})
+    chain.tick()
+    with pytest.raises(RuleError) as caught:
+        chain.register.apply(chain.make("agent-1", remove(SITE)))
+    assert caught.value.hint == "see 'blocklist list' for what is"
+
+
+def test_a_list_keeps_its_legal_basis(chain: Chain) -> None:
+    loose = chain.policy.to_json() | {"regime": "other", "review": 365 * 86400}
+    body = acts.Adopt(policy=loose, files={"a.yaml": "0" * 64}, rules=1)
+    refused(chain, "head-1", body, "under the regime other, the list is under lcen-6-1")
 
 
 def test_nothing_but_an_approval_lists_a_name() -> None:
@@ -856,7 +955,7 @@ def test_a_clarification_restarts_the_clock(chain: Chain) -> None:
 def test_a_request_that_was_followed_is_closed(chain: Chain) -> None:
     request = chain.add_act("agent-1", acts.Request(to="host", names=names(SITE)))
     chain.add_act("agent-1", acts.Answer(request=request.ref, outcome="removed"))
-    refused(chain, "agent-1", cite(chain, request), "was followed", later=2 * DAY)
+    refused(chain, "agent-1", cite(chain, request), "the content was removed", later=2 * DAY)
     for outcome in acts.ANSWERS:
         refused(chain, "agent-1", acts.Answer(request=request.ref, outcome=outcome), "is closed")
 
@@ -865,7 +964,7 @@ def test_an_answer_removed_stops_what_is_pending(chain: Chain) -> None:
     request = chain.add_act("agent-1", acts.Request(to="host", names=names(SITE)))
     proposed = chain.add_act("agent-1", cite(chain, request), later=DAY)
     chain.add_act("agent-2", acts.Answer(request=request.ref, outcome="removed"))
-    refused(chain, "agent-2", opening(proposed, SITE), "was followed")
+    refused(chain, "agent-2", opening(proposed, SITE), "the content was removed")
 
 
 def test_a_clarification_stops_what_is_pending_until_its_notice_ends(chain: Chain) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from kit import LIST, START, Chain, key, names
 
 from blocklist import acts
 from blocklist.acts import Act, SignedAct
-from blocklist.errors import BlocklistError, TargetError, UsageError, VerificationError
+from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.fields import Ref
 from blocklist.register import Register
 from blocklist.replay import fold, replay
@@ -474,6 +475,80 @@ def test_dossiers_of_another_account_are_one_sentence(
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything, so it is said to be another
     with pytest.raises(UsageError, match="closed to this account"):
         store.dossier(signed)
+
+
+# --- A copy that cannot be written --------------------------------------------------------------------------------
+
+
+def listing(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_read_only_store_changes_nothing(store: Store, chain: Chain, tmp_path: Path, closed: bool) -> None:
+    dossier = Dossier.of({"a": "b"})
+    signed = next_act(chain.head, chain.register.id, dossier)
+    store.append(LIST, [signed], [dossier])
+    if closed:
+        store.close()
+    before = listing(tmp_path)
+    assert any(name.endswith("-wal") for name in before) is not closed
+    copy = Store(tmp_path, read_only=True)
+    try:
+        assert list(copy.lines(LIST)) == [*chain.lines, signed.line()]
+        assert copy.dossier(signed) == dossier
+        assert (copy.dossier_ids(), copy.mentioning("b")) == ({signed.id}, [signed.id])
+        assert copy.ids() == {*chain.register.ids, signed.id}
+        assert copy.lists() == copy.every_list() == [LIST]
+    finally:
+        copy.close()
+    assert listing(tmp_path) == before
+
+
+def test_a_read_only_store_without_dossiers_makes_none(store: Store, chain: Chain, tmp_path: Path) -> None:
+    store.close()
+    copy = Store(tmp_path, read_only=True)
+    assert not copy.has_dossiers
+    assert copy.dossier_ids() == set()
+    copy.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["register.db"]
+
+
+def test_a_copy_leaves_nothing_behind(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("copies")
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+    Store(tmp_path, read_only=True).close()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for fault, error, message in (
+        (full, TargetError, "could not be copied: No space"),
+        (_closed, UsageError, "cannot be read: Permission denied"),
+        (lambda *_: (tmp_path / "register.db").touch(), RefusedError, "being written to all the time"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "copyfile", fault)
+            with pytest.raises(error, match=message):
+                Store(tmp_path, read_only=True)
+    assert list(home.iterdir()) == []
+
+
+def _closed(source: Path, *_: object) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(source))
+
+
+def test_a_damaged_copy_is_named_as_it_is_called(store: Store, tmp_path: Path) -> None:
+    store.close()
+    (tmp_path / "register.db").write_bytes(b"not a database, and longer than a header is" * 9)
+    copy = Store(tmp_path, read_only=True)
+    try:
+        with pytest.raises(VerificationError, match=f"^{tmp_path}/register.db is not a database"):
+            copy.lists()
+    finally:
+        copy.close()
 
 
 # --- The memory of the head --------------------------------------------------------------------------------------

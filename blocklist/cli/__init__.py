@@ -6,25 +6,40 @@ A command's module is imported when the command runs, so that starting up costs 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from blocklist import __version__
-from blocklist.cli.common import Settings, VerbGroup, common_options, fail, prepare_output
+from blocklist.cli.common import Settings, VerbGroup, common_options, fail, language
+from blocklist.cli.output import colour, prepare_output
 from blocklist.errors import BlocklistError, UsageError
-from blocklist.messages import _
+from blocklist.messages import _, later, speaking
 
 GROUPS = {
-    "Start": {"init": "start", "demo": "demo"},
-    "Curate": {"add": "curate", "import": "curate", "approve": "curate", "reject": "curate", "remove": "curate"},
-    "Review": {"review": "curate"},
-    "Look": {"list": "look", "show": "look", "log": "look", "status": "look"},
-    "Oversight": {"audit": "look"},
-    "Publish": {"plan": "publish", "publish": "publish"},
-    "Office": {"key": "officers", "officer": "officers"},
-    "Provider": {"subscribe": "provider", "pull": "provider", "verify": "provider"},
+    later("Start"): {"init": "start", "demo": "demo"},
+    later("Curate"): {
+        "request": "requests",
+        "answer": "requests",
+        "add": "curate",
+        "import": "curate",
+        "approve": "approvals",
+        "reject": "approvals",
+        "remove": "curate",
+    },
+    later("Review"): {"due": "reviews", "review": "reviews"},
+    later("Look"): {"list": "look", "show": "look", "log": "look", "status": "look"},
+    later("Oversight"): {
+        "recommend": "oversight",
+        "respond": "oversight",
+        "audit": "dossiers",
+        "dossier": "dossiers",
+    },
+    later("Publish"): {"plan": "publish", "publish": "publish"},
+    later("Office"): {"key": "officers", "officer": "officers", "policy": "policies"},
+    later("Provider"): {"subscribe": "provider", "pull": "provider", "verify": "provider"},
 }
 """The help's groups, by who uses them: each command and the module that holds it."""
 
@@ -50,27 +65,38 @@ class Commands(VerbGroup):
         """One section for each group."""
         for title, names in GROUPS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
-            with formatter.section(title):
-                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+            with formatter.section(_(title)):
+                formatter.write_dl([(name, command.get_short_help_str(100)) for name, command in commands if command])
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  (click's signature)
-        """Run, and exit with the code of what happened."""
-        kwargs["standalone_mode"] = False
+    def main(self, args: Sequence[str] | None = None, **kwargs: Any) -> NoReturn:  # type: ignore[override]  # noqa: ANN401
+        """Run in the language of the command line, and exit with the code of what happened."""
+        words = list(sys.argv[1:] if args is None else args)
         prepare_output()
+        with speaking(language(words)):
+            self._run(words, colour(words), **kwargs)
+
+    def _run(self, words: list[str], color: bool | None, **kwargs: Any) -> NoReturn:  # noqa: ANN401  (click's own)
+        kwargs["standalone_mode"] = False
         try:
-            sys.exit(super().main(*args, **kwargs) or 0)
+            sys.exit(super().main(words, color=color, **kwargs) or 0)
         except BlocklistError as error:
-            fail(error)
+            fail(error, color)
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
-            command = context.command_path if context else "blocklist COMMAND"
-            fail(UsageError(error.format_message().rstrip("."), _("see '{command} --help'", command=command)))
+            command = context.command_path if context else _("blocklist COMMAND")
+            message = error.format_message().rstrip(".")
+            fail(UsageError(message, _("see '{command} --help'", command=command)), color)
         except click.Abort:
-            click.echo("blocklist: error: stopped; nothing was changed", err=True)
-            sys.exit(130)
+            fail(Stopped(_("stopped; nothing was changed")), color)
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has left, and would not read a complaint either
             sys.exit(1)
+
+
+class Stopped(BlocklistError):  # noqa: N818  (no fault: somebody chose so)
+    """The person at the terminal stopped, or answered no."""
+
+    exit_code = 130
 
 
 @click.group(

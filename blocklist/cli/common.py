@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import io
+import copy
+import inspect
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from blocklist.cli.output import faint, urgent
+from blocklist.cli.output import say as say  # commands take these from here
+from blocklist.cli.output import table as table
 from blocklist.errors import BlocklistError, UsageError
-from blocklist.messages import _
+from blocklist.messages import LANGUAGES, _, later, paris, plural, preferred
+from blocklist.messages import shown as shown  # commands take it from here
 
 if TYPE_CHECKING:
-    from zoneinfo import ZoneInfo
-
     from blocklist.office import Office
     from blocklist.workspace import Workspace
 
@@ -36,12 +40,13 @@ class Settings:
 
     folder: Path = Path()
     officer: str | None = None
+    list_id: str | None = None
     json: bool = False
     yes: bool = False
 
 
 def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def callback(ctx: click.Context, _: click.Parameter, value: Any) -> None:  # noqa: ANN401  (any option's value)
+    def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401  (any option's value)
         if value not in (None, False):
             setattr(ctx.ensure_object(Settings), name, value)
 
@@ -49,7 +54,7 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 def common_options(officer_variable: str | None = None) -> list[click.Parameter]:
-    """`-C`, `--as` and `--json`, accepted before and after the command.
+    """`-C`, `--as`, `--list`, `--lang` and `--json`, accepted before and after the command.
 
     Only the options before the command read the variable: those after it would let it win over `--as` before it.
     """
@@ -57,19 +62,64 @@ def common_options(officer_variable: str | None = None) -> list[click.Parameter]
     def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
         return click.Option(names, expose_value=False, callback=_set(field), **rest)
 
+    # The language is in effect long before options are parsed (`language`), so its option sets nothing.
+    lang = click.Option(["--lang"], expose_value=False, type=click.Choice(LANGUAGES), help="The language of messages.")
+
     return [
         option(["-C", "folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
         option(["--as", "officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."),
+        option(["--list", "list_id"], "list_id", metavar="ID", help="The list, where there are several."),
+        lang,
         option(["--json", "as_json"], "json", is_flag=True, help="Print one JSON object."),
     ]
 
 
+def language(args: Sequence[str]) -> str:
+    """The language of a command line: that of the last `--lang` on it, else of the locale.
+
+    It is needed before click parses anything, since help and usage errors are in it too.
+    """
+    found = preferred()
+    for word, after in zip_longest(args, args[1:], fillvalue=""):
+        if word == "--":
+            break
+        asked = after if word == "--lang" else word.removeprefix("--lang=")
+        found = asked if asked in LANGUAGES and asked != word else found
+    return found
+
+
+_C = TypeVar("_C", bound=click.Command)
+
+
+def _translated(command: _C) -> _C:
+    """A copy of a command for showing its help: every text of it in the language that is spoken."""
+    twin = copy.copy(command)
+    twin._help_option = None  # click keeps the one it made, whose text has a language already
+    twin.help, twin.short_help = (text and _(inspect.cleandoc(text)) for text in (command.help, command.short_help))
+    twin.params = [copy.copy(parameter) for parameter in command.params]
+    for parameter in twin.params:
+        if isinstance(parameter, click.Option):
+            parameter.help = parameter.help and _(parameter.help)
+            if isinstance(parameter.show_default, str):
+                parameter.show_default = _(parameter.show_default)
+    return twin
+
+
 class Verb(click.Command):
-    """A command that takes the common options after its name too."""
+    """A command that takes the common options after its name too, and shows its help in the user's language."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  (click's signature)
         super().__init__(*args, **kwargs)
-        self.params += common_options()
+        own = {name for parameter in self.params for name in parameter.opts}
+        self.params += [option for option in common_options() if not own & set(option.opts)]
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help."""
+        click.Command.format_help(_translated(self), ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The line of this command in the help of its group."""
+        return click.Command.get_short_help_str(_translated(self), limit)
 
 
 class VerbGroup(click.Group):
@@ -82,22 +132,19 @@ class VerbGroup(click.Group):
             ctx.exit(UsageError.exit_code)
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help."""
+        click.Group.format_help(_translated(self), ctx, formatter)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """The line of this group in the help of the program."""
+        return click.Group.get_short_help_str(_translated(self), limit)
+
 
 yes_option = click.option("--yes", is_flag=True, expose_value=False, callback=_set("yes"), help="Answer yes.")
 
 
-# Output: data to standard output, messages to standard error
-
-
-def prepare_output() -> None:
-    """Let a terminal that cannot show a character show its code instead of failing."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def say(text: str) -> None:
-    """A message for the person."""
-    click.echo(text, err=True)
+# Results, errors, questions
 
 
 def finish(settings: Settings, members: dict[str, object], text: str = "") -> None:
@@ -111,22 +158,24 @@ def finish(settings: Settings, members: dict[str, object], text: str = "") -> No
 
 def counted(count: int, what: str = "name") -> str:
     """`1 name`, `2 names`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+    match what:
+        case "act":
+            return plural("{count} act", "{count} acts", count)
+        case "fault":
+            return plural("{count} fault", "{count} faults", count)
+        case "line":
+            return plural("{count} line", "{count} lines", count)
+        case _other:
+            return plural("{count} name", "{count} names", count)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Aligned columns on standard output."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def fail(error: BlocklistError) -> NoReturn:
+def fail(error: BlocklistError, color: bool | None = None) -> NoReturn:
     """Print an error as one line and a hint, and exit with its code."""
-    click.echo(f"blocklist: error: {error.message}", err=True)
+    # click's context, which knows about colour, is closed by now.
+    line = _("blocklist: {word}: {message}", word=urgent(_("error")), message=error.message)
+    click.echo(line, err=True, color=color)
     for line in error.hint.splitlines():
-        click.echo(f"blocklist: hint: {line}", err=True)
+        click.echo(faint(_("blocklist: {word}: {message}", word=_("hint"), message=line)), err=True, color=color)
     sys.exit(error.exit_code)
 
 
@@ -136,13 +185,30 @@ def ask(settings: Settings, question: str) -> None:
     Raises:
         click.Abort: The answer is no.
     """
-    if not settings.yes and sys.stdin.isatty():
-        click.confirm(question, abort=True, err=True)
+    if not confirmed(settings, question):
+        raise click.Abort
 
 
 def confirmed(settings: Settings, question: str) -> bool:
     """The answer on a terminal; yes without one, or with `--yes`."""
-    return settings.yes or not sys.stdin.isatty() or click.confirm(question, err=True)
+    return settings.yes or not sys.stdin.isatty() or agreed(question)
+
+
+def agreed(question: str) -> bool:
+    """The answer of the person at the terminal, in English or in their language; an empty one is no."""
+    # click.confirm knows y and n alone.
+    yes, no = ({*english, *_(spoken).split()} for english, spoken in ((("y", "yes"), _YES), (("n", "no"), _NO)))
+    while True:
+        choices = _("y/N")
+        answer = click.prompt(f"{question} [{choices}]", default="", show_default=False, err=True).strip().lower()
+        if answer in yes:
+            return True
+        if answer in {"", *no}:
+            return False
+
+
+_YES = later("y yes")
+_NO = later("n no")
 
 
 def can_ask(settings: Settings) -> bool:
@@ -168,13 +234,13 @@ def passphrase(what: str) -> bytes:
 
     path = os.environ.get(PASSPHRASE_FILE)
     if path:
-        secret = files.read(Path(path), "the passphrase file", 4096).split(b"\n")[0].rstrip(b"\r")
+        secret = files.read(Path(path), _("the passphrase file"), 4096).split(b"\n")[0].rstrip(b"\r")
     elif sys.stdin.isatty():
         secret = str(click.prompt(_("Passphrase for {what}", what=what), hide_input=True, err=True)).encode()
     else:
         raise UsageError(
             _("the passphrase for {what} cannot be asked for: there is no terminal", what=what),
-            _("{PASSPHRASE_FILE} names a file with it", PASSPHRASE_FILE=PASSPHRASE_FILE),
+            _("{variable} names a file with it", variable=PASSPHRASE_FILE),
         )
     if not secret:
         raise UsageError(_("the passphrase for {what} is empty", what=what), _("choose one, or use --no-passphrase"))
@@ -190,7 +256,7 @@ def passphrase(what: str) -> bytes:
 def new_passphrase(what: str) -> bytes:
     """A passphrase for a new key: asked twice on a terminal."""
     secret = passphrase(what)
-    if not os.environ.get(PASSPHRASE_FILE) and passphrase(f"{what}, again") != secret:
+    if not os.environ.get(PASSPHRASE_FILE) and passphrase(_("{what}, again", what=what)) != secret:
         raise UsageError(_("the two passphrases differ"), _("nothing was made; try again"))
     return secret
 
@@ -200,14 +266,14 @@ def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> 
     from blocklist.signing import KeyFolder
     from blocklist.workspace import Workspace
 
-    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read))
+    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read), list_id=settings.list_id)
 
 
 def office(settings: Settings) -> Office:
     """The register of the workspace, opened and verified."""
     from blocklist.office import Office
 
-    return Office(workspace(settings), clock(), settings.officer)
+    return Office(workspace(settings), clock, settings.officer)
 
 
 def signing_office(settings: Settings) -> Office:
@@ -242,18 +308,6 @@ def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 def clock() -> datetime:
     """Now, in UTC. There is no way to tell the program another time."""
     return datetime.now(UTC)
-
-
-def paris() -> ZoneInfo:
-    """The time zone in which dates are meant and shown."""
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo("Europe/Paris")
-
-
-def shown(instant: datetime) -> str:
-    """An instant for people: Paris time with its offset."""
-    return instant.astimezone(paris()).isoformat(" ", "minutes" if instant.second == 0 else "seconds")
 
 
 def read_date(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:

@@ -1,29 +1,39 @@
-"""`list`, `show`, `log`, `status`, `audit`: commands that only read."""
+"""`list`, `show`, `log`, `status`: commands that only read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from blocklist import acts, fields
-from blocklist.cli.common import Settings, Verb, clock, counted, finish, office, say, shown, table, workspace
-from blocklist.errors import UsageError, VerificationError
+from blocklist.cli.common import Settings, Verb, counted, finish, office, say, shown, table
+from blocklist.errors import UsageError
 from blocklist.fields import format_instant
-from blocklist.messages import _
+from blocklist.messages import _, later, plural, preferred
 from blocklist.names import Name, to_unicode
-from blocklist.survey import about, audit_workspace, history, listed, status
+from blocklist.survey import STATES, about, history, listed, status
+from blocklist.timeline import said, timeline
 
 if TYPE_CHECKING:
     from blocklist.acts import SignedAct
+    from blocklist.office import Office
     from blocklist.survey import Listed
+    from blocklist.timeline import Event
 
-_STATES = ("pending", "listed", "lapsed", "removed")
+_STATES = {
+    "pending": later("pending"),
+    "listed": later("listed"),
+    "lapsed": later("lapsed"),
+    "removed": later("removed"),
+}
+_WIDTH = 80
 
 
 @click.command("list", cls=Verb)
-@click.option("--state", type=click.Choice(_STATES), help="By default all.")
+@click.option("--state", type=click.Choice(STATES), help="By default all.")
 @click.pass_obj
 def list_command(settings: Settings, state: str | None) -> None:
     """List measures with their states and dates."""
@@ -33,11 +43,11 @@ def list_command(settings: Settings, state: str | None) -> None:
         finish(settings, {"measures": [_measure(entry) for entry in rows]})
     elif rows:
         table(
-            ("NAME", "SCOPE", "STATE", "REVIEW BY", ""),
-            ((e.name.text, e.name.scope, e.state, shown(e.review_by), _unicode(e.name)) for e in rows),
+            (_("NAME"), _("SCOPE"), _("STATE"), _("REVIEW BY"), ""),
+            ((e.name.text, e.name.scope, _(_STATES[e.state]), shown(e.review_by), _unicode(e.name)) for e in rows),
         )
     else:
-        say(_("no measures") if state is None else _("no measure is {state}", state=state))
+        say(_("no measures") if state is None else _("no measure is {state}", state=_(_STATES[state])))
 
 
 def _unicode(name: Name) -> str:
@@ -60,30 +70,63 @@ def _measure(entry: Listed) -> dict[str, object]:
     }
 
 
-@click.command("show", cls=Verb)
+@click.command("show", cls=Verb, short_help="Show all about one name: every act, every deadline.")
 @click.argument("name")
 @click.pass_obj
 def show_command(settings: Settings, name: str) -> None:
-    """Show everything about one name: its state and every act."""
+    """Show everything about one name: its state, every act about it, and what providers had to do by when."""
     with office(settings) as opened:
-        entries = about(opened, name)
-        if not entries:
-            raise UsageError(_("{name} was never proposed or listed", name=name), _("see 'blocklist list' for what is"))
-        acts_about = history(opened, entries[0].name.text)
+        entries, acts_about = about(opened, name), history(opened, name)
+        if not acts_about:
+            raise UsageError(
+                _("{name} was never asked about, proposed or listed", name=name), _("see 'blocklist list' for what is")
+            )
+        events = timeline(opened, opened.typed(name), acts_about)
         if settings.json:
             members: dict[str, object] = {"measures": [_measure(entry) for entry in entries]}
-            finish(settings, members | {"acts": [_act(signed) for signed in acts_about]})
+            members |= {"acts": [_act(signed) for signed in acts_about]}
+            finish(settings, members | {"events": [happened.to_json() for happened in events]})
             return
         for entry in entries:
-            unicode = _unicode(entry.name)
-            click.echo(f"{entry.name.text}{f' [{unicode}]' if unicode else ''}")
-            click.echo(f"  scope      {opened.guards().suffixes.describe(entry.name)}")
-            click.echo(f"  state      {entry.state}{f' ({entry.reason})' if entry.reason else ''}")
-            click.echo(f"  ground     {entry.ground}, basis {entry.basis}")
-            if entry.since:
-                click.echo(f"  listed     {shown(entry.since)}")
-            click.echo(f"  review by  {shown(entry.review_by)}")
-        _print_acts(acts_about)
+            _print_measure(opened, entry)
+        for happened in events:
+            _print_event(happened)
+
+
+def _print_measure(opened: Office, entry: Listed) -> None:
+    ground = opened.register.policy.grounds.get(entry.ground)
+    rows = [
+        (_("blocks"), opened.suffixes().describe(entry.name)),
+        (_("state"), _(_STATES[entry.state]) + (f" ({said(entry.reason)})" if entry.reason else "")),
+        (_("ground"), f"{entry.ground}: {ground.texts[preferred()]}, {ground.article}" if ground else entry.ground),
+        (_("basis"), f"{entry.basis}: {said(entry.basis)}"),
+        (_("listed"), shown(entry.since) if entry.since else ""),
+        (_("review by"), shown(entry.review_by)),
+    ]
+    unicode = _unicode(entry.name)
+    click.echo(f"{entry.name.text}{f' [{unicode}]' if unicode else ''}")
+    _print_rows((title, text) for title, text in rows if text)
+
+
+def _print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    for title, text in rows:
+        _print_wrapped(f"  {title:<10} ", text)
+
+
+def _print_wrapped(lead: str, text: str) -> None:
+    """A text in 80 columns, its later lines under its first; names and digests are never broken."""
+    blank = " " * len(lead)
+    for line in textwrap.wrap(
+        text, _WIDTH, initial_indent=lead, subsequent_indent=blank, break_long_words=False, break_on_hyphens=False
+    ):
+        click.echo(line)
+
+
+def _print_event(happened: Event) -> None:
+    number = _("act {seq}", seq=happened.seq) if happened.seq else "-"
+    click.echo(f"{number:<9}{shown(happened.at)}  {happened.by}".rstrip())
+    for line in (happened.what, *happened.details):
+        _print_wrapped(" " * 9, line)
 
 
 @click.command("log", cls=Verb)
@@ -92,11 +135,13 @@ def show_command(settings: Settings, name: str) -> None:
 def log_command(settings: Settings, name: str | None) -> None:
     """List acts: all of them, or those about one name."""
     with office(settings) as opened:
-        signed = opened.acts if name is None else history(opened, opened.typed(name))
+        signed = opened.acts() if name is None else iter(history(opened, name))
         if settings.json:
             finish(settings, {"acts": [_act(entry) for entry in signed]})
-        elif signed:
-            _print_acts(signed)
+            return
+        rows = [_row(entry) for entry in signed]
+        if rows:
+            table((_("ACT"), _("AT"), _("BY"), _("KIND"), _("ABOUT")), rows)
         else:
             say(_("no act is about {name}", name=name))
 
@@ -112,11 +157,9 @@ def _act(signed: SignedAct) -> dict[str, object]:
     }
 
 
-def _print_acts(signed: list[SignedAct]) -> None:
-    table(
-        ("ACT", "AT", "BY", "KIND", "ABOUT"),
-        ((e.act.seq, shown(e.act.at), e.act.by, e.act.body.kind, " ".join(_about(e.act.body))) for e in signed),
-    )
+def _row(signed: SignedAct) -> tuple[object, ...]:
+    act = signed.act
+    return act.seq, shown(act.at), act.by, act.body.kind, " ".join(_about(act.body))
 
 
 def _about(body: acts.Body) -> Iterator[str]:
@@ -128,16 +171,18 @@ def _about(body: acts.Body) -> Iterator[str]:
     for field in ("act", "request", "recommendation"):
         ref = getattr(body, field, None)
         if isinstance(ref, fields.Ref):
-            yield f"act {ref.seq}"
+            yield _("act {seq}", seq=ref.seq)
     names = getattr(body, "names", None)
     if isinstance(names, fields.Names):
         texts = [*names.domain, *names.host]
-        yield ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
+        yield ", ".join(texts[:3])
+        if len(texts) > 3:
+            yield _("and {count} more", count=len(texts) - 3)
     if isinstance(body, acts.Add):
-        yield counted(body.count)
+        yield plural("{count} name", "{count} names", body.count)
     review_by = getattr(body, "review_by", None)
     if review_by is not None:
-        yield f"until {shown(review_by)}"
+        yield _("until {until}", until=shown(review_by))
 
 
 @click.command("status", cls=Verb)
@@ -149,43 +194,34 @@ def status_command(settings: Settings) -> None:
     if settings.json:
         finish(settings, now.to_json())
         return
-    click.echo(f"list {now.list_id}, environment {now.environment}, {now.acts} acts, register {now.register}")
-    click.echo(f"{counted(now.listed)} listed, {len(now.lapsing)} to be reviewed soon")
+    click.echo(
+        _(
+            "list {list_id}, environment {environment}, {acts} acts, register {register}",
+            list_id=now.list_id,
+            environment=now.environment,
+            acts=now.acts,
+            register=now.register,
+        )
+    )
+    click.echo(_("{names} listed, {soon} to be reviewed soon", names=counted(now.listed), soon=len(now.lapsing)))
     for name, until in now.lapsing:
-        click.echo(f"  {name.text} lapses {shown(until)}: blocklist review {name.text} --outcome …")
-    for pending in now.waiting:
-        mine = f"  blocklist approve {pending.seq}" if pending.mine else ""
-        click.echo(f"act {pending.seq} ({pending.kind} by {pending.by}) waits until {shown(pending.until)}{mine}")
-    release = now.release
-    click.echo("no release yet" if release is None else f"release {release.folder}, {release.path}")
-    for warning in now.warnings:
-        click.echo(f"warning: {warning}")
-
-
-@click.command("audit", cls=Verb, short_help="Check the whole register, from its first act.")
-@click.pass_obj
-def audit_command(settings: Settings) -> None:
-    """Check the whole register: chain, signatures, appointments, every rule, and the published head.
-
-    Exit code 3 when anything is wrong.
-    """
-    result = audit_workspace(workspace(settings), clock())
-    members: dict[str, object] = {
-        "acts": result.acts,
-        "head": result.head,
-        "register": result.register,
-        "faults": [{"act": fault.act, "message": fault.message} for fault in result.faults],
-    }
-    finish(settings, members)
-    if not settings.json:
         click.echo(
-            f"{counted(result.acts, 'act')} checked: chain, signatures, appointments, rules, dossiers, published head"
+            _("  {name} lapses {until}: blocklist review {name} --outcome …", name=name.text, until=shown(until))
         )
-        for fault in result.faults:
-            click.echo(f"act {fault.act}: {fault.message}")
-    if result.faults:
-        count = len(result.faults)
-        raise VerificationError(
-            _("{count} in the register", count=counted(count, "fault")), _("do not publish; see above")
+    for entry in now.waiting:
+        waits = _(
+            "act {seq} ({kind} by {by}) waits until {until}",
+            seq=entry.seq,
+            kind=entry.kind,
+            by=entry.by,
+            until=shown(entry.until),
         )
-    say(_("no fault; head {head}", head=result.head))
+        click.echo(waits + (f"  blocklist approve {entry.seq}" if entry.mine else ""))
+    release = now.release
+    click.echo(
+        _("no release yet")
+        if release is None
+        else _("release {folder}, {path}", folder=release.folder, path=release.path)
+    )
+    for warning in now.warnings:
+        click.echo(_("warning: {warning}", warning=warning))

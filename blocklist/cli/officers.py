@@ -18,12 +18,11 @@ from blocklist.cli.common import (
     new_passphrase,
     office,
     read_id,
-    shown,
     signing_office,
     table,
     yes_option,
 )
-from blocklist.messages import _
+from blocklist.messages import _, later, shown
 from blocklist.signing import KeyFolder, PublicKey
 
 
@@ -42,7 +41,16 @@ def key_new(settings: Settings, officer_id: str, no_passphrase: bool) -> None:
     public = folder.create(officer_id, ed25519.Ed25519PrivateKey.generate(), encrypt=not no_passphrase)
     path = folder.path / f"{officer_id}.pub"
     members: dict[str, object] = {"id": officer_id, "public": str(path), "fingerprint": public.fingerprint}
-    finish(settings, members, f"key of {officer_id} made, fingerprint {public.fingerprint}; give {path} to a head")
+    finish(
+        settings,
+        members,
+        _(
+            "key of {officer} made, fingerprint {fingerprint}; give {path} to a head",
+            officer=officer_id,
+            fingerprint=public.fingerprint,
+            path=path,
+        ),
+    )
 
 
 @click.group("officer", cls=VerbGroup)
@@ -58,13 +66,13 @@ def officer_command() -> None:
 @click.pass_obj
 def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Path) -> None:
     """Appoint an officer (décret 2015-125 art. 1)."""
-    key = PublicKey.from_pem(files.read(key_file, "the public key", 65536), str(key_file))
+    key = PublicKey.from_pem(files.read(key_file, _("the public key"), 65536), str(key_file))
     with signing_office(settings) as opened:
         ask(
             settings,
             _(
-                "Appoint {officer_id} as {role}, key {fingerprint}?",
-                officer_id=officer_id,
+                "Appoint {officer} as {role}, key {fingerprint}?",
+                officer=officer_id,
                 role=role,
                 fingerprint=key.fingerprint,
             ),
@@ -72,8 +80,12 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
         signed = opened.appoint(officer_id, role, key)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "role": role, "waits": waits}
-        state = "waits for another head's approval" if waits else f"{officer_id} is {role}"
-        finish(settings, members, f"act {signed.act.seq}: {state}, key {key.fingerprint}")
+        if waits:
+            template = later("act {seq}: waits for another head's approval, key {fingerprint}")
+        else:
+            template = later("act {seq}: {officer} is {role}, key {fingerprint}")
+        values = {"seq": signed.act.seq, "officer": officer_id, "role": role, "fingerprint": key.fingerprint}
+        finish(settings, members, _(template, **values))
 
 
 @officer_command.command("revoke", cls=Verb)
@@ -84,12 +96,15 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
 def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
     """End an officer's appointment; what was signed before stays valid."""
     with signing_office(settings) as opened:
-        ask(settings, _("Revoke {officer_id}?", officer_id=officer_id))
+        ask(settings, _("Revoke {officer}?", officer=officer_id))
         signed = opened.revoke(officer_id, reason)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "waits": waits}
-        state = "waits for another head's approval" if waits else f"{officer_id} is revoked"
-        finish(settings, members, f"act {signed.act.seq}: {state}")
+        if waits:
+            text = _("act {seq}: waits for another head's approval", seq=signed.act.seq)
+        else:
+            text = _("act {seq}: {officer} is revoked", seq=signed.act.seq, officer=officer_id)
+        finish(settings, members, text)
 
 
 @officer_command.command("list", cls=Verb)
@@ -119,4 +134,4 @@ def officer_list(settings: Settings) -> None:
         (entry.id, entry.role, shown(entry.since), shown(entry.until) if entry.until else "", entry.key.fingerprint)
         for entry in officers
     ]
-    table(("OFFICER", "ROLE", "SINCE", "UNTIL", "KEY"), rows)
+    table((_("OFFICER"), _("ROLE"), _("SINCE"), _("UNTIL"), _("KEY")), rows)

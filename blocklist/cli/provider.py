@@ -12,7 +12,7 @@ import click
 
 from blocklist import files
 from blocklist.acts import ENVIRONMENTS
-from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, shown
+from blocklist.cli.common import Settings, Verb, agreed, clock, fail, finish, say
 from blocklist.cli.publish import counts, plan_members, print_plan, show_braked
 from blocklist.client import subscription
 from blocklist.client.install import Target
@@ -21,10 +21,11 @@ from blocklist.client.verify import verify
 from blocklist.errors import UsageError
 from blocklist.fields import format_instant
 from blocklist.formats import folder_name
-from blocklist.messages import _
-from blocklist.release import BrakeError
+from blocklist.messages import _, later, plural, shown
+from blocklist.release import BrakeError, announcement
 
 if TYPE_CHECKING:
+    from blocklist.client.pull import Outcome
     from blocklist.release import Plan
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ _SUBSCRIPTION = "subscription.yaml"
 
 def _file_option(*names: str) -> Callable[[_F], _F]:
     """Which subscription; by default that of the workspace folder."""
-    shown_default = f"{_SUBSCRIPTION} in -C"
+    shown_default = later("subscription.yaml in -C")
     return click.option(*names, type=click.Path(path_type=Path), show_default=shown_default, metavar="FILE")
 
 
@@ -61,10 +62,14 @@ def subscribe_command(
 ) -> None:
     """Write a subscription and pin the publisher's root, which was given to you out of band."""
     wanted = [_target(text, reload_command) for text in targets]
-    pinned = files.read(root, "the root", _MAX_ROOT, "the office hands it out as 1.root.json")
+    pinned = files.read(root, _("the root"), _MAX_ROOT, _("the office hands it out as 1.root.json"))
     made = subscription.write(output or settings.folder / _SUBSCRIPTION, url, list_id, environment, pinned, wanted)
     members: dict[str, object] = {"subscription": str(made.path), "root": made.root}
-    finish(settings, members, f"{made.path} written; root {made.root}\n  next: blocklist pull -c {made.path}")
+    finish(
+        settings,
+        members,
+        _("{path} written; root {root}\n  next: blocklist pull -c {path}", path=made.path, root=made.root),
+    )
 
 
 def _target(text: str, reload_command: str) -> Target:
@@ -100,32 +105,49 @@ def pull_command(settings: Settings, config: Path | None, accept: str | None, ad
     except BrakeError as error:
         show_braked(settings, error)
         raise
-    members: dict[str, object] = {
-        "release": outcome.release,
-        "installed": list(outcome.installed),
-        "changed": outcome.changed,
-    }
-    if outcome.plan is not None:
-        members |= plan_members(outcome.plan)
-    name = folder_name(datetime.fromtimestamp(outcome.release, UTC))
+    finish(settings, _pulled(outcome), _said(outcome) if not outcome.failures else "")
     for note in outcome.notes:
         say(note)
-    if outcome.changed and outcome.plan is not None:
-        text = f"release {name} installed: {counts(outcome.plan)}\n  {', '.join(outcome.installed)}"
-    else:
-        text = f"release {name} is installed already, nothing was changed"
-    finish(settings, members, text if not outcome.failures else "")
+    if outcome.notice is not None and not settings.json:
+        for line in outcome.notice.lines():
+            say(line)
     for failure in outcome.failures[1:]:
         say(_("blocklist: error: {message}", message=failure.message))
     if outcome.failures:
         fail(outcome.failures[0])
 
 
+def _pulled(outcome: Outcome) -> dict[str, object]:
+    """What a pull did, as JSON."""
+    notice = outcome.notice
+    members: dict[str, object] = {
+        "release": outcome.release,
+        "installed": list(outcome.installed),
+        "changed": outcome.changed,
+        "announced": [announcement(request) for request in notice.requests] if notice else [],
+        "block_before": _instant(notice.block_before if notice else None),
+        "restore_before": _instant(notice.restore_before if notice else None),
+    }
+    return members if outcome.plan is None else members | plan_members(outcome.plan)
+
+
+def _instant(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _said(outcome: Outcome) -> str:
+    name = folder_name(datetime.fromtimestamp(outcome.release, UTC))
+    if outcome.changed and outcome.plan is not None:
+        text = _("release {name} installed: {changes}", name=name, changes=counts(outcome.plan))
+        return f"{text}\n  {', '.join(outcome.installed)}"
+    return _("release {name} is installed already, nothing was changed", name=name)
+
+
 def _confirm(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         return False
     print_plan(plan)
-    return click.confirm(_("Install this list for the first time?"), err=True)
+    return agreed(_("Install this list for the first time?"))
 
 
 @click.command("verify", cls=Verb, short_help="Check a downloaded release.")
@@ -144,11 +166,24 @@ def verify_command(settings: Settings, release: Path, cert: Path, register: str 
         "missing": list(result.missing),
         "names": result.names,
     }
-    lines = [f"sealed by {result.sealed_by}, made {shown(result.instant)}, valid until {shown(result.valid_until)}"]
+    lines = [
+        _(
+            "sealed by {authority}, made {instant}, valid until {end}",
+            authority=result.sealed_by,
+            instant=shown(result.instant),
+            end=shown(result.valid_until),
+        )
+    ]
     if result.missing:
-        lines.append(f"not here, so not checked: {', '.join(result.missing)}")
+        lines.append(_("not here, so not checked: {names}", names=", ".join(result.missing)))
     if result.names is None:
-        lines.append("seal only: this does not show that two officers signed for each name (give --register ID)")
+        lines.append(_("seal only: this does not show that two officers signed for each name (give --register ID)"))
     else:
-        lines.append(f"{counted(result.names)}, two officers signed for each; the exports are what they signed")
+        lines.append(
+            plural(
+                "{count} name, two officers signed for it; the exports are what they signed",
+                "{count} names, two officers signed for each; the exports are what they signed",
+                result.names,
+            )
+        )
     finish(settings, members, "\n".join(lines))

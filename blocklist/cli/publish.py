@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, counted, finish, say, workspace
-from blocklist.messages import _
+from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, workspace
+from blocklist.messages import _, plural
+from blocklist.notices import SHOWN
+from blocklist.notifying import NotifyError
 from blocklist.publishing import draft, publish
-from blocklist.release import BrakeError
+from blocklist.release import BrakeError, announcement
 
 if TYPE_CHECKING:
-    from blocklist.publishing import Draft
+    from blocklist.publishing import Draft, Result
     from blocklist.release import Plan
-
-_SHOWN = 50
 
 
 def plan_members(plan: Plan) -> dict[str, object]:
@@ -30,14 +30,21 @@ def plan_members(plan: Plan) -> dict[str, object]:
 
 def print_plan(plan: Plan) -> None:
     """A plan for people, on standard output."""
-    changes = [("+", plan.added, "added"), ("-", plan.removed, "removed"), ("-", plan.lapsed, "lapsed")]
+    changes = [("+", plan.added, _("added")), ("-", plan.removed, _("removed")), ("-", plan.lapsed, _("lapsed"))]
     for sign, names, how in changes:
-        named = [(text, scope) for scope, texts in names.by_scope() for text in texts[:_SHOWN]]
-        for text, scope in named[:_SHOWN]:
+        named = [(text, scope) for scope, texts in names.by_scope() for text in texts[:SHOWN]]
+        for text, scope in named[:SHOWN]:
             click.echo(f"{sign} {text} ({scope}) {how}")
-        if len(names) > _SHOWN:
-            click.echo(f"{sign} … and {len(names) - _SHOWN} more {how}")
-    click.echo(f"{counts(plan)}; {counted(plan.before)} before; checksum {plan.checksum}")
+        if len(names) > SHOWN:
+            click.echo(f"{sign} {plural('… and {count} more', '… and {count} more', len(names) - SHOWN)} {how}")
+    click.echo(
+        _(
+            "{changes}; {names} before; checksum {checksum}",
+            changes=counts(plan),
+            names=counted(plan.before),
+            checksum=plan.checksum,
+        )
+    )
 
 
 def show_braked(settings: Settings, error: BrakeError) -> None:
@@ -50,19 +57,30 @@ def show_braked(settings: Settings, error: BrakeError) -> None:
 
 def counts(plan: Plan) -> str:
     """How many names a plan changes, in words."""
-    parts = {"added": plan.added, "removed": plan.removed, "lapsed": plan.lapsed, "renewed": plan.renewed}
-    return ", ".join(f"{len(names)} {what}" for what, names in parts.items())
+    return ", ".join(
+        (
+            plural("{count} added", "{count} added", len(plan.added)),
+            plural("{count} removed", "{count} removed", len(plan.removed)),
+            plural("{count} lapsed", "{count} lapsed", len(plan.lapsed)),
+            plural("{count} renewed", "{count} renewed", len(plan.renewed)),
+        )
+    )
 
 
-@click.command("plan", cls=Verb)
+@click.command("plan", cls=Verb, short_help="Show what a publish would do, and what brakes it.")
 @click.pass_obj
 def plan_command(settings: Settings) -> None:
-    """Show what a publish would change, and why it would be braked."""
+    """Show what a publish would change and announce, and why it would be braked."""
     made = draft(workspace(settings), clock())
+    notice = made.notice()
     if settings.json:
-        finish(settings, {**plan_members(made.plan), "due": made.due, "braked": list(made.braked)})
+        announced = [announcement(request) for request in notice.requests]
+        more = {"announced": announced, "due": made.due, "braked": list(made.braked)}
+        finish(settings, {**plan_members(made.plan), **more})
         return
     print_plan(made.plan)
+    for line in notice.request_lines():
+        click.echo(line)
     _say_brakes(made)
 
 
@@ -77,24 +95,42 @@ def _say_brakes(made: Draft) -> None:
 
 @click.command("publish", cls=Verb, short_help="Make a release, if anything is to be published.")
 @click.option("--accept", metavar="CHECKSUM", help="Let exactly this plan pass the brakes.")
+@click.option("--notify", metavar="COMMAND", help="Hand what is new to this command, on its standard input.")
 @click.pass_obj
-def publish_command(settings: Settings, accept: str | None) -> None:
+def publish_command(settings: Settings, accept: str | None, notify: str | None) -> None:
     """Make a release, if anything changed or half of the last one's validity has gone.
 
-    Signs with the publisher's keys; no officer takes part.
+    Signs with the publisher's keys; no officer takes part. With --notify the command is told, in French and in English,
+    which names were added, have ended or lapsed, and which removals were requested since it was told last.
     """
     here = workspace(settings)
     here.only_list()  # or the first complaint would be about the lock file
     try:
-        result = publish(here, clock(), accept)
+        result = publish(here, clock(), accept, notify)
     except BrakeError as error:
         show_braked(settings, error)
         raise
     plan = result.draft.plan
     members = {"release": result.number, "path": str(result.path), "changed": result.changed, **plan_members(plan)}
+    finish(settings, {**members, "notified": result.notified}, _said(result, notify))
+    if result.failure is not None:
+        if isinstance(result.failure, NotifyError) and result.failure.output:
+            say(result.failure.output)
+        fail(result.failure)
+
+
+def _said(result: Result, notify: str | None) -> str:
+    name = result.path.name
     if result.changed:
-        names = counted(len(result.draft.now.measures))
-        text = f"release {result.path.name} published: {names}; {counts(plan)}\n  {result.path}"
+        text = _(
+            "release {name} published: {names}; {changes}",
+            name=name,
+            names=counted(len(result.draft.now.measures)),
+            changes=counts(result.draft.plan),
+        )
+        text += f"\n  {result.path}"
     else:
-        text = f"nothing is to be published; release {result.path.name} is current"
-    finish(settings, members, text)
+        text = _("nothing is to be published; release {name} is current", name=name)
+    if result.notified:
+        text += "\n  " + _("what is new was handed to {command}", command=notify)
+    return text

@@ -8,8 +8,10 @@ from pathlib import Path
 import click
 
 import blocklist
-from blocklist.cli.common import Settings, Verb, clock, finish, new_passphrase, read_id, workspace
-from blocklist.workspace import DEFAULT_LIST, init
+from blocklist.cli.common import Settings, Verb, clock, finish, keys_path, new_passphrase, passphrase, read_id
+from blocklist.messages import _, later
+from blocklist.signing import KeyFolder
+from blocklist.workspace import DEFAULT_LIST, Workspace, init
 
 
 def shipped_lists() -> Path:
@@ -23,22 +25,25 @@ def _ask_once() -> Callable[[str], bytes]:
     """One passphrase for all the keys of a new head."""
     known: list[bytes] = []
 
-    def read(_: str) -> bytes:
+    def read(_what: str) -> bytes:
         if not known:
-            known.append(new_passphrase("the keys of the new head"))
+            known.append(new_passphrase(_("the keys of the new head")))
         return known[0]
 
     return read
 
 
-@click.command("init", cls=Verb)
+def _read_list(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    return None if text is None else read_id(context, parameter, text)
+
+
+@click.command("init", cls=Verb, short_help="Make a workspace, or another list in it.")
 @click.option(
     "--list",
     "list_id",
-    default=DEFAULT_LIST,
-    callback=read_id,
+    callback=_read_list,
     metavar="ID",
-    show_default=True,
+    show_default=DEFAULT_LIST,
     help="The list to found.",
 )
 @click.option("--environment", type=click.Choice(["test", "production"]), default="test", show_default=True)
@@ -52,13 +57,14 @@ def _ask_once() -> Callable[[str], bytes]:
 )
 @click.option("--no-passphrase", is_flag=True, help="Keep the heads' keys unencrypted (for tests).")
 @click.pass_obj
-def init_command(settings: Settings, list_id: str, environment: str, head: str, no_passphrase: bool) -> None:
-    """Make a workspace: register, keys, seal and TUF root.
+def init_command(settings: Settings, list_id: str | None, environment: str, head: str, no_passphrase: bool) -> None:
+    """Make a workspace: register, keys, seal and TUF root; or another list in it.
 
     Running it again changes nothing. Keys go to BLOCKLIST_KEYS, never into the workspace.
     """
-    here = workspace(settings, _ask_once())
-    founded = init(here, list_id, environment, head, shipped_lists(), clock(), encrypt=not no_passphrase)
+    here = Workspace(settings.folder.absolute(), KeyFolder(keys_path(), passphrase, _ask_once()))
+    wanted = list_id or settings.list_id or DEFAULT_LIST
+    founded = init(here, wanted, environment, head, shipped_lists(), clock(), encrypt=not no_passphrase)
     members: dict[str, object] = {
         "register": founded.register,
         "list": founded.list_id,
@@ -69,10 +75,18 @@ def init_command(settings: Settings, list_id: str, environment: str, head: str, 
         "keys": str(here.keys.path),
         "created": founded.created,
     }
-    what = "founded" if founded.created else "is there already, nothing was changed:"
-    finish(
-        settings,
-        members,
-        f"{founded.list_id} ({founded.environment}) {what} register {founded.register}\n"
-        f"  keys in {here.keys.path}; policy in {here.lists}; providers pin {members['root']}",
+    if founded.created:
+        template = later("{list} ({environment}) founded register {register}")
+    else:
+        template = later("{list} ({environment}) is there already, nothing was changed: register {register}")
+    text = _(template, list=founded.list_id, environment=founded.environment, register=founded.register)
+    where = _(
+        "  keys in {keys}; policy in {policy}; providers pin {root}",
+        keys=here.keys.path,
+        policy=here.lists,
+        root=members["root"],
     )
+    lines = [text, where]
+    if founded.several:
+        lines.append(_("  this workspace has several lists now: every command, the publisher's too, needs --list"))
+    finish(settings, members, "\n".join(lines))

@@ -21,7 +21,7 @@ from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist import __version__, files
 from blocklist.errors import StaleError, TargetError, UnreachableError, UsageError, VerificationError
-from blocklist.messages import _
+from blocklist.messages import _, later
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile
@@ -71,10 +71,12 @@ class HttpsFetcher(FetcherInterface):
         response = self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
         if response.status_code != (206 if offset else 200):
             response.close()
-            raise DownloadHTTPError(f"{url} answered {response.status_code}", response.status_code)
+            raise DownloadHTTPError(
+                _("{url} answered {status}", url=url, status=response.status_code), response.status_code
+            )
         if offset and not _starts_at(response.headers.get("Content-Range", ""), offset):
             response.close()
-            raise DownloadHTTPError(f"{url} answered with another range", response.status_code)
+            raise DownloadHTTPError(_("{url} answered with another range", url=url), response.status_code)
         self._drop()
         self._response = response
         return _body(response)
@@ -91,7 +93,7 @@ def _body(response: requests.Response) -> Iterator[bytes]:
         with response:
             yield from response.iter_content(CHUNK)
     except requests.RequestException as fault:
-        raise DownloadError(f"{response.url} broke off") from fault
+        raise DownloadError(_("{url} broke off", url=response.url)) from fault
 
 
 class FileFetcher(FetcherInterface):
@@ -111,7 +113,7 @@ class FileFetcher(FetcherInterface):
         """
         path = Path(unquote(urlsplit(url).path))
         if not path.is_file():
-            raise DownloadHTTPError(f"{path} is not there", 404)
+            raise DownloadHTTPError(_("{path} is not there", path=path), 404)
         return _read(path, offset)
 
 
@@ -122,7 +124,7 @@ def _read(path: Path, offset: int) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK):
                 yield chunk
     except OSError as fault:
-        raise DownloadError(f"{path} cannot be read") from fault
+        raise DownloadError(_("{path} cannot be read", path=path)) from fault
 
 
 class Publisher:
@@ -186,7 +188,7 @@ class Publisher:
         """
         if target.length > limit:
             raise VerificationError(
-                _("{path} has {length} bytes, more than {limit}", path=target.path, length=target.length, limit=limit)
+                _("{path} has {length} bytes, more than {most}", path=target.path, length=target.length, most=limit)
             )
         with _translated(self._url):
             content = b"".join(self._bounded(self._fetcher.fetch(self._address(target)), target.length))
@@ -207,7 +209,7 @@ class Publisher:
             written = self._write(path, self._bounded(self._fetcher.fetch(self._address(target)), target.length))
         if written != (target.hashes.get("sha256"), target.length):
             raise VerificationError(
-                _("{path} at {url} is not the file that was signed", path=target.path, url=self._url), _KEEP
+                _("{path} at {url} is not the file that was signed", path=target.path, url=self._url), _(_KEEP)
             )
 
     def _continue(self, target: TargetFile, path: Path, known: Path, known_length: int) -> bool:
@@ -235,7 +237,7 @@ class Publisher:
         for chunk in chunks:
             left -= len(chunk)
             if left < 0:
-                raise DownloadLengthMismatchError(f"the answer is longer than {length} bytes")
+                raise DownloadLengthMismatchError(_("the answer is longer than {length} bytes", length=length))
             yield chunk
 
 
@@ -250,12 +252,13 @@ def _joined(known: Path, length: int, news: Iterator[bytes]) -> Iterator[bytes]:
 
 def _innermost(fault: BaseException) -> str:
     """What happened at last, in the words of the system: libraries wrap it many times."""
-    place = "at the proxy: " if isinstance(fault.__cause__, requests.exceptions.ProxyError) else ""
+    proxy = isinstance(fault.__cause__, requests.exceptions.ProxyError)
     while True:
         wrapped = [fault.__cause__, getattr(fault, "reason", None), *fault.args[:1], fault.__context__]
         inner = next((entry for entry in wrapped if isinstance(entry, BaseException)), None)
         if inner is None:
-            return place + (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:200]
+            words = (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:200]
+            return _("at the proxy: {fault}", fault=words) if proxy else words
         fault = inner
 
 
@@ -266,22 +269,24 @@ def _translated(url: str) -> Iterator[None]:
         yield
     except ExpiredMetadataError as fault:
         raise StaleError(
-            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _KEEP
+            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _(_KEEP)
         ) from fault
     except DownloadLengthMismatchError as fault:
-        raise VerificationError(_("{url} sends more than was signed: {fault}", url=url, fault=fault), _KEEP) from fault
+        raise VerificationError(
+            _("{url} sends more than was signed: {fault}", url=url, fault=fault), _(_KEEP)
+        ) from fault
     except (DownloadError, requests.RequestException) as fault:
         raise UnreachableError(
-            _("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _KEEP
+            _("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _(_KEEP)
         ) from fault
     except (RepositoryError, ValueError) as fault:
         raise VerificationError(
-            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _KEEP
+            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _(_KEEP)
         ) from fault
     except OSError as fault:
         raise TargetError(
-            _("the metadata could not be kept: {strerror}", strerror=fault.strerror or fault), _KEEP
+            _("the metadata could not be kept: {fault}", fault=fault.strerror or fault), _(_KEEP)
         ) from fault
 
 
-_KEEP = "the list that is installed stays; tell the office if this goes on"
+_KEEP = later("the list that is installed stays; tell the office if this goes on")

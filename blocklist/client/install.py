@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from blocklist import files
+from blocklist import commands, files
 from blocklist.errors import RefusedError, TargetError
 from blocklist.files import Written
 from blocklist.messages import _
@@ -107,11 +106,14 @@ def install(staged: Staged) -> None:
     if problem:
         _put_back(path, previous if existed else None)
         again = _reload(target)
-        state = "the previous file is in place again" if existed else "there was no file before, and there is none now"
-        outcome = f"; reloading the previous file failed too: {again}" if again else ""
-        raise TargetError(
-            _("the reload for {path} failed: {problem}{outcome}", path=path, problem=problem, outcome=outcome), state
-        )
+        if existed:
+            state = _("the previous file is in place again")
+        else:
+            state = _("there was no file before, and there is none now")
+        message = _("the reload for {path} failed: {problem}", path=path, problem=problem)
+        if again:
+            message = _("{failure}; reloading the previous file failed too: {problem}", failure=message, problem=again)
+        raise TargetError(message, state)
 
 
 def reload(target: Target) -> None:
@@ -134,18 +136,7 @@ def _reload(target: Target) -> str:
 
 def run(command: list[str]) -> str:
     """Run a command of the operator, without a shell; returns what went wrong, or nothing."""
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return f"{command[0]} did not end within {COMMAND_TIMEOUT} seconds"
-    except OSError as fault:
-        return f"{command[0]}: {fault.strerror or fault}"
-    if done.returncode == 0:
-        return ""
-    output = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    return f"{command[0]} exited with {done.returncode}{': ' + output[-1][:200] if output else ''}"
+    return commands.run(command, COMMAND_TIMEOUT).problem
 
 
 def _keep_owner(old: Path, new: Path) -> None:

@@ -26,8 +26,9 @@ from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetErr
 from blocklist.fields import Names, Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
-from blocklist.messages import _
+from blocklist.messages import _, later
 from blocklist.names import above, within
+from blocklist.notices import Notice, compare
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -61,6 +62,7 @@ class Outcome:
     changed: bool
     installed: tuple[str, ...]
     plan: Plan | None = None
+    notice: Notice | None = None
     notes: tuple[str, ...] = ()
     failures: tuple[BlocklistError, ...] = ()
 
@@ -97,7 +99,7 @@ def pull(
         BlocklistError: By exit code: 1 a brake or check, 3 not genuine, 4 stale, 5 unreachable. Nothing was changed.
     """
     files.make_folder(subscription.state, 0o700)
-    with files.locked(subscription.state / "lock", f"pull of {subscription.path}"):
+    with files.locked(subscription.state / "lock", _("pull of {path}", path=subscription.path)):
         for unfinished in subscription.state.glob(f"{files.TEMPORARY}*"):
             _remove(unfinished)
         accepted = Accepted.load(subscription.state / "accepted.json")
@@ -128,16 +130,17 @@ class _Pull:
             self._fetch(publisher, offer, staging)  # 3
             replayed = self._replay(offer, staging)  # 4
             staged, unstaged = self._render(publisher, replayed, cleanup)  # 4, the exports
-            plan = make_plan(replayed.before, replayed.now, replayed.register.measures())
+            plan, notice = self._news(replayed)
             self._brake(plan)  # 5
             installed, failures = self._install(staged)  # 6 and 7
             self._record(offer, replayed.now, staging, installed)  # 8
         done = tuple(path for path, digest in installed.items() if digest)
-        return Outcome(offer.number, bool(done), done, plan, tuple(replayed.notes), (*unstaged, *failures))
+        return Outcome(offer.number, bool(done), done, plan, notice, tuple(replayed.notes), (*unstaged, *failures))
 
     def _pinned_root(self) -> bytes:
         path = self.subscription.state / "root.json"
-        root = files.read(path, "the pinned root", MAX_STATE, "run 'blocklist subscribe' again with the root's file")
+        hint = _("run 'blocklist subscribe' again with the root's file")
+        root = files.read(path, _("the pinned root"), MAX_STATE, hint)
         if hashlib.sha256(root).hexdigest() != self.subscription.root:
             raise VerificationError(
                 _("{path} is not the root that {subscription} pins", path=path, subscription=self.subscription.path),
@@ -159,7 +162,7 @@ class _Pull:
         try:
             offer = Offer.read(publisher.release_number(list_id), acts, changed, pin)
         except MALFORMED as fault:
-            raise VerificationError(_("the metadata describe no release that this program knows"), _TELL) from fault
+            raise VerificationError(_("the metadata describe no release that this program knows"), _(_TELL)) from fault
         if (offer.environment, offer.list_id) != (self.subscription.environment, list_id):
             raise VerificationError(
                 _(
@@ -235,14 +238,14 @@ class _Pull:
                         taken[ref, instant] = Snapshot.take(register, instant)
         now = taken.get((offer.head, offer.instant))
         if now is None or register.head != offer.head:
-            raise VerificationError(_("the acts do not end at the head that the release names"), _TELL)
+            raise VerificationError(_("the acts do not end at the head that the release names"), _(_TELL))
         self._check_register(offer, register)
         self._check_fresh(now.release().valid_until)
         replayed = Replayed(register, now, None, None)
         if offer.since is not None:
             replayed.since = taken.get(offer.since)
             if replayed.since is None or replayed.since.instant >= now.instant:
-                raise VerificationError(_("the release compares itself with one that never was"), _TELL)
+                raise VerificationError(_("the release compares itself with one that never was"), _(_TELL))
         if self.accepted is not None:
             replayed.before = taken.get((self.accepted.head, self.accepted.instant))
             if replayed.before is None:
@@ -255,11 +258,13 @@ class _Pull:
             self.subscription.list_id,
             self.subscription.environment,
         ):
-            raise VerificationError(_("the acts are those of another register"), _TELL)
+            raise VerificationError(_("the acts are those of another register"), _(_TELL))
         if offer.instant < register.at:
-            raise VerificationError(_("the release is older than its last act, so something is left out of it"), _TELL)
+            raise VerificationError(
+                _("the release is older than its last act, so something is left out of it"), _(_TELL)
+            )
         if offer.checkpoint.seq > offer.head.seq or register.ids[offer.checkpoint.seq - 1] != offer.checkpoint.id:
-            raise VerificationError(_("the acts do not hold the checkpoint that the heads signed"), _TELL)
+            raise VerificationError(_("the acts do not hold the checkpoint that the heads signed"), _(_TELL))
 
     def _check_fresh(self, valid_until: datetime) -> None:
         """The validity that the heads adopted, whatever expiry the publisher wrote: no old instant keeps a lapsed name.
@@ -278,7 +283,9 @@ class _Pull:
             )
 
     def _what_stays(self) -> str:
-        return f"; release {folder_name(self.accepted.instant)} stays installed" if self.accepted else ""
+        if self.accepted is None:
+            return ""
+        return _("; release {release} stays installed", release=folder_name(self.accepted.instant))
 
     def _check_not_backdated(self, register: Register, seq: int) -> None:
         """What was signed after the release that we accepted cannot be dated before it (promise 8)."""
@@ -287,7 +294,7 @@ class _Pull:
             return
         if register.at < accepted.instant - CLOCK_TOLERANCE:
             raise VerificationError(
-                _("act {seq} is dated before the release that was accepted without it", seq=seq), _TELL
+                _("act {seq} is dated before the release that was accepted without it", seq=seq), _(_TELL)
             )
 
     def _move_over(self, offer: Offer, accepted: Accepted, replayed: Replayed) -> None:
@@ -304,12 +311,17 @@ class _Pull:
                     "act {seq} that was accepted is not in the register any more: history was rewritten",
                     seq=accepted.head.seq,
                 ),
-                _TELL,
+                _(_TELL),
             )
         replayed.before = Snapshot.take(old, accepted.instant)
         replayed.notes.append(
-            f"the heads ended a fork: from act {accepted.head.seq}, id {accepted.head.id}, "
-            f"to act {offer.head.seq}, id {offer.head.id}"
+            _(
+                "the heads ended a fork: from act {old}, id {old_id}, to act {new}, id {new_id}",
+                old=accepted.head.seq,
+                old_id=accepted.head.id,
+                new=offer.head.seq,
+                new_id=offer.head.id,
+            )
         )
 
     def _known_register(self, accepted: Accepted) -> Register:
@@ -351,7 +363,16 @@ class _Pull:
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:
         signed = publisher.find(f"{self.subscription.list_id}/{name}")
         if signed is None or content != (signed.hashes.get("sha256"), signed.length):
-            raise VerificationError(_("{name} is not what the officers' acts say", name=name), _TELL)
+            raise VerificationError(_("{name} is not what the officers' acts say", name=name), _(_TELL))
+
+    @staticmethod
+    def _news(replayed: Replayed) -> tuple[Plan, Notice]:
+        """What changes at this provider since the release that it accepted, and what it is told of it."""
+        before, since, decisions = replayed.before, replayed.since, replayed.register.measures()
+        plan = make_plan(before, replayed.now, decisions)
+        number = int(since.instant.timestamp()) if since else None
+        first = before is None and since is not None
+        return plan, compare(before, replayed.now, plan, decisions, number, first=first)
 
     # Step 5: the provider's own brakes; an ending that the replay explained is never braked (promise 6)
 
@@ -362,7 +383,7 @@ class _Pull:
         reasons = [] if first else brakes(replace(plan, removed=Names()), self.subscription.brakes)
         never = self._never(plan)
         if never:
-            reasons.append(f"{', '.join(never[:5])} must never be blocked here")
+            reasons.append(_("{names} must never be blocked here", names=", ".join(never[:5])))
         if reasons:
             raise BrakeError(
                 "; ".join(reasons),
@@ -454,4 +475,4 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-_TELL = "the installed list stays; tell the office"
+_TELL = later("the installed list stays; tell the office")

@@ -67,7 +67,7 @@ class Accepted:
         """
         if not path.exists():
             return None
-        content = files.read(path, "the record of the last pull", MAX_STATE)
+        content = files.read(path, _("the record of the last pull"), MAX_STATE)
         try:
             members = json.loads(content)
             return cls(

@@ -129,8 +129,8 @@ def load(path: Path) -> Subscription:
     Raises:
         UsageError: It is missing or not valid; every fault is named.
     """
-    hint = "write one with 'blocklist subscribe', or name it with -c"
-    return parse(files.read(path, "the subscription", _MAX_FILE, hint), path)
+    hint = _("write one with 'blocklist subscribe', or name it with -c")
+    return parse(files.read(path, _("the subscription"), _MAX_FILE, hint), path)
 
 
 def parse(content: bytes, path: Path) -> Subscription:
@@ -169,14 +169,14 @@ def _read(checker: Checker, entries: Mapping[str, object], path: Path) -> Subscr
         proxy=checker.text(entries["proxy"], "proxy") if "proxy" in entries else "",
     )
     if (subscription.client_certificate is None) != (subscription.client_key is None):
-        checker.fault("client_key", "one without the other", "client_certificate and client_key together")
+        checker.fault("client_key", _("one without the other"), _("client_certificate and client_key together"))
     return subscription
 
 
 def _url(checker: Checker, value: object) -> str:
     text = checker.text(value, "url")
     if text and not _is_url(text):
-        checker.fault("url", text, "https://HOST/..., or file:///FOLDER for a local tree; no password, no query")
+        checker.fault("url", text, _("https://HOST/..., or file:///FOLDER for a local tree; no password, no query"))
     return text
 
 
@@ -193,7 +193,7 @@ def _is_url(text: str) -> bool:
 def _digest(checker: Checker, value: object) -> str:
     if isinstance(value, str) and _SHA256.fullmatch(value):
         return value
-    checker.fault("root", value, "the SHA-256 of the publisher's root: 64 hexadecimal digits, in quotes")
+    checker.fault("root", value, _("the SHA-256 of the publisher's root: 64 hexadecimal digits, in quotes"))
     return ""
 
 
@@ -207,7 +207,7 @@ def _targets(checker: Checker, value: object, folder: Path) -> tuple[Target, ...
         format_id = checker.choice(entry["format"], f"{key}.format", sorted(formats.FORMATS))
         targets.append(Target(format_id, folder / checker.text(entry["path"], f"{key}.path"), **commands))
     if len({target.path for target in targets}) != len(targets):
-        checker.fault("targets", "one path twice", "each path once")
+        checker.fault("targets", _("one path twice"), _("each path once"))
     return tuple(targets)
 
 
@@ -216,7 +216,7 @@ def _command(checker: Checker, value: object, key: str) -> str:
     try:
         shlex.split(text)
     except ValueError:
-        checker.fault(key, text, "words separated by blanks, with quotes that match")
+        checker.fault(key, text, _("words separated by blanks, with quotes that match"))
     return text
 
 

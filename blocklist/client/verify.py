@@ -5,21 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from blocklist import files, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.fields import Ref, format_instant, parse_instant
-from blocklist.messages import _
+from blocklist.fields import Ref, parse_instant
+from blocklist.measures import Measures
+from blocklist.messages import _, shown
 from blocklist.register import Register
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, Snapshot, announced, changes, exports, make_plan
 from blocklist.release import sums as release_sums
 from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
 
-_MAX_SUMS = 1024 * 1024
+MAX_SUMS = 1024 * 1024
+"""Octets of the sums, of the seal and of the certificates."""
+
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
 _DATES = re.compile(r"^# Made (\S+), valid until (\S+)$", re.MULTILINE)
 
@@ -52,63 +55,74 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
         VerificationError: Something is not what was sealed, or not what two officers signed for.
         StaleError: All is genuine, and its validity has ended.
     """
-    sums = files.read(folder / SUMS, "the sums", _MAX_SUMS, "give the folder of one release")
-    instant, valid_until = _dates(sums)
+    sums = files.read(folder / SUMS, _("the sums"), MAX_SUMS, _("give the folder of one release"))
+    instant, valid_until = read_dates(sums)
     signer = seal.verify(
         sums,
-        files.read(folder / SEAL, "the seal", _MAX_SUMS),
-        files.read(certificate, "the seal authority", _MAX_SUMS),
+        files.read(folder / SEAL, _("the seal"), MAX_SUMS),
+        files.read(certificate, _("the seal authority"), MAX_SUMS),
         instant,
-        _revocations(certificate),
+        read_revocations(certificate),
     )
     if instant > now + CLOCK_TOLERANCE:
         raise VerificationError(
-            _("the release is dated {instant}, in the future", instant=format_instant(instant)),
+            _("the release is dated {instant}, in the future", instant=shown(instant)),
             _("check this machine's clock"),
         )
-    listed = _listed(sums)
+    listed = read_sums(sums)
     missing = _check_files(folder, listed)
     if register is not None and missing:
         raise UsageError(
-            _("{number} is missing", number=folder / missing[0]),
+            _("{path} is missing", path=folder / missing[0]),
             _("--register replays the whole release: fetch all its files"),
         )
     names = None
     if register is not None:
-        shown = _check_acts(folder, listed, register, instant, now)
-        if release_sums(shown, listed) != sums:
+        snapshot = _check_acts(folder, listed, register, instant, now)
+        if release_sums(snapshot, listed) != sums:
             raise VerificationError(
-                _("{SUMS} is not what the acts say", SUMS=SUMS), _("do not load it; tell the office")
+                _("{name} is not what the acts say", name=SUMS), _("do not load it; tell the office")
             )
-        names = len(shown.measures)
+        names = len(snapshot.measures)
     result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names)
     if now >= valid_until:
         raise StaleError(
             _(
-                "{folder} is genuine, and its validity ended at {valid_until}",
-                folder=folder,
-                valid_until=format_instant(valid_until),
+                "{path} is genuine, and its validity ended at {instant}",
+                path=folder,
+                instant=shown(valid_until),
             ),
             _("fetch the newest release; if there is none, keep what is loaded and tell the office"),
         )
     return result
 
 
-def _dates(sums: bytes) -> tuple[datetime, datetime]:
+def read_dates(sums: bytes) -> tuple[datetime, datetime]:
+    """When a release was made, and until when it is valid, as its sums say.
+
+    Raises:
+        VerificationError: They do not say it.
+    """
     match = _DATES.search(sums.decode(errors="replace"))
     if match is None:
         raise VerificationError(
-            _("{SUMS} does not say when it was made", SUMS=SUMS), _("it is not a release of this program")
+            _("{name} does not say when it was made", name=SUMS), _("it is not a release of this program")
         )
     return parse_instant(match[1]), parse_instant(match[2])
 
 
-def _revocations(certificate: Path) -> bytes | None:
+def read_revocations(certificate: Path) -> bytes | None:
+    """The revocation list beside the seal authority's certificate, if there is one."""
     path = certificate.with_name("seal.crl")
-    return files.read(path, "the revocation list", _MAX_SUMS) if path.exists() else None
+    return files.read(path, _("the revocation list"), MAX_SUMS) if path.exists() else None
 
 
-def _listed(sums: bytes) -> dict[str, str]:
+def read_sums(sums: bytes) -> dict[str, str]:
+    """The files of a release with their SHA-256.
+
+    Raises:
+        VerificationError: A line is no sum.
+    """
     listed = {}
     for line in sums.decode(errors="replace").split("\n")[:-1]:
         if line.startswith("#"):
@@ -116,7 +130,7 @@ def _listed(sums: bytes) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match is None or match[2] in listed:
             raise VerificationError(
-                _("{SUMS} has a line that is no sum", SUMS=SUMS), _("it is not a release of this program")
+                _("{name} has a line that is no sum", name=SUMS), _("it is not a release of this program")
             )
         listed[match[2]] = match[1]
     return listed
@@ -127,49 +141,68 @@ def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     present = {name: digest for name in listed if (digest := files.digest_of(folder / name)) is not None}
     if not present:
         raise UsageError(
-            _("{folder} holds none of the files of the release", folder=folder), _("give the folder of one release")
+            _("{path} holds none of the files of the release", path=folder), _("give the folder of one release")
         )
     for name, digest in present.items():
         if digest != listed[name]:
             raise VerificationError(
-                _("{number} is not the file that was sealed", number=folder / name), _("do not load it")
+                _("{path} is not the file that was sealed", path=folder / name), _("do not load it")
             )
     return tuple(name for name in listed if name not in present)
 
 
 def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant: datetime, now: datetime) -> Snapshot:
     """Replay the acts and rebuild from them every other file."""
-    since, before, state = _since(folder / CHANGES), None, Register()
+    since, before, state = read_since(folder / CHANGES), None, Register()
     with (folder / ACTS).open("rb") as stream:
         for signed, state in replay(read_lines(stream), now):
             if since is not None and signed.ref == since[0]:
                 before = Snapshot.take(state, since[1])
     if not state.ids:
-        raise VerificationError(_("{number} holds no acts", number=folder / ACTS), _("do not load it"))
+        raise VerificationError(_("{path} holds no acts", path=folder / ACTS), _("do not load it"))
     if state.id != register:
         raise VerificationError(
-            _("the acts are those of register {id}, not {register}", id=state.id, register=register),
+            _("the acts are those of register {found}, not {register}", found=state.id, register=register),
             _("do not load it"),
         )
     if state.at > instant:
         raise VerificationError(_("the release is older than its last act, so something is left out of it"))
-    shown = Snapshot.take(state, instant)
+    snapshot = Snapshot.take(state, instant)
+    for name in differing(before, snapshot, state.measures(), listed):
+        raise VerificationError(
+            _("{name} is not what two officers signed for", name=name), _("do not load it; tell the office")
+        )
+    return snapshot
+
+
+def differing(
+    before: Snapshot | None, snapshot: Snapshot, decisions: Measures, listed: Mapping[str, str]
+) -> Iterator[str]:
+    """Render every file of a release anew, but for the acts, and name those whose SHA-256 is another than `listed`.
+
+    Args:
+        before: The release that it compares with.
+        snapshot: What it shows.
+        decisions: The last decision on every name.
+        listed: The files with their SHA-256, as they were sealed.
+    """
     others = [
-        (CHANGES, changes(before, shown, make_plan(before, shown, state.measures()))),
-        (ANNOUNCED, announced(shown)),
+        (CHANGES, changes(before, snapshot, make_plan(before, snapshot, decisions))),
+        (ANNOUNCED, announced(snapshot)),
     ]
-    for name, chunks in itertools.chain(exports(shown, state.policy.formats), others):
+    for name, chunks in itertools.chain(exports(snapshot, snapshot.policy.formats), others):
         if files.digest(chunks).sha256 != listed.get(name):
-            raise VerificationError(
-                _("{name} is not what two officers signed for", name=name), _("do not load it; tell the office")
-            )
-    return shown
+            yield name
 
 
-def _since(path: Path) -> tuple[Ref, datetime] | None:
-    """The release that `changes.json` says it compares with; its first line says so."""
+def read_since(path: Path) -> tuple[Ref, datetime] | None:
+    """The release that `changes.json` says it compares with, its head and instant; its first line says so.
+
+    Raises:
+        VerificationError: It does not say it.
+    """
     with path.open("rb") as stream:
-        line = stream.readline(_MAX_SUMS)
+        line = stream.readline(MAX_SUMS)
     try:
         since = json.loads(line.rstrip(b",\n") + b"}")["since"]
         head = since and Ref(since["head"]["seq"], since["head"]["id"])

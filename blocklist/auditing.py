@@ -1,0 +1,260 @@
+"""The audit: a whole register held against its signatures, rules, dossiers, evidence and releases, without any key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from blocklist import acts, fields
+from blocklist.acts import SignedAct
+from blocklist.errors import BlocklistError
+from blocklist.messages import _, plural
+from blocklist.register import Register
+from blocklist.replay import Fault, inspect
+from blocklist.repository import Repository
+from blocklist.sources import Source, Where, open_source
+from blocklist.store import NO_ACT, Row
+from blocklist.tree import Releases
+from blocklist.workspace import Workspace
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Given what is done and how many steps it has: a context that yields a function to tell how many more are done."""
+
+
+@contextmanager
+def quietly(_label: str, _length: int) -> Iterator[Callable[[int], object]]:
+    """Nobody watches."""
+    yield lambda _done: None
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit checked and found.
+
+    `dossiers` were compared, `erased` are gone as an act says, `absent` are not here; `evidence` and `releases` are
+    counts of files and releases. `remarks` are no faults.
+    """
+
+    list_id: str
+    environment: str
+    acts: int
+    head: str
+    register: str
+    dossiers: int
+    erased: int
+    absent: int
+    evidence: int
+    releases: int
+    remarks: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
+def audit_workspace(workspace: Workspace, now: datetime, progress: Progress = quietly) -> Audit:
+    """Check a workspace, a copy of its `lists/`, a folder made by `dossier export` or a release; changes nothing.
+
+    Raises:
+        UsageError: There is nothing to audit.
+    """
+    source = open_source(workspace)
+    try:
+        return _Auditor(source, now, progress).run()
+    finally:
+        source.close()
+
+
+class _Auditor:
+    """One audit: the faults and remarks of every part add up."""
+
+    def __init__(self, source: Source, now: datetime, progress: Progress) -> None:
+        self._source = source
+        self._progress = progress
+        self._register = Register()
+        self._releases = Releases(source.releases, source.authority, now)
+        self._now = now
+        self._faults: list[Fault] = []
+        self._remarks: list[str] = []
+        self._count = 0
+        self._confidential: list[SignedAct] = []
+        self._erasing: dict[int, int] = {}
+        self._checked = self._erased = self._absent = 0
+        self._evidence: set[str] = set()
+
+    def run(self) -> Audit:
+        """Everything, in order."""
+        self._replay()
+        self._releases.finish()
+        self._faults += self._releases.faults
+        self._check_tree()
+        self._check_dossiers()
+        self._check_evidence()
+        self._faults += [Fault(None, message) for message in self._source.check(self._register.ids)]
+        register, ids = self._register, self._register.ids
+        first, last = (ids[0], ids[-1]) if ids else ("", "")
+        return Audit(
+            register.list_id,
+            register.environment,
+            self._count,
+            last,
+            first,
+            self._checked,
+            self._erased,
+            self._absent,
+            len(self._evidence),
+            self._releases.count,
+            tuple(self._remarks),
+            tuple(sorted(self._faults, key=_in_act_order)),
+        )
+
+    # Acts
+
+    def _replay(self) -> None:
+        row = Row(None, None, None, b"")
+
+        def lines() -> Iterator[bytes]:
+            nonlocal row
+            for row in self._source.rows():
+                yield row.envelope
+
+        with self._progress(_("acts"), self._source.length()) as advance:
+            for signed, fault in inspect(self._register, lines(), self._now):
+                self._count += 1
+                if fault is not None:
+                    self._faults.append(fault)
+                if signed is not None:
+                    self._note(signed, row)
+                self._releases.step(row.envelope, signed, self._register)
+                advance(1)
+        if not self._count:
+            self._faults.append(Fault(None, _("there are no acts")))
+
+    def _note(self, signed: SignedAct, row: Row) -> None:
+        """Compare the columns that a query may go by, and remember whose dossier is to be checked."""
+        act = signed.act
+        if row.seq is not None and row[:3] != (act.seq, signed.id, act.prev or NO_ACT):
+            self._faults.append(Fault(act.seq, _("its row in the database is not about this act")))
+        if act.dossier is not None:
+            self._confidential.append(signed)
+        if isinstance(act.body, acts.Erase):
+            self._erasing.setdefault(act.body.act.seq, act.seq)
+
+    # The published tree
+
+    def _check_tree(self) -> None:
+        source, ids = self._source, self._register.ids
+        if source.repository is None and not source.releases:
+            self._remarks.append(_("no published tree is here, so no release was checked"))
+        if self._releases.pruned:
+            self._remarks.append(
+                plural(
+                    "{count} release was pruned: its sums and its seal were checked",
+                    "{count} releases were pruned: their sums and their seals were checked",
+                    self._releases.pruned,
+                )
+            )
+        if source.repository is not None and source.list_id is not None:
+            self._faults += _current_faults(source.repository, source.list_id, ids)
+
+    # Dossiers and evidence
+
+    def _check_dossiers(self) -> None:
+        if self._source.dossiers is not Where.HERE:
+            self._absent = sum(signed.act.seq not in self._register.erased for signed in self._confidential)
+            self._remarks.append(
+                _("no dossiers are here, so none was checked, nor any evidence")
+                if self._source.dossiers is Where.ABSENT
+                else _("the dossiers are closed to this account, so none was checked, nor any evidence")
+            )
+            return
+        with self._progress(_("dossiers and evidence"), len(self._confidential)) as advance:
+            for signed in self._confidential:
+                self._faults += [Fault(signed.act.seq, message) for message in self._dossier_faults(signed)]
+                advance(1)
+        for stranger in self._source.strangers(self._register.ids):
+            self._faults.append(Fault(None, _("a dossier belongs to no act: {id}", id=stranger)))
+
+    def _dossier_faults(self, signed: SignedAct) -> Iterator[str]:
+        seq = signed.act.seq
+        try:
+            dossier = self._source.dossier(signed)
+            if seq in self._register.erased:
+                yield from self._still_there(seq, dossier)
+            elif dossier is not None:
+                self._checked += 1
+                yield from self._content_faults(signed, dossier.members())
+            elif self._source.expected(signed):
+                yield _("its dossier is not there")
+            else:
+                self._absent += 1
+        except BlocklistError as fault:
+            yield fault.message
+        except (ValueError, TypeError, RecursionError):
+            yield _("its dossier is no JSON object")
+
+    def _still_there(self, seq: int, dossier: object) -> Iterator[str]:
+        if dossier is None:
+            self._erased += 1
+        else:
+            yield _(
+                "its dossier is still there, though act {erasing} says that it was destroyed",
+                erasing=self._erasing.get(seq, 0),
+            )
+
+    def _content_faults(self, signed: SignedAct, members: Mapping[str, Any]) -> Iterator[str]:
+        body = signed.act.body
+        if isinstance(body, acts.Add) and not _opens(body, members):
+            yield _("its dossier holds other names than were signed")
+        for entry in entries_of(members):
+            self._evidence.add(str(entry.get("sha256")))
+            fault = self._source.evidence.fault(entry)
+            if fault is not None:
+                yield fault
+
+    def _check_evidence(self) -> None:
+        """Files that no dossier names harm nobody; what was erased may have left one, so it is said."""
+        if self._source.dossiers is not Where.HERE:
+            return
+        try:
+            kept = self._source.evidence.kept()
+        except OSError as fault:
+            self._remarks.append(_("the folder of evidence cannot be read: {reason}", reason=fault.strerror))
+            return
+        for name in sorted(kept - self._evidence):
+            if not self._source.cited(name):
+                self._remarks.append(_("a file of evidence is named by no dossier: {name}", name=name))
+
+
+def _in_act_order(fault: Fault) -> tuple[bool, int]:
+    return fault.act is None, fault.act or 0
+
+
+def _current_faults(repository: Repository, list_id: str, ids: list[str]) -> Iterator[Fault]:
+    """What is wrong with the metadata of the tree, and with the files that they name now."""
+    try:
+        current = repository.current(list_id)
+        damaged = repository.damaged(list_id)
+    except BlocklistError as fault:
+        yield Fault(None, fault.message)
+        return
+    number = current.head.seq if current else None
+    for path in damaged:
+        yield Fault(number, _("{path} is not what was published", path=path))
+    if current is not None and ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
+        yield Fault(current.head.seq, _("the last release names another act of this number"))
+
+
+def _opens(body: acts.Add, members: Mapping[str, Any]) -> bool:
+    """Whether the names in the dossier of a proposal are those that it commits to."""
+    try:
+        names = fields.read_names(members.get("names"))
+        return len(names) == body.count and names.commitment(str(members.get("salt"))) == body.commitment
+    except (BlocklistError, ValueError):
+        return False
+
+
+def entries_of(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The files of evidence that a dossier names."""
+    entries = members.get("evidence")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

@@ -1,0 +1,73 @@
+"""`recommend` and `respond`: the qualified person and the office (LCEN art. 6-1 al. 3)."""
+
+from __future__ import annotations
+
+import click
+
+from blocklist.cli.common import Settings, Verb, ask, finish, say, signing_office, yes_option
+from blocklist.cli.options import describe, finish_names
+from blocklist.errors import UsageError
+from blocklist.messages import _, plural
+from blocklist.timeline import details_of, sentence
+
+text_option = click.option("--text", required=True, metavar="TEXT", help="Kept in the confidential dossier.")
+
+
+@click.command("recommend", cls=Verb, short_help="State that measures are irregular.")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@text_option
+@yes_option
+@click.pass_obj
+def recommend_command(settings: Settings, names: tuple[str, ...], text: str) -> None:
+    """State that measures are irregular; without a name, make a general remark (the qualified person)."""
+    with signing_office(settings) as opened:
+        wanted = [opened.known_name(name) for name in names]
+        if wanted:
+            say(describe(opened, wanted))
+        ask(settings, _("Recommend to end these measures?") if wanted else _("Make this general remark?"))
+        signed = opened.recommend(wanted, text)
+        what = plural(
+            "act {seq}: recommendation on {count} name; the office answers with 'blocklist respond {seq}'",
+            "act {seq}: recommendation on {count} names; the office answers with 'blocklist respond {seq}'",
+            len(set(wanted)),
+            seq=signed.act.seq,
+        )
+        finish_names(settings, signed.act.seq, wanted, what)
+
+
+@click.command("respond", cls=Verb, short_help="Answer a recommendation.")
+@click.argument("number", type=int, metavar="SEQ")
+@click.option("--accept", "outcome", flag_value="accepted", help="Its measures end in the same act.")
+@click.option("--refuse", "outcome", flag_value="refused", help="The qualified person may go to court.")
+@text_option
+@yes_option
+@click.pass_obj
+def respond_command(settings: Settings, number: int, outcome: str | None, text: str) -> None:
+    """Answer recommendation SEQ of the qualified person; accepting it ends its measures at once."""
+    if outcome is None:
+        raise UsageError(_("neither --accept nor --refuse was said"), _("see 'blocklist respond --help'"))
+    with signing_office(settings) as opened:
+        entry = opened.recommendation(number)
+        recommended = opened.act(entry.ref.seq)
+        say(f"{recommended.act.by}: {sentence(recommended.act.body)}")
+        for line in details_of(opened.dossier_of(number), opened.register.policy, recommended.act.body):
+            say(f"  {line}")
+        before = len(opened.register.in_force(opened.now))
+        ask(settings, _("Accept it, and end its measures?") if outcome == "accepted" else _("Refuse it?"))
+        signed = opened.respond(number, outcome, text)
+        ended = before - len(opened.register.in_force(opened.now))
+        members: dict[str, object] = {
+            "act": signed.act.seq,
+            "recommendation": number,
+            "outcome": outcome,
+            "ended": ended,
+        }
+        what = plural(
+            "act {seq}: recommendation {number} {outcome}; {count} measure ends with the next release",
+            "act {seq}: recommendation {number} {outcome}; {count} measures end with the next release",
+            ended,
+            seq=signed.act.seq,
+            number=number,
+            outcome=_("accepted") if outcome == "accepted" else _("refused"),
+        )
+        finish(settings, members, what)

@@ -1,0 +1,83 @@
+"""`request` and `answer`: what host, publisher or platform were asked, and what came back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from blocklist import acts
+from blocklist.cli.common import Settings, Verb, ask, finish, say, shown, signing_office, yes_option
+from blocklist.cli.options import describe, evidence_option, finish_names, name_arguments, note_option, read_name
+from blocklist.messages import _, plural
+from blocklist.timeline import said
+
+
+@click.command("request", cls=Verb, short_help="State that somebody was asked to remove content.")
+@name_arguments
+@click.option("--to", "recipient", type=click.Choice(acts.RECIPIENTS), required=True, help="Who was asked.")
+@click.option("--contact", required=True, metavar="TEXT", help="Address, form or telephone that was used.")
+@click.option("--url", "urls", multiple=True, metavar="URL", help="A page that is meant; may be given again.")
+@evidence_option
+@note_option
+@yes_option
+@click.pass_obj
+def request_command(
+    settings: Settings,
+    names: tuple[str, ...],
+    recipient: str,
+    contact: str,
+    urls: tuple[str, ...],
+    evidence: tuple[Path, ...],
+    note: str,
+) -> None:
+    """State that a host, a publisher or a platform was asked to remove content: the notice period begins.
+
+    Providers are informed with the next release; names asked of a platform stay confidential.
+    """
+    with signing_office(settings) as opened:
+        wanted = [read_name(settings, opened, text, None) for text in names]
+        say(describe(opened, wanted))
+        for finding in opened.findings(wanted) if recipient != "platform" else ():
+            say(_("could not be blocked: {message}", message=finding.message))
+        ask(settings, _("State that {recipient} was asked now?", recipient=said(recipient)))
+        signed = opened.request(wanted, recipient, contact, urls, note, evidence)
+        over = signed.act.at + timedelta(seconds=opened.register.policy.notice)
+        if recipient == "platform":
+            text = _("act {seq}: the platform was asked; its names stay confidential", seq=signed.act.seq)
+        else:
+            text = plural(
+                "act {seq}: {recipient} was asked about {count} name; the notice ends {over}",
+                "act {seq}: {recipient} was asked about {count} names; the notice ends {over}",
+                len(set(wanted)),
+                seq=signed.act.seq,
+                recipient=said(recipient),
+                over=shown(over),
+            )
+        finish_names(settings, signed.act.seq, wanted, text)
+
+
+@click.command("answer", cls=Verb, short_help="State what came back to a removal request.")
+@click.argument("number", type=int, metavar="SEQ")
+@click.option(
+    "--outcome", type=click.Choice(acts.ANSWERS), required=True, help="A clarification lets the notice begin anew."
+)
+@note_option
+@evidence_option
+@yes_option
+@click.pass_obj
+def answer_command(settings: Settings, number: int, outcome: str, note: str, evidence: tuple[Path, ...]) -> None:
+    """State what came back to removal request SEQ; once the content is removed, it is closed."""
+    with signing_office(settings) as opened:
+        opened.open_request(number)
+        ask(settings, _("Answer to request {seq}: {outcome}?", seq=number, outcome=said(outcome)))
+        signed = opened.answer(number, outcome, note, evidence)
+        members: dict[str, object] = {"act": signed.act.seq, "request": number, "outcome": outcome}
+        text = _(
+            "act {seq}: answer to request {request}: {outcome}",
+            seq=signed.act.seq,
+            request=number,
+            outcome=said(outcome),
+        )
+        finish(settings, members, text)

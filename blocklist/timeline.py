@@ -1,0 +1,318 @@
+"""The life of one measure in words: every act about it, and the releases that carried and dropped it."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from blocklist import acts
+from blocklist.acts import Body, SignedAct
+from blocklist.desk import Desk
+from blocklist.errors import UsageError
+from blocklist.fields import Names, format_instant, parse_instant
+from blocklist.formats import folder_instant
+from blocklist.messages import _, later, plural, preferred, shown
+from blocklist.policy import Policy
+from blocklist.release import DELAY, SUMS
+from blocklist.signing import PublicKey
+
+_HEAD = re.compile(rb"(?m)^# Register [0-9a-f]{64}, head: act (\d+), [0-9a-f]{64}$")
+_MAX_HEADER = 16 * 1024
+
+WORDS: Mapping[str, str] = {
+    "host": later("the host"),
+    "publisher": later("the publisher"),
+    "platform": later("the platform"),
+    "removed": later("the content was removed"),
+    "refused": later("refused"),
+    "silent": later("no answer"),
+    "clarification": later("asks for clarification, so the notice begins anew"),
+    "still-unlawful": later("still unlawful"),
+    "disappeared": later("the site has disappeared"),
+    "lawful": later("the content is not unlawful any more"),
+    "annulled": later("annulled by a court"),
+    "suspended": later("suspended by a court"),
+    "error": later("listed by error"),
+    "recommendation": later("irregular, as the qualified person found"),
+    "accepted": later("accepted"),
+    "not-removed": later("the content was not removed within the notice"),
+    "no-identification": later("the site does not say who publishes it"),
+    "agent": later("agent"),
+    "head": later("head of office"),
+    "qualified-person": later("qualified person"),
+}
+"""Codes of payloads, as people say them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened: an act with its number, or what followed from the date or a release."""
+
+    seq: int | None
+    at: datetime
+    by: str
+    what: str
+    details: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        """For `--json`."""
+        return {
+            "act": self.seq,
+            "at": format_instant(self.at),
+            "by": self.by,
+            "what": self.what,
+            "details": list(self.details),
+        }
+
+
+def said(code: str) -> str:
+    """A code of a payload in words."""
+    return _(WORDS[code])
+
+
+# Releases
+
+
+class Releases:
+    """The published releases of one list, oldest first, and the head that each one shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folders = sorted(path for path in folder.glob("2*Z") if (path / SUMS).exists())
+
+    def first(self, holds: Callable[[int, datetime], bool]) -> datetime | None:
+        """The instant of the first release for which `holds(number of its head, its instant)` is true.
+
+        Heads and instants only grow, so that a few of thousands have to be looked at.
+        """
+        place = bisect_left(self._folders, True, key=lambda path: holds(_head(path), folder_instant(path.name)))
+        return folder_instant(self._folders[place].name) if place < len(self._folders) else None
+
+
+def _head(folder: Path) -> int:
+    with (folder / SUMS).open("rb") as stream:
+        match = _HEAD.search(stream.read(_MAX_HEADER))
+    return int(match[1]) if match else 0
+
+
+# One act in words
+
+
+def event(opened: Desk, signed: SignedAct) -> Event:
+    """An act in words, with what its dossier holds if this account may read it."""
+    act = signed.act
+    try:
+        members = opened.dossier_of(act.seq)
+    except UsageError:
+        members = {}
+    if act.dossier and not members:
+        gone = act.seq in opened.register.erased
+        details = [_("its dossier was destroyed") if gone else _("its dossier cannot be read here")]
+    else:
+        details = details_of(members, opened.register.policy, act.body)
+    return Event(act.seq, act.at, act.by, sentence(act.body), tuple(details))
+
+
+def sentence(body: Body) -> str:
+    """What an act says, by its payload alone."""
+    return _SENTENCES[type(body)](body)
+
+
+def _founded(body: acts.Found) -> str:
+    return _(
+        "founded the register of {list_id}, environment {environment}", list_id=body.list, environment=body.environment
+    )
+
+
+def _appointed(body: acts.Appoint) -> str:
+    key = PublicKey.from_base64(body.key).fingerprint
+    return _("appointed {officer} as {role}, key {key}", officer=body.officer, role=said(body.role), key=key)
+
+
+def _requested(body: acts.Request) -> str:
+    if body.names is None:
+        return _("asked the platform to remove content")
+    return _("asked {recipient} to remove content: {names}", recipient=said(body.to), names=brief(body.names))
+
+
+def _added(body: acts.Add) -> str:
+    cited = ", ".join(str(ref.seq) for ref in body.requests or ())
+    return plural(
+        "proposed {count} name: ground {ground}, basis {basis}, until {until}",
+        "proposed {count} names: ground {ground}, basis {basis}, until {until}",
+        body.count,
+        ground=body.ground,
+        basis=_("{basis} (requests {cited})", basis=body.basis, cited=cited) if cited else body.basis,
+        until=shown(body.review_by),
+    )
+
+
+def _reviewed(body: acts.Review) -> str:
+    found = _("verified {names} again: {outcome}", names=brief(body.names), outcome=said(body.outcome))
+    if body.review_by is None:
+        return found
+    return _("{found}, until {until}", found=found, until=shown(body.review_by))
+
+
+def _recommended(body: acts.Recommend) -> str:
+    if body.names is None:
+        return _("made a general remark")
+    return _("found irregular, and recommended to end: {names}", names=brief(body.names))
+
+
+def _approved(body: acts.Approve) -> str:
+    if body.names is None:
+        return _("approved act {seq}", seq=body.act.seq)
+    return _("approved act {seq}: {names}", seq=body.act.seq, names=brief(body.names))
+
+
+_SENTENCES: Mapping[type[Body], Callable[[Any], str]] = {
+    acts.Found: _founded,
+    acts.Appoint: _appointed,
+    acts.Revoke: lambda body: _("ended the appointment of {officer}", officer=body.officer),
+    acts.Adopt: lambda body: _("adopted a policy"),
+    acts.Request: _requested,
+    acts.Answer: lambda body: _("answer to request {seq}: {outcome}", seq=body.request.seq, outcome=said(body.outcome)),
+    acts.Add: _added,
+    acts.Approve: _approved,
+    acts.Reject: lambda body: _("rejected act {seq}", seq=body.act.seq),
+    acts.Review: _reviewed,
+    acts.Remove: lambda body: _("removed {names}: {reason}", names=brief(body.names), reason=said(body.reason)),
+    acts.Recommend: _recommended,
+    acts.Respond: lambda body: _(
+        "answer to recommendation {seq}: {outcome}", seq=body.recommendation.seq, outcome=said(body.outcome)
+    ),
+    acts.Erase: lambda body: _("destroyed the dossier of act {seq}", seq=body.act.seq),
+}
+
+
+def brief(names: Names) -> str:
+    """Up to three names, and how many more there are."""
+    texts = [*names.domain, *names.host]
+    more = len(texts) - 3
+    shown_names = ", ".join(texts[:3])
+    return _("{names} and {count} more", names=shown_names, count=more) if more > 0 else shown_names
+
+
+# Dossiers in words
+
+
+def details_of(members: Mapping[str, Any], policy: Policy, body: Body | None = None) -> list[str]:
+    """What a dossier holds, a line each; salts and the names that the act's own sentence has are left out."""
+    lines = [_(text, value=members[key]) for key, text in _TEXTS.items() if members.get(key)]
+    lines += [_("page: {url}", url=url) for url in members.get("urls", ())]
+    if members.get("names") and not isinstance(body, acts.Add):
+        texts = [text for named in members["names"].values() for text in named]
+        lines.append(_("names: {names}", names=", ".join(texts)))
+    lines += _answers(members.get("says", {}), policy, body)
+    for entry in members.get("evidence", ()):
+        lines.append(
+            _(
+                "evidence: {name} ({type}, {size} octets, kept {kept}), SHA-256 {sha256}",
+                **entry | {"kept": shown(parse_instant(entry["kept"]))},
+            )
+        )
+    if like := members.get("like"):
+        former = ", ".join(text for named in like["names"].values() for text in named)
+        lines.append(_("continues the measure on {names}, proposed by act {seq}", names=former, seq=like["act"]))
+    if "replaces" in members:
+        lines.append(_("replaces act {seq}, from which names were struck", seq=members["replaces"]))
+    return lines
+
+
+_TEXTS: Mapping[str, str] = {
+    "identity": later("identity: {value}"),
+    "reference": later("reference: {value}"),
+    "contact": later("contact: {value}"),
+    "reason": later("reason: {value}"),
+    "note": later("note: {value}"),
+    "text": later("text: {value}"),
+}
+
+
+def _answers(says: Mapping[str, str], policy: Policy, body: Body | None) -> Iterator[str]:
+    """The answers to what the ground asks, in the order in which it asks."""
+    ground = policy.grounds.get(body.ground) if isinstance(body, acts.Add) else None
+    asked = {ask.id: ask.texts[preferred()] for ask in ground.asks} if ground else {}
+    for ask_id in (*(known for known in asked if known in says), *(other for other in says if other not in asked)):
+        yield f"{asked.get(ask_id, ask_id)} - {says[ask_id]}"
+
+
+# The life of a measure
+
+
+def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
+    """The acts about a name, and between them what followed: releases with their deadlines, lapses.
+
+    Args:
+        opened: The register.
+        text: The canonical name.
+        signed: The acts, as `survey.history` gives them.
+    """
+    releases = Releases(opened.workspace.path / "exports" / opened.list_id)
+    life = _Life(releases, {entry.act.seq: entry.act.body for entry in signed}, text)
+    events: list[Event] = []
+    for entry in signed:
+        events += [*life.lapsed(entry.act.at), event(opened, entry), *life.after(entry)]
+    return [*events, *life.lapsed(opened.now)]
+
+
+class _Life:
+    """Follows one name through its acts: whether it is listed, and until when."""
+
+    def __init__(self, releases: Releases, bodies: Mapping[int, Body], text: str) -> None:
+        self._releases = releases
+        self._bodies = bodies
+        self._text = text
+        self._until: datetime | None = None
+
+    def after(self, signed: SignedAct) -> Iterator[Event]:
+        """What an act led to."""
+        body, seq = signed.act.body, signed.act.seq
+        proposed = self._bodies.get(body.act.seq) if isinstance(body, acts.Approve) else None
+        if isinstance(proposed, acts.Add) and isinstance(body, acts.Approve) and self._is_last(body, seq):
+            self._until = proposed.review_by
+            yield from self._carried(seq)
+        elif isinstance(body, acts.Review) and body.review_by is not None:
+            self._until = body.review_by
+        elif self._until is not None and self._ends(body):
+            self._until = None
+            yield from self._dropped(lambda head, _instant: head >= seq)
+
+    def lapsed(self, now: datetime) -> Iterator[Event]:
+        """The end of the measure by its date, if that has come."""
+        until = self._until
+        if until is not None and until <= now:
+            self._until = None
+            yield Event(None, until, "", _("lapsed: nobody verified it again by its review date"))
+            yield from self._dropped(lambda _head, instant: instant >= until)
+
+    def _is_last(self, body: acts.Approve, seq: int) -> bool:
+        """Whether this is the approval by which it was listed: with several, the last one is."""
+        others = (n for n, other in self._bodies.items() if isinstance(other, acts.Approve) and other.act == body.act)
+        return max(others) == seq
+
+    def _ends(self, body: Body) -> bool:
+        if isinstance(body, acts.Respond) and body.outcome == "accepted":
+            names = getattr(self._bodies.get(body.recommendation.seq), "names", None)
+        else:
+            names = body.names if isinstance(body, acts.Remove | acts.Review) else None
+        return names is not None and (self._text in names.domain or self._text in names.host)
+
+    def _carried(self, seq: int) -> Iterator[Event]:
+        at = self._releases.first(lambda head, _instant: head >= seq)
+        if at is not None:
+            before = shown(at + DELAY)
+            yield Event(
+                None, at, "", _("first release that carries it: providers block before {before}", before=before)
+            )
+
+    def _dropped(self, holds: Callable[[int, datetime], bool]) -> Iterator[Event]:
+        at = self._releases.first(holds)
+        if at is not None:
+            before = shown(at + DELAY)
+            yield Event(None, at, "", _("first release without it: providers restore before {before}", before=before))

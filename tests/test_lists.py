@@ -1,0 +1,441 @@
+"""Several lists in one workspace: each with its own register, officers, policy and publisher's key; one environment."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from kit import HOUR, LIST, LISTS, Breaking, Provider, Site, no_passphrase
+from test_repository import FILES, Plain
+from tuf.api.metadata import Metadata
+from tuf.ngclient import Updater
+
+from blocklist import acts, policy
+from blocklist.acts import read_line
+from blocklist.client import subscription
+from blocklist.client.pull import ANY_CHANGE
+from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.names import Name, Scope
+from blocklist.register import Register
+from blocklist.signing import KeyFolder
+from blocklist.store import Store
+from blocklist.workspace import Founded, Workspace, init
+
+OTHER = "mirror-sites"
+OFFICERS = ("head-x", "agent-x", "agent-y")
+SAYS = {"judgment": "tested", "same-content": "tested"}
+
+
+def found(site: Site, environment: str = "test", list_id: str = OTHER) -> Founded:
+    return init(site.workspace, list_id, environment, "head-x", LISTS, site.now, encrypt=False)
+
+
+def other_of(site: Site) -> Site:
+    """The same workspace and keys, for somebody who means the other list."""
+    other = copy.copy(site)
+    other.workspace = Workspace(site.workspace.path, site.keys, OTHER)
+    return other
+
+
+class Both:
+    """A workspace with two lists, each with its own officers; `first` and `second` say which one is meant."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self.first = Site(folder, now)
+        self.first.block("one.example")
+        self.first.publish()
+        self.founded = found(self.first)
+        self.first.workspace = Workspace(self.first.workspace.path, self.first.keys, LIST)
+        self.second = other_of(self.first)
+        for officer in OFFICERS[1:]:
+            public = self.first.keys.create(officer, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
+            with self.second.office("head-x") as office:
+                office.appoint(officer, "agent", public)
+
+    def mirror(self, *domains: str) -> None:
+        """List names on the second list, whose policy asks for two approvals."""
+        wanted = [Name(text, Scope.DOMAIN) for text in domains]
+        with self.second.office("agent-x") as office:
+            (proposed,) = office.add(wanted, self.second.proposal(ground="mirror", says=SAYS))
+        for officer in ("agent-y", "head-x"):
+            with self.second.office(officer) as office:
+                office.approve(proposed.act.seq)
+
+    def later(self, by: timedelta) -> None:
+        self.first.now += by
+        self.second.now += by
+
+    def provider(self, folder: Path, list_id: str) -> Provider:
+        made = Provider(folder, self.first.exports.as_uri(), self.first.root.read_bytes())
+        if list_id != LIST:
+            made.subscription = subscription.write(
+                *(folder / "other.yaml", self.first.exports.as_uri(), list_id, "test"),
+                *(self.first.root.read_bytes(), made.targets),
+            )
+        return made
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    return Both(tmp_path_factory.mktemp("lists") / "site", datetime.now(UTC))
+
+
+@pytest.fixture
+def both(made: Both, tmp_path: Path) -> Both:
+    """A copy of the two lists, free to be changed; the second has no release yet."""
+    folder = shutil.copytree(made.first.folder, tmp_path / "site")
+    mine = copy.copy(made)
+    mine.first = copy.copy(made.first)
+    mine.first.folder, mine.first.keys = folder, KeyFolder(folder / "keys", no_passphrase)
+    mine.first.workspace = Workspace(folder / "office", mine.first.keys, LIST)
+    mine.second = other_of(mine.first)
+    return mine
+
+
+def zone(site: Site, list_id: str) -> str:
+    folder = site.exports / list_id
+    return (folder / (folder / "latest").read_text().strip() / "rpz.zone").read_text()
+
+
+def with_tuf(site: Site, folder: Path, list_id: str) -> dict[str, bytes]:
+    """Every file of a list's release, as python-tuf's own client gets it; the folder is kept between calls."""
+    (folder / "metadata").mkdir(parents=True, exist_ok=True)
+    url = site.exports.as_uri()
+    client = Updater(
+        *(str(folder / "metadata"), f"{url}/metadata", str(folder), f"{url}/targets"),
+        fetcher=Plain(),
+        bootstrap=site.root.read_bytes(),
+    )
+    client.refresh()
+    got = {}
+    for name in (*(f"{list_id}/{name}" for name in FILES), f"registers/{list_id}.json"):
+        target = client.get_targetinfo(name)
+        assert target is not None, name
+        got[name] = Path(client.download_target(target)).read_bytes()
+    return got
+
+
+# Founding the second list
+
+
+def test_the_second_list_has_its_own_register_and_the_root_stays(both: Both) -> None:
+    first, second = both.first.office(), both.second.office()
+    with first, second:
+        assert (first.list_id, second.list_id) == (LIST, OTHER)
+        assert first.register.id != second.register.id == both.founded.register
+        assert second.register.heads() == ["head-x"]
+        assert set(first.register.officers).isdisjoint(second.register.officers)
+        assert (second.register.policy.regime, second.register.policy.action.kind) == ("other", "nxdomain")
+    trust = both.first.workspace.lists / "trust"
+    assert sorted(path.name for path in trust.glob("*.json")) == [
+        *("1.root.json", "1.targets.json", "2.targets.json"),
+        *(f"{LIST}.register.json", f"{OTHER}.register.json"),
+    ]
+    targets = Metadata.from_file(str(trust / "2.targets.json")).signed
+    old = Metadata.from_file(str(trust / "1.targets.json")).signed
+    assert targets.version == 2
+    assert {**targets.targets, f"registers/{OTHER}.json": None} == {**old.targets, f"registers/{OTHER}.json": None}
+    roles, keys = targets.delegations.roles, targets.delegations.keys
+    assert list(roles) == [LIST, OTHER]
+    assert roles[LIST] == old.delegations.roles[LIST]
+    assert (roles[OTHER].paths, roles[OTHER].terminating) == ([f"{OTHER}/*"], True)
+    assert len(keys) == 2
+    root = Metadata.from_file(str(both.first.root)).signed
+    root.verify_delegate("targets", *_signed(trust / "2.targets.json"))
+
+
+def _signed(path: Path) -> tuple[bytes, Any]:
+    metadata = Metadata.from_file(str(path))
+    return metadata.signed_bytes, metadata.signatures
+
+
+def test_founding_it_again_changes_nothing(both: Both) -> None:
+    both.first.publish()  # puts the new targets into the tree
+    before = {path: path.read_bytes() for path in both.first.folder.rglob("*") if path.suffix in (".json", ".pem")}
+    again = found(both.first)
+    assert (again.created, again.several, again.register) == (False, True, both.founded.register)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_another_environment_is_refused_and_founds_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, datetime.now(UTC))
+    with pytest.raises(UsageError, match="this workspace is of environment test"):
+        found(site, "production")
+    store = Store(site.workspace.lists)
+    assert store.lists() == [LIST]
+    store.close()
+    assert not site.keys.has("head-x")
+
+
+def test_it_takes_the_heads_targets_key(tmp_path: Path) -> None:
+    site = Site(tmp_path, datetime.now(UTC))
+    for key in site.keys.path.glob("targets-*"):
+        key.rename(tmp_path / key.name)
+    with pytest.raises(UsageError, match="another list takes the heads' key targets-") as caught:
+        found(site)
+    assert "offline medium" in caught.value.hint
+    store = Store(site.workspace.lists)
+    assert store.lists() == [LIST]
+    store.close()
+    for key in tmp_path.glob("targets-*"):
+        key.rename(site.keys.path / key.name)
+    assert found(site).created
+
+
+def test_targets_that_the_heads_did_not_sign_are_not_signed_again(tmp_path: Path) -> None:
+    """Whoever writes into the trust folder gets no signature of the heads that way."""
+    site = Site(tmp_path, datetime.now(UTC))
+    path = site.workspace.lists / "trust/1.targets.json"
+    metadata = Metadata.from_file(str(path))
+    metadata.signed.delegations.roles[LIST].paths.append("*")
+    metadata.to_file(str(path))
+    with pytest.raises(VerificationError, match="is not signed by its role"):
+        found(site)
+    assert not (path.parent / "2.targets.json").exists()
+
+
+def test_a_lost_register_is_never_founded_again_beside_another(both: Both) -> None:
+    lists = both.first.workspace.lists
+    store = Store(lists)
+    lines = list(store.lines(LIST))
+    store.close()
+    for path in lists.glob("register.db*"):
+        path.unlink()
+    for list_id in (LIST, OTHER, "third-list"):
+        shutil.copy(lists / f"{OTHER}.yaml", lists / "third-list.yaml")
+        text = (lists / "third-list.yaml").read_text().replace(f"id: {OTHER}", "id: third-list")
+        (lists / "third-list.yaml").write_text(text)
+        with pytest.raises(VerificationError, match=r"the register of .* is gone"):
+            found(both.first, list_id=list_id)
+    store = Store(lists, create=True)
+    store.append(LIST, [read_line(line) for line in lines], [None] * len(lines))
+    store.close()
+    with pytest.raises(VerificationError, match="is gone"):
+        found(both.first)
+
+
+@pytest.mark.parametrize("how", ["before", "after", "dead"])
+def test_a_founding_that_was_cut_off_is_finished_by_the_next(tmp_path: Path, how: str) -> None:
+    base = Site(tmp_path / "base", datetime.now(UTC))
+    base.block("one.example")
+    base.publish()
+    number = 0
+    while True:
+        number += 3
+        folder = shutil.copytree(base.folder, tmp_path / str(number))
+        site = copy.copy(base)
+        site.folder, site.keys = folder, KeyFolder(folder / "keys", no_passphrase)
+        site.workspace = Workspace(folder / "office", site.keys)
+        with Breaking(number, how) as breaking:
+            try:
+                found(site)
+            except BlocklistError as fault:
+                assert isinstance(fault, TargetError), fault
+        if not breaking.broke:
+            break
+        founded = found(site)
+        other = other_of(site)
+        assert other.publish().changed
+        assert with_tuf(site, folder / "client", OTHER)
+        with other.office() as office:
+            assert office.register.id == founded.register
+        site.workspace = Workspace(folder / "office", site.keys, LIST)
+        assert not site.publish().changed
+        shutil.rmtree(folder)
+    assert number > 20
+
+
+def test_publishing_before_the_heads_signed(both: Both) -> None:
+    """A founding that was cut off leaves a register that the tree does not know yet."""
+    (both.first.workspace.lists / "trust/2.targets.json").unlink()
+    with pytest.raises(UsageError, match=f"did not sign for the list {OTHER}") as caught:
+        both.second.publish()
+    assert f"blocklist init --list {OTHER}" in caught.value.hint
+    both.first.block("two.example")
+    assert both.first.publish().changed
+
+
+# Naming the list
+
+
+def test_the_list_has_to_be_named(both: Both) -> None:
+    path, keys = both.first.workspace.path, both.first.keys
+    with pytest.raises(UsageError, match=f"several lists: {LIST}, {OTHER}") as caught:
+        Workspace(path, keys).only_list()
+    assert "--list" in caught.value.hint
+    with pytest.raises(UsageError, match=f"no list third; it has {LIST}, {OTHER}"):
+        Workspace(path, keys, "third").only_list()
+    assert Workspace(path, keys, OTHER).only_list() == OTHER
+
+
+def test_the_only_list_need_not_be_named(tmp_path: Path) -> None:
+    site = Site(tmp_path, datetime.now(UTC))
+    assert Workspace(site.workspace.path, site.keys).only_list() == LIST
+    assert Workspace(site.workspace.path, site.keys, LIST).only_list() == LIST
+
+
+# Publishing
+
+
+def test_each_list_is_published_and_pulled_by_itself(both: Both, tmp_path: Path) -> None:
+    readers = {list_id: both.provider(tmp_path / list_id, list_id) for list_id in (LIST, OTHER)}
+    readers[LIST].pull(both.first.now, accept=ANY_CHANGE)
+    both.mirror("copy.example")
+    both.second.publish()
+    for list_id, provider in readers.items():
+        assert not provider.pull(both.first.now, accept=ANY_CHANGE).failures
+        with_tuf(both.first, tmp_path / f"tuf-{list_id}", list_id)
+    assert "one.example" in readers[LIST].installed()
+    assert "copy.example" not in readers[LIST].installed()
+    assert "copy.example CNAME ." in readers[OTHER].installed()
+    assert "one.example" not in readers[OTHER].installed()
+    both.later(HOUR)
+    both.first.block("two.example")
+    both.first.publish()
+    assert "two.example" in zone(both.first, LIST)
+    for provider in readers.values():
+        provider.pull(both.first.now)
+    assert "two.example" in readers[LIST].installed()
+    assert readers[OTHER].accepted()["release"] < readers[LIST].accepted()["release"]
+    for list_id in readers:
+        with_tuf(both.first, tmp_path / f"tuf-{list_id}", list_id)
+
+
+def test_a_subscriber_of_the_first_list_sees_no_difference(both: Both, tmp_path: Path) -> None:
+    """Before, between and after the steps that let another list in."""
+    provider, client = both.provider(tmp_path / "provider", LIST), tmp_path / "client"
+    for step in (
+        lambda: None,
+        both.first.workspace.repository.mend,
+        both.second.publish,
+        lambda: both.first.block("two.example"),
+        both.first.publish,
+    ):
+        step()
+        provider.pull(both.first.now, accept=ANY_CHANGE)
+        with_tuf(both.first, client, LIST)
+    assert "two.example" in provider.installed()
+    assert Metadata.from_file(str(client / "metadata/targets.json")).signed.version == 2
+
+
+def test_two_lists_in_one_second_have_two_numbers(both: Both) -> None:
+    first, second = both.second.publish(), both.second
+    both.first.block("two.example")
+    assert both.first.publish().number == first.number + 1
+    assert not second.publish().changed
+
+
+def test_a_list_that_is_quiet_stays_valid_while_the_other_is_published(both: Both, tmp_path: Path) -> None:
+    """The second is valid for two days, the first for twelve hours: neither shortens the other's time."""
+    longest = datetime.fromtimestamp(both.second.publish().number, UTC) + 48 * HOUR
+    both.later(HOUR)
+    both.first.block("two.example")
+    both.first.publish()
+    number = int(both.first.now.timestamp())
+    for name in ("timestamp.json", f"{number}.snapshot.json"):
+        signed = Metadata.from_file(str(both.first.exports / "metadata" / name)).signed
+        assert signed.expires == longest
+    role = Metadata.from_file(str(both.first.exports / f"metadata/{number}.{LIST}.json")).signed
+    assert role.expires == both.first.now + 12 * HOUR
+    provider = both.provider(tmp_path / "other", OTHER)
+    both.later(20 * HOUR)
+    provider.pull(both.first.now, accept=ANY_CHANGE)
+    with pytest.raises(BlocklistError, match="valid until"):
+        both.provider(tmp_path / "first", LIST).pull(both.first.now, accept=ANY_CHANGE)
+
+
+def test_a_brake_on_one_list_does_not_hold_the_other(both: Both) -> None:
+    both.first.block(*(f"name-{number}.example" for number in range(30)))
+    with pytest.raises(RefusedError, match="30 names are added"):
+        both.first.publish()
+    both.mirror("copy.example")
+    assert both.second.publish().changed
+
+
+def test_what_a_crash_left_of_one_list_is_cleared_without_the_other(both: Both) -> None:
+    both.second.publish()
+    whole = {path: path.read_bytes() for path in (both.first.exports / OTHER).rglob("*") if path.is_file()}
+    both.later(HOUR)
+    both.first.block("two.example")
+    with Breaking(30, "dead"), pytest.raises(TargetError):
+        both.first.publish()
+    both.later(HOUR)
+    assert both.first.publish().changed
+    assert {path: path.read_bytes() for path in whole} == whole
+    repository = both.first.workspace.repository
+    assert repository.damaged(LIST) == repository.damaged(OTHER) == []
+
+
+def test_each_role_has_a_key_of_its_own(both: Both) -> None:
+    """The publisher of one list cannot publish the other."""
+    for key in both.first.keys.path.glob(f"{OTHER}-*"):
+        key.unlink()
+    with pytest.raises(UsageError, match=f"there is no key {OTHER}-"):
+        both.second.publish()
+    both.first.block("two.example")
+    assert both.first.publish().changed
+
+
+def test_damage_is_mended_whichever_list_is_published(both: Both) -> None:
+    both.second.publish()
+    registers = both.first.exports / "targets/registers"
+    assert len(list(registers.iterdir())) == 2
+    shutil.rmtree(registers)
+    (both.first.exports / "metadata/2.targets.json").unlink()
+    both.first.publish()
+    assert len(list(registers.iterdir())) == 2
+    assert (both.first.exports / "metadata/2.targets.json").exists()
+
+
+# Nothing crosses over
+
+
+def test_acts_of_one_register_are_refused_in_the_other(both: Both) -> None:
+    store = Store(both.first.workspace.lists)
+    first, second = list(store.lines(LIST)), list(store.lines(OTHER))
+    store.close()
+    register = Register()
+    for line in second:
+        register.apply(read_line(line))
+    for line in first[1:]:
+        with pytest.raises(BlocklistError, match="another register"):
+            register.apply(read_line(line))
+    assert register.head.seq == len(second)
+
+
+def test_officers_of_one_list_cannot_sign_on_the_other(both: Both) -> None:
+    with both.second.office("agent-1") as office, pytest.raises(UsageError, match="agent-1 is not an officer"):
+        office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS))
+
+
+def test_a_ground_of_one_list_is_none_of_the_other(both: Both) -> None:
+    with both.second.office("agent-x") as office, pytest.raises(BlocklistError, match="apology is not a ground"):
+        office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal())
+
+
+def test_two_approvals_where_the_policy_wants_two(both: Both) -> None:
+    with both.second.office("agent-x") as office:
+        (proposed,) = office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS))
+    with both.second.office("agent-y") as office:
+        office.approve(proposed.act.seq)
+        assert len(office.register.in_force(office.now)) == 0
+    with both.second.office("head-x") as office:
+        office.approve(proposed.act.seq)
+        assert len(office.register.in_force(office.now)) == 1
+
+
+def test_the_example_has_rules_of_its_own() -> None:
+    """Another regime, other grounds, another answer: nothing of the first list is built in."""
+    files = {path.name: path.read_bytes() for path in LISTS.glob("*.yaml")}
+    first, second = policy.load(files, LIST), policy.load(files, OTHER)
+    for field in ("regime", "notice", "review", "warn", "action", "ttl", "brakes", "freshness", "keep", "probe"):
+        assert getattr(first, field) != getattr(second, field), field
+    assert set(first.grounds).isdisjoint(second.grounds)
+    assert {basis.checked for basis in second.legal_basis} == {True, False}
+    assert acts.RULES == 1
+    assert "EXAMPLE" in files[f"{OTHER}.yaml"].decode().splitlines()[0]
