@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,7 +155,8 @@ class _Auditor:
                 )
             )
         if source.repository is not None and source.list_id is not None:
-            self._faults += _current_faults(source.repository, source.list_id, ids)
+            told = {fault.act for fault in self._releases.faults}
+            self._faults += _current_faults(source.repository, source.list_id, ids, told)
 
     # Dossiers and evidence
 
@@ -230,8 +231,17 @@ def _in_act_order(fault: Fault) -> tuple[bool, int]:
     return fault.act is None, fault.act or 0
 
 
-def _current_faults(repository: Repository, list_id: str, ids: list[str]) -> Iterator[Fault]:
-    """What is wrong with the metadata of the tree, and with the files that they name now."""
+def _current_faults(
+    repository: Repository, list_id: str, ids: list[str], told: Collection[int | None]
+) -> Iterator[Fault]:
+    """What is wrong with the metadata of the tree, and with the files that they name now.
+
+    Args:
+        repository: The tree.
+        list_id: Whose part of it.
+        ids: The ids of the register's acts.
+        told: The acts whose releases were found at fault already.
+    """
     try:
         current = repository.current(list_id)
         damaged = repository.damaged(list_id)
@@ -241,7 +251,9 @@ def _current_faults(repository: Repository, list_id: str, ids: list[str]) -> Ite
     number = current.head.seq if current else None
     for path in damaged:
         yield Fault(number, _("{path} is not what was published", path=path))
-    if current is not None and ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
+    if current is None or current.head.seq in told:
+        return
+    if ids[current.head.seq - 1 : current.head.seq] != [current.head.id]:
         yield Fault(current.head.seq, _("the last release names another act of this number"))
 
 

@@ -11,6 +11,7 @@ wrong with a file, it is as if there were none.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -212,7 +213,7 @@ def _own_file(path: Path) -> bytes:
         status = os.fstat(handle)
         private = status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o600
         if not (private and stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_FILE):
-            raise PermissionError(f"{path} is not a file of this account alone")
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return stream.read()
 
 

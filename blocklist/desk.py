@@ -16,7 +16,7 @@ from blocklist.cache import act, every_act, open_state
 from blocklist.entries import Pending
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.evidence import Evidence
-from blocklist.fields import Names
+from blocklist.fields import Names, Ref
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.measures import State
 from blocklist.messages import _, plural
@@ -278,6 +278,19 @@ class Desk:
                 _("act {seq} does not wait for an approval", seq=seq), _("see 'blocklist status' for what waits")
             )
         return entry
+
+    def open_request(self, seq: int) -> Ref:
+        """The removal request of that number.
+
+        Raises:
+            UsageError: There is none.
+        """
+        entry = self.register.requests.get(seq)
+        if entry is None:
+            raise UsageError(
+                _("act {seq} is not a removal request", seq=seq), _("'blocklist due' lists those that are open")
+            )
+        return entry.ref
 
     def proposed_names(self, entry: Pending) -> tuple[Names, str] | None:
         """The names and salt that a pending `add` commits to, from its dossier; None for other acts.

@@ -21,6 +21,38 @@ PENDING_FOR = timedelta(days=7)
 """How long an act waits for its approval; after that it has to be made anew."""
 
 
+MAY_SIGN: Mapping[str, frozenset[str]] = {
+    "appoint": frozenset({"head"}),
+    "revoke": frozenset({"head"}),
+    "adopt": frozenset({"head"}),
+    "request": frozenset({"agent"}),
+    "answer": frozenset({"agent"}),
+    "add": frozenset({"agent"}),
+    "approve": frozenset({"agent", "head"}),
+    "reject": frozenset({"agent", "head"}),
+    "review": frozenset({"agent"}),
+    "remove": frozenset({"agent"}),
+    "recommend": frozenset({"qualified-person"}),
+    "respond": frozenset({"agent", "head"}),
+    "erase": frozenset({"head"}),
+}
+"""Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
+
+ARTICLES: Mapping[str, str] = {
+    "appoint": "officers",
+    "revoke": "officers",
+    "request": "request",
+    "answer": "request",
+    "add": "notice",
+    "approve": "notice",
+    "review": "review",
+    "remove": "remove",
+    "recommend": "oversight",
+    "respond": "oversight",
+}
+"""Under which article of its list's legal basis (`Policy.article`) an act of a kind is made."""
+
+
 class RuleError(RefusedError):
     """An act breaks a rule of the register.
 

@@ -17,6 +17,8 @@ from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.entries import (
     ANSWERED,
+    ARTICLES,
+    MAY_SIGN,
     RESPONDED,
     Officer,
     Pending,
@@ -51,37 +53,6 @@ if TYPE_CHECKING:
     from blocklist.fields import Names
 
 _MAX_GAP = 10_000
-MAY_SIGN: Mapping[str, frozenset[str]] = {
-    "appoint": frozenset({"head"}),
-    "revoke": frozenset({"head"}),
-    "adopt": frozenset({"head"}),
-    "request": frozenset({"agent"}),
-    "answer": frozenset({"agent"}),
-    "add": frozenset({"agent"}),
-    "approve": frozenset({"agent", "head"}),
-    "reject": frozenset({"agent", "head"}),
-    "review": frozenset({"agent"}),
-    "remove": frozenset({"agent"}),
-    "recommend": frozenset({"qualified-person"}),
-    "respond": frozenset({"agent", "head"}),
-    "erase": frozenset({"head"}),
-}
-"""Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
-
-ARTICLES: Mapping[str, str] = {
-    "appoint": "officers",
-    "revoke": "officers",
-    "request": "request",
-    "answer": "request",
-    "add": "notice",
-    "approve": "notice",
-    "review": "review",
-    "remove": "remove",
-    "recommend": "oversight",
-    "respond": "oversight",
-}
-"""Under which article of its list's legal basis (`Policy.article`) an act of a kind is made."""
-
 _ENDS = (
     *(f"remove {reason}" for reason in acts.REASONS if reason != "annulled"),
     *(f"review {outcome}" for outcome in acts.OUTCOMES if outcome != "still-unlawful"),

@@ -61,6 +61,7 @@ class Releases:
         self._now = now
         self._by_head: dict[Ref, list[_Sealed]] = {}
         self._users: Counter[_Since] = Counter()
+        self._wanted: dict[Ref, set[_Since]] = {}
         self._snapshots: dict[_Since, Snapshot] = {}
         self._acts = hashlib.sha256()
         self._latest: _Sealed | None = None
@@ -116,6 +117,7 @@ class Releases:
         self._by_head.setdefault(sealed.head, []).append(sealed)
         if sealed.since is not None:
             self._users[sealed.since] += 1
+            self._wanted.setdefault(sealed.since[0], set()).add(sealed.since)
 
     # Following the replay
 
@@ -127,9 +129,8 @@ class Releases:
         if self._latest is not None and signed.act.at < self._latest.instant - CLOCK_TOLERANCE:
             message = _("it is dated before release {folder}, which lacks it", folder=self._latest.folder.name)
             self.faults.append(Fault(signed.act.seq, message))
-        for since in self._users:
-            if since[0] == signed.ref:
-                self._snapshots[since] = Snapshot.take(register, since[1])
+        for since in self._wanted.pop(signed.ref, ()):
+            self._snapshots[since] = Snapshot.take(register, since[1])
         for sealed in self._by_head.pop(signed.ref, ()):
             for message in self._judge(sealed, signed, register):
                 self._note(sealed.head.seq, sealed.folder, message)
@@ -159,7 +160,6 @@ class Releases:
         self._users[sealed.since] -= 1
         before = self._snapshots.get(sealed.since)
         if self._users[sealed.since] == 0:
-            del self._users[sealed.since]
             self._snapshots.pop(sealed.since, None)
         return before
 

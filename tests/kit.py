@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from blocklist import acts, policy
 from blocklist.acts import Act, Body, SignedAct
+from blocklist.additions import Proposal
 from blocklist.client import subscription
 from blocklist.client.install import Target
 from blocklist.client.pull import Outcome, pull
 from blocklist.fields import Head, Names, Ref
 from blocklist.names import Name, Scope
-from blocklist.office import Office, Proposal
+from blocklist.office import Office
 from blocklist.policy import Policy
 from blocklist.publishing import Result, draft, publish
 from blocklist.register import Register, RuleError

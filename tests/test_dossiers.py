@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from kit import HOUR, LIST, START, Site
+from shell import WHY, Shell
 
 from blocklist.auditing import Audit, audit_workspace
 from blocklist.erasing import erase
@@ -282,6 +283,64 @@ def test_an_erased_dossier_is_exported_as_erased(site: Site) -> None:
     assert (made.acts, made.lost) == ((4, 5, 6, 7), ())
     result = audited(site, made.folder)
     assert (result.erased, result.dossiers, result.faults) == (1, 1, ())
+
+
+# --- The commands ------------------------------------------------------------------------------------------------
+
+
+def test_a_dossier_is_shown_in_words(shell: Shell) -> None:
+    shell("--as", "agent-1", "request", "xn--bcher-kva.example", "--to", "host", "--contact", "abuse@host.example")
+    shell("--as", "agent-1", "add", "b\u00fccher.example", "bad.example", *WHY, "--note", "seen twice")
+    text = shell("dossier", "show", "5").stdout
+    for part in ("b\u00fccher.example", "xn--bcher-kva.example", "bad.example", "note: seen twice", "evidence: "):
+        assert part in text, text
+    (path,) = (shell.office / "lists/evidence").iterdir()
+    assert str(path) in text
+    assert json.loads((shell("--json", "dossier", "show", "4")).stdout)["dossier"] == {"contact": "abuse@host.example"}
+    shown = shell.json("dossier", "show", "5")["dossier"]
+    assert "salt" not in shown
+    assert [(entry["path"], entry["fault"]) for entry in shown["evidence"]] == [(str(path), None)]
+    path.unlink()
+    assert "is not there" in shell("dossier", "show", "5").stdout
+    assert "is not there" in shell.json("dossier", "show", "5")["dossier"]["evidence"][0]["fault"]
+    assert shell.json("audit", expect=3)["faults"][0]["act"] == 5
+
+
+def test_what_has_no_dossier_says_so(listed: Shell) -> None:
+    listed.refused("dossier", "show", "5", code=2, message="act 5 has no dossier")
+    listed.refused("dossier", "show", "99", code=2, message="there is no act 99")
+    with contextlib.closing(sqlite3.connect(listed.office / "lists/dossiers.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM dossiers")
+    listed.refused("dossier", "show", "4", code=2, message="the dossier of act 4 is not here")
+
+
+def test_exporting_and_erasing_by_command(listed: Shell, tmp_path: Path) -> None:
+    made = listed.json("dossier", "export", "bad.example", "-o", tmp_path / "out")
+    assert (made["acts"], made["dossiers"], made["evidence"], made["lost"]) == ([4, 5], 1, 1, [])
+    assert "it is confidential" in listed("dossier", "export", "bad.example", "-o", tmp_path / "two").stderr
+    erase = ("dossier", "erase", "4", "--reason", "asked")
+    listed.refused(*erase, code=2, message="no officer is named")
+    listed.refused("--as", "agent-1", *erase, code=1, message="agent-1 is agent")
+    result = listed("--as", "head-1", *erase)
+    assert result.stdout == ""
+    assert "act 6: the dossier of act 4 is destroyed, with 1 file of evidence" in result.stderr
+    assert "what was left of it is gone now" in listed("--as", "head-1", *erase).stderr
+    listed.refused("dossier", "show", "4", code=2, message="the dossier of act 4 was erased")
+    audit = listed("audit")
+    assert audit.stdout.splitlines()[:4] == [
+        "6 acts checked: chain, signatures, appointments, every rule, clock",
+        "1 dossier checked against its act; 1 erased, 0 not here",
+        "0 files of evidence checked against their dossiers",
+        "1 release checked: seal, sums, and what the acts say at its instant",
+    ]
+    assert "no fault; head" in audit.stderr
+    shutil.rmtree(listed.office / "lists/evidence")
+    shutil.rmtree(tmp_path / "two/evidence")
+    listed("-C", tmp_path / "out", "audit", where=False)
+    broken = listed("-C", tmp_path / "two", "audit", where=False, expect=3)
+    assert "act 4: its evidence" in broken.stdout
+    carried = listed("-C", listed.release, "audit", where=False)
+    assert "remark: no dossiers are here, so none was checked, nor any evidence" in carried.stdout
 
 
 # --- What is searched --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ against a second account of the rules, kept as simply as it can be, in `World`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,11 +18,12 @@ from kit import DAY, HOUR, SALT, WEEK, Chain, key_text, names, snapshot
 
 from blocklist import acts
 from blocklist.acts import Body, SignedAct
+from blocklist.entries import Stage
 from blocklist.errors import BlocklistError
 from blocklist.fields import Names, Ref
 from blocklist.measures import Measure, State
 from blocklist.names import Name, Scope, ancestors
-from blocklist.register import Register
+from blocklist.register import LIFECYCLE, Register
 from blocklist.replay import audit, fold, replay
 
 SECOND = timedelta(seconds=1)
@@ -57,12 +59,14 @@ class World:
         before, at = snapshot(self.register), self.chain.at
         self.chain.tick(later)
         signed = self.chain.make(by, body, **header)
+        steps = list(steps_of(self.register, signed))
         try:
             self.register.apply(signed)
         except BlocklistError:
             assert snapshot(self.register) == before
             self.chain.at = at
             return None
+        assert [step for step in steps if step not in LIFECYCLE] == []  # nothing that the table forbids
         self.chain.signed.append(signed)
         self.note(signed)
         return signed
@@ -82,6 +86,47 @@ class World:
         return found[-6:] or [self.chain.head]
 
 
+Step = tuple[State | Stage | None, str]
+
+
+def steps_of(register: Register, signed: SignedAct) -> Iterator[Step]:
+    """Which steps of the lifecycle an act takes, read off the register before it; None for what is not there."""
+    body, at = signed.act.body, signed.act.at
+    pending = register.pending.get(body.act.seq) if isinstance(body, acts.Approve | acts.Reject) else None
+    if isinstance(body, acts.Remove):
+        yield from name_steps(register, body.names, f"remove {body.reason}", at)
+    elif isinstance(body, acts.Review):
+        yield from name_steps(register, body.names, f"review {body.outcome}", at)
+    elif isinstance(body, acts.Recommend) and body.names:
+        yield from name_steps(register, body.names, "recommend", at)
+    elif isinstance(body, acts.Respond):
+        entry = register.recommendations.get(body.recommendation.seq)
+        yield entry and entry.stage, f"respond {body.outcome}"
+        if entry and entry.names and body.outcome == "accepted":
+            yield from name_steps(register, entry.names, "respond accepted", at)
+    elif isinstance(body, acts.Answer):
+        request = register.requests.get(body.request.seq)
+        yield request and request.stage, f"answer {body.outcome}"
+    elif isinstance(body, acts.Add):
+        for ref in body.requests or ():
+            request = register.requests.get(ref.seq)
+            yield request and request.stage, "add not-removed"
+    elif isinstance(body, acts.Reject):
+        yield pending and pending.stage(at), "reject"
+    elif isinstance(body, acts.Approve):
+        yield pending and pending.stage(at), "approve"
+        last = pending is not None and len(pending.approvals) + 1 == register.approvals_needed(pending.act.body)
+        if pending is not None and body.names and last:
+            heads = {register.officers[officer].role for officer in (*pending.approvals, signed.act.by)} & {"head"}
+            yield from name_steps(register, body.names, "approve by a head" if heads else "approve", at)
+
+
+def name_steps(register: Register, some: Names, event: str, at: datetime) -> Iterator[Step]:
+    for name in some.each():
+        measure = register.measures().get(name)
+        yield (measure.state(at) if measure else State.UNLISTED), event
+
+
 def new_world(approvals: int) -> World:
     change = {"protected": sorted(PROTECTED), "platforms": {}, "approvals": {"add": approvals}}
     chain = Chain(heads=("head-1", "head-2"), officers=(), change=change)
@@ -94,19 +139,27 @@ def new_world(approvals: int) -> World:
 
 TRIED = (
     "block", "block", "block", "add", "approve", "remove", "remove", "review", "review", "recommend", "respond",
-    "request", "answer", "reject", "revoke", "appoint", "forge", "erase",
+    "request", "answer", "cite", "cite", "reject", "revoke", "appoint", "adopt", "forge", "erase",
 )  # fmt: skip
 
 
 def step(world: World, draw: Any) -> None:
     """One random act, or a proposal with its approvals; half of the time by an officer who may."""
     kind = draw(st.sampled_from(TRIED))
-    likely = {"recommend": OFFICERS[-1:], "revoke": OFFICERS[:2], "appoint": OFFICERS[:2], "erase": OFFICERS[:2]}
+    likely = {
+        "adopt": OFFICERS[:2],
+        "recommend": OFFICERS[-1:],
+        "revoke": OFFICERS[:2],
+        "appoint": OFFICERS[:2],
+        "erase": OFFICERS[:2],
+    }
     by = draw(OFFICER | st.sampled_from(likely.get(kind, OFFICERS[2:5])))
     later = draw(st.sampled_from(STEPS))
     at = world.chain.at + later
     if kind in ("add", "block"):
         propose(world, draw, by, later, approved=kind == "block")
+    elif kind == "cite":
+        propose(world, draw, by, later, approved=draw(st.booleans()), cite=True)
     elif kind == "approve" and world.proposed:
         added, some = world.proposed[draw(st.sampled_from(sorted(world.proposed)[-4:]))]
         if draw(st.integers(0, 5)) == 0:
@@ -128,13 +181,15 @@ def step(world: World, draw: Any) -> None:
         world.attempt(by, other_body(world, kind, draw), later)
 
 
-def propose(world: World, draw: Any, by: str, later: timedelta, *, approved: bool) -> None:
+def propose(world: World, draw: Any, by: str, later: timedelta, *, approved: bool, cite: bool = False) -> None:
     some = draw(NAMES)
+    refs = (draw(st.sampled_from(world.refs(acts.Request))),) if cite else None
     body = acts.Add(
         commitment=some.commitment(SALT),
         count=len(some),
         ground="apology",
-        basis="no-identification",
+        basis="not-removed" if cite else "no-identification",
+        requests=refs,
         review_by=world.chain.at + later + draw(AWAY),
     )
     added = world.attempt(by, body, later)
@@ -151,6 +206,9 @@ def draw_known(world: World, draw: Any) -> Names:
     return draw(NAMES | st.sampled_from(known)) if known else draw(NAMES)
 
 
+REQUEST = st.builds(lambda to, some: acts.Request(to=to, names=some), st.sampled_from(("host", "publisher")), NAMES) | (
+    st.just(acts.Request(to="platform"))
+)
 CITED: dict[str, type[Body]] = {"respond": acts.Recommend, "answer": acts.Request}
 
 
@@ -159,7 +217,8 @@ def other_body(world: World, kind: str, draw: Any) -> Body:
     ref = draw(st.sampled_from(world.refs(CITED.get(kind, acts.Add))))
     made: dict[str, Body] = {
         "respond": acts.Respond(recommendation=ref, outcome=draw(st.sampled_from(acts.RESPONSES))),
-        "request": acts.Request(to="host", names=draw(NAMES)),
+        "request": draw(REQUEST),
+        "adopt": acts.Adopt(policy=world.chain.policy.to_json(), files={"a.yaml": "0" * 64}, rules=1),
         "answer": acts.Answer(request=ref, outcome=draw(st.sampled_from(acts.ANSWERS))),
         "reject": acts.Reject(act=ref),
         "erase": acts.Erase(act=ref),
@@ -184,6 +243,8 @@ def check_two_people(world: World, approvals: int) -> None:
         added, approved = (world.chain.signed[number - 1].act for number in (measure.added, measure.approved))
         assert isinstance(added.body, acts.Add)
         assert isinstance(approved.body, acts.Approve)
+        for ref in added.body.requests or ():
+            check_request(world, ref, added.at)
         opened = approved.body.names
         assert opened is not None
         assert name.text in (opened.domain if name.scope is Scope.DOMAIN else opened.host)
@@ -199,6 +260,20 @@ def check_two_people(world: World, approvals: int) -> None:
         in_office = world.history[measure.added - 2][1], world.history[measure.approved - 2][1]
         assert in_office[0][added.by] == "agent"
         assert in_office[1][approved.by] in ("agent", "head")
+
+
+def check_request(world: World, ref: Ref, at: datetime) -> None:
+    """What a measure cites was asked of host or publisher, a day before, and again a day before if they had to ask."""
+    request = world.chain.signed[ref.seq - 1].act
+    assert isinstance(request.body, acts.Request)
+    assert request.body.to in ("host", "publisher")
+    answers = [
+        signed.act
+        for signed in world.chain.signed
+        if isinstance(signed.act.body, acts.Answer) and signed.act.body.request == ref and signed.act.at <= at
+    ]
+    outcomes = {act.body.outcome: act.at for act in answers if isinstance(act.body, acts.Answer)}
+    assert at >= max(request.at, outcomes.get("clarification", request.at)) + DAY
 
 
 def check_in_force(world: World, at: datetime) -> None:

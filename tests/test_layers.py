@@ -27,7 +27,8 @@ ORDER = (
     "client",
     "workspace notifying cache tree",
     "desk sources",
-    "office timeline auditing",
+    "additions timeline auditing",
+    "office",
     "survey due publishing adopting erasing",
     "export",
     "cli",
@@ -39,7 +40,7 @@ LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.spli
 PROVIDER = {"client"}
 OFFICE = {
     "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
-    "adopting", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+    "adopting", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
 }  # fmt: skip
 PURE = (
     "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "compact",

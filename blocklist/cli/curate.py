@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from blocklist import acts, files, intake
+from blocklist.additions import Proposal, Refused
 from blocklist.cli.common import Settings, Verb, ask, counted, finish, say, signing_office, yes_option
 from blocklist.cli.options import (
     date_option,
@@ -26,7 +27,6 @@ from blocklist.desk import GuardError
 from blocklist.errors import RefusedError, UsageError
 from blocklist.messages import _, plural, preferred
 from blocklist.names import Scope
-from blocklist.office import Proposal, Refused
 from blocklist.timeline import said
 
 if TYPE_CHECKING:

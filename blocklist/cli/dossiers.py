@@ -180,14 +180,14 @@ def _path(opened: Office, entry: Any) -> str | None:  # noqa: ANN401  (JSON)
 
 @dossier_command.command("export", cls=Verb)
 @click.argument("name")
-@click.option("-o", "folder", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="A new folder.")
+@click.option("-o", "target", type=click.Path(path_type=Path), required=True, metavar="FOLDER", help="A new folder.")
 @click.pass_obj
-def dossier_export(settings: Settings, name: str, folder: Path) -> None:
+def dossier_export(settings: Settings, name: str, target: Path) -> None:
     """Write everything about a measure to a folder that `audit` verifies without the office."""
     from blocklist.export import export_measure
 
     with office(settings) as opened:
-        made = export_measure(opened, name, folder.absolute(), progress)
+        made = export_measure(opened, name, target.absolute(), progress)
     for entry in made.lost:
         say(_("lost: {text}", text=entry))
     members: dict[str, object] = {
