@@ -215,13 +215,15 @@ class Additions(Desk):
         """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
         suffixes, refused = self.suffixes(), []
         lines: dict[Name, int] = {}
-        for line, text in entries:
-            try:
-                canonical = normalise(text)
-            except NameRefused as refusal:
-                refused.append(Refused(line, text, refusal.message))
-            else:
-                lines.setdefault(Name(canonical, suffixes.default_scope(canonical)), line)
+        with self.progress(_("reading names"), len(entries)) as advance:
+            for line, text in entries:
+                try:
+                    canonical = normalise(text)
+                except NameRefused as refusal:
+                    refused.append(Refused(line, text, refusal.message))
+                else:
+                    lines.setdefault(Name(canonical, suffixes.default_scope(canonical)), line)
+                advance(1)
         by_text = {name.text: line for name, line in lines.items()}
         bad: dict[str, Finding] = {}
         for finding in self.findings(list(lines)):
@@ -287,7 +289,12 @@ class Additions(Desk):
 
     def keeper(self, paths: Sequence[Path]) -> Callable[[], list[dict[str, object]]]:
         """Keeps evidence once, however often an act is built."""
-        return cache(lambda: [self.evidence.keep(path, self.now) for path in paths])
+        return cache(lambda: [self._keep(path) for path in paths])
+
+    def _keep(self, path: Path) -> dict[str, object]:
+        size = path.stat().st_size if path.is_file() else 0
+        with self.progress(_("keeping {path}", path=path), size) as advance:
+            return self.evidence.keep(path, self.now, advance)
 
     def keeping(self, body: acts.Body, members: Callable[[], dict[str, object]]) -> SignedAct:
         """Append one act with a dossier of `members`, asked for when everything else is settled."""

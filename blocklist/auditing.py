@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError
-from blocklist.messages import _, plural
+from blocklist.messages import Progress, _, plural, quietly
 from blocklist.register import Register
 from blocklist.replay import Fault, inspect
 from blocklist.repository import Repository
@@ -19,15 +18,6 @@ from blocklist.sources import Source, Where, open_source
 from blocklist.store import NO_ACT, Row
 from blocklist.tree import Releases
 from blocklist.workspace import Workspace
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
-"""Given what is done and how many steps it has: a context that yields a function to tell how many more are done."""
-
-
-@contextmanager
-def quietly(_label: str, _length: int) -> Iterator[Callable[[int], object]]:
-    """Nobody watches."""
-    yield lambda _done: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +164,8 @@ class _Auditor:
                 self._faults += [Fault(signed.act.seq, message) for message in self._dossier_faults(signed)]
                 advance(1)
         for stranger in self._source.strangers(self._register.ids):
-            self._faults.append(Fault(None, _("a dossier belongs to no act: {id}", id=stranger)))
+            # What a command that died leaves: its dossier was written, its act was not.
+            self._remarks.append(_("a dossier belongs to no act: {id}", id=stranger))
 
     def _dossier_faults(self, signed: SignedAct) -> Iterator[str]:
         seq = signed.act.seq

@@ -32,7 +32,7 @@ from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Names
 from blocklist.measures import Measure
-from blocklist.messages import _
+from blocklist.messages import Progress, _, quietly
 from blocklist.names import Scope
 from blocklist.policy import Policy
 from blocklist.register import Register
@@ -139,7 +139,7 @@ class State:
     index: Index
 
 
-def open_state(store: Store, list_id: str, lists: Path, now: datetime) -> State:
+def open_state(store: Store, list_id: str, lists: Path, now: datetime, progress: Progress = quietly) -> State:
     """Read a register up to its head: from the cache in the folder `lists` and what follows, or from its first act.
 
     Raises:
@@ -148,8 +148,11 @@ def open_state(store: Store, list_id: str, lists: Path, now: datetime) -> State:
     path = lists / "cache" / f"{list_id}.{os.geteuid()}.json"
     state = _kept(path, store, list_id, now) or State(Register(), Index())
     before = len(state.register.ids)
-    for signed in extend(state.register, store.lines(list_id, after=before), now):
-        state.index.note(signed)
+    head = store.head(list_id)
+    with progress(_("replaying the register"), head.seq - before if head else 0) as advance:
+        for signed in extend(state.register, store.lines(list_id, after=before), now):
+            state.index.note(signed)
+            advance(1)
     if len(state.register.ids) - before > KEEP_AFTER and len(state.register.measures()) <= MAX_NAMES:
         _keep(path, state)
     return state

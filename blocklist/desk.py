@@ -19,7 +19,7 @@ from blocklist.evidence import Evidence
 from blocklist.fields import Names, Ref
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.measures import State
-from blocklist.messages import _, plural
+from blocklist.messages import Progress, _, plural, quietly
 from blocklist.names import Name, Scope, normalise
 from blocklist.signing import signer
 from blocklist.store import ConflictError, Dossier, HeadMemory, Store
@@ -49,18 +49,26 @@ class Desk:
         workspace: Where it is, and which of its lists is meant.
         clock: Tells the time, in UTC; asked again for every act, since a person may take long to answer.
         officer: Who signs; None for commands that only read.
+        progress: Told about long work.
 
     Raises:
         UsageError: There is no register.
         VerificationError: The register is not what was signed, or lacks what this key folder has seen.
     """
 
-    def __init__(self, workspace: Workspace, clock: Callable[[], datetime], officer: str | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        clock: Callable[[], datetime],
+        officer: str | None = None,
+        progress: Progress = quietly,
+    ) -> None:
         self.workspace = workspace
         self.list_id = workspace.only_list()
         self.officer = officer
         self.evidence = Evidence(workspace.lists / "evidence")
         self.store = Store(workspace.lists)
+        self.progress = progress
         self._clock = clock
         self._memory = HeadMemory(workspace.keys.path)
         self._signer: Any = None
@@ -73,7 +81,7 @@ class Desk:
 
     def _open(self) -> None:
         self.now = self._clock().replace(microsecond=0)
-        state = open_state(self.store, self.list_id, self.workspace.lists, self.now)
+        state = open_state(self.store, self.list_id, self.workspace.lists, self.now, self.progress)
         self.register, self.index = state.register, state.index
 
     def __enter__(self) -> Desk:

@@ -178,13 +178,17 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A removal request and what came back; `clock` is T0, or the last clarification, which restarts it."""
+    """A removal request and what came back.
+
+    `since` is T0, `clock` that or the last clarification, which restarts it, `changed` the last act about it.
+    """
 
     ref: Ref
     to: str
     names: Names | None
     since: datetime
     clock: datetime
+    changed: datetime
     outcome: str | None = None
 
     @property

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.acts import SignedAct
-from blocklist.auditing import Progress, entries_of, quietly
+from blocklist.auditing import entries_of
 from blocklist.desk import Desk
 from blocklist.errors import UsageError, VerificationError
 from blocklist.evidence import CHUNK
 from blocklist.fields import encode, format_instant
-from blocklist.messages import _, shown
+from blocklist.messages import Progress, _, quietly, shown
 from blocklist.names import to_unicode
 from blocklist.release import ACTS
 from blocklist.sources import DOSSIERS, EVIDENCE, MEASURE

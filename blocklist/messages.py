@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import gettext
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -62,6 +62,16 @@ def plural(one: str, many: str, count: int, /, **values: object) -> str:
 def later(msgid: str) -> str:
     """Mark a text that is translated where it is shown."""
     return msgid
+
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
+"""Given what is done and its length, a context in which to say how many steps more are done."""
+
+
+@contextmanager
+def quietly(_label: str, _length: int) -> Iterator[Callable[[int], object]]:
+    """The `Progress` that nobody watches."""
+    yield lambda _done: None
 
 
 @cache

@@ -225,7 +225,6 @@ def compare(
         first: Count the names only, and leave out requests that are closed.
     """
     clock = _Clock(before, now, missed=plan.since != since)
-    known = {request.ref: request for request in before.requests} if before else {}
     return Notice(
         release=now.release(),
         policy=now.policy,
@@ -236,14 +235,25 @@ def compare(
         ),
         renewed=len(plan.renewed),
         requested=tuple(
-            entry for entry in now.requests if entry.ref not in known and (not first or entry.outcome != "removed")
+            entry for entry in now.requests if _is_new(entry, before) and (not first or entry.outcome != "removed")
         ),
-        answered=tuple(entry for entry in now.requests if entry.ref in known and known[entry.ref] != entry),
+        answered=tuple(entry for entry in now.requests if before and _has_changed(entry, before)),
         policy_changed=plan.policy_changed,
         covered=_covered(plan, now),
         first=first,
         missed=clock.missed and not first,
     )
+
+
+def _is_new(request: Request, before: Snapshot | None) -> bool:
+    return before is None or request.ref.seq > before.head.seq
+
+
+def _has_changed(request: Request, before: Snapshot) -> bool:
+    """Whether something came back to a request since; one that only a longer review period shows again has not."""
+    known = {entry.ref: entry for entry in before.requests}.get(request.ref)
+    told = known != request if known else request.changed >= before.instant
+    return told and not _is_new(request, before)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from blocklist import files
 from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
 from blocklist.measures import Measures
-from blocklist.messages import _
+from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
 from blocklist.register import Register
@@ -87,7 +87,7 @@ class Result:
     failure: TargetError | None = None
 
 
-def draft(workspace: Workspace, now: datetime) -> Draft:
+def draft(workspace: Workspace, now: datetime, progress: Progress = quietly) -> Draft:
     """What a publish would change, and why.
 
     Raises:
@@ -96,23 +96,33 @@ def draft(workspace: Workspace, now: datetime) -> Draft:
     list_id = workspace.only_list()
     store = Store(workspace.lists)
     try:
-        return _draft(workspace, store, list_id, now)
+        return _draft(workspace, store, list_id, now, progress)
     finally:
         store.close()
 
 
-def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime, outbox: Outbox | None = None) -> Draft:
+def _draft(
+    workspace: Workspace,
+    store: Store,
+    list_id: str,
+    now: datetime,
+    progress: Progress,
+    outbox: Outbox | None = None,
+) -> Draft:
     memory = HeadMemory(workspace.keys.path)
     current = workspace.repository.current(list_id)
     known = outbox.told(current) if outbox else None
     before: Snapshot | None = None
     told: Snapshot | None = None
     register = Register()
-    for signed, register in replay(store.lines(list_id), now):
-        if current is not None and signed.ref == current.head:
-            before = Snapshot.take(register, datetime.fromtimestamp(current.number, UTC))
-        if known is not None and signed.ref == known.head:
-            told = Snapshot.take(register, known.instant)
+    head = store.head(list_id)
+    with progress(_("replaying the register"), head.seq if head else 0) as advance:
+        for signed, register in replay(store.lines(list_id), now):
+            if current is not None and signed.ref == current.head:
+                before = Snapshot.take(register, datetime.fromtimestamp(current.number, UTC))
+            if known is not None and signed.ref == known.head:
+                told = Snapshot.take(register, known.instant)
+            advance(1)
     memory.check(register)
     if current is not None and before is None:
         raise VerificationError(
@@ -129,7 +139,13 @@ def _draft(workspace: Workspace, store: Store, list_id: str, now: datetime, outb
     return Draft(list_id, current, before, snapshot, decisions, plan, braked, told)
 
 
-def publish(workspace: Workspace, now: datetime, accept: str | None = None, notify: str | None = None) -> Result:
+def publish(
+    workspace: Workspace,
+    now: datetime,
+    accept: str | None = None,
+    notify: str | None = None,
+    progress: Progress = quietly,
+) -> Result:
     """Publish what was decided, if anything is to be published, and tell the office's command what is new.
 
     Args:
@@ -137,6 +153,7 @@ def publish(workspace: Workspace, now: datetime, accept: str | None = None, noti
         now: The clock.
         accept: The checksum of the plan that may pass the brakes.
         notify: A command line that reads notices from standard input.
+        progress: Told about long work.
 
     Raises:
         RefusedError: A brake stops the plan, or another plan was accepted.
@@ -150,7 +167,7 @@ def publish(workspace: Workspace, now: datetime, accept: str | None = None, noti
         store = Store(workspace.lists)
         try:
             workspace.repository.mend()
-            made = _draft(workspace, store, list_id, now, outbox)
+            made = _draft(workspace, store, list_id, now, progress, outbox)
             return _release_and_tell(workspace, store, made, accept, outbox)
         finally:
             store.close()

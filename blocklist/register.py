@@ -387,13 +387,13 @@ class Register:
 
     def _request(self, signed: SignedAct, body: acts.Request) -> None:
         at = signed.act.at
-        self.requests[signed.act.seq] = Request(signed.ref, body.to, body.names, at, at)
+        self.requests[signed.act.seq] = Request(signed.ref, body.to, body.names, at, at, at)
 
     def _answer(self, signed: SignedAct, body: acts.Answer) -> None:
         request = self._cited_request(body.request)
         check_transition(request.ref.seq, request.stage, f"answer {body.outcome}")
         clock = signed.act.at if body.outcome == "clarification" else request.clock
-        self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock)
+        self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock, changed=signed.act.at)
 
     def _cited_request(self, ref: Ref) -> Request:
         return cited(self.requests, ref, _("act {seq} is not a removal request of this register", seq=ref.seq))

@@ -48,7 +48,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, register: Register, instant: datetime) -> Snapshot:
-        """What `register` says at `instant`; the requests announced are those of the last review period."""
+        """What `register` says at `instant`; announced are the requests of the last review period, or changed in it."""
         window = instant - timedelta(seconds=register.policy.review)
         return cls(
             register.id,
@@ -58,7 +58,7 @@ class Snapshot:
             instant,
             register.policy,
             register.in_force(instant),
-            tuple(request for request in register.requests.values() if request.since >= window),
+            tuple(request for request in register.requests.values() if request.changed >= window),
         )
 
     def release(self) -> Release:

@@ -33,6 +33,8 @@ import dns.rdatatype
 import dns.rrset
 
 LIST = "apology-of-terrorism"
+ASKED = ("terrorist-act", "favourable", "public", "context")
+"""What its ground asks."""
 LANDING = {"A": "192.0.2.1", "AAAA": "2001:db8::1"}
 ELSEWHERE = {"A": "203.0.113.7", "AAAA": "2001:db8::7"}
 PROBE = "probe.blocklist.example"
@@ -159,7 +161,10 @@ class Run:
 
     def curate(self, names: Path) -> tuple[int, list[dict[str, Any]]]:
         """Import, approve, publish; gives how many names are listed, and the refused lines."""
-        terms = ("--ground", "apology", "--basis", "no-identification", "--ref", "technical test")
+        proof = self.folder / "proof.txt"
+        proof.write_text("technical test\n")
+        terms = ("--ground", "apology", "--basis", "no-identification", "--ref", "technical test", "--evidence", proof)
+        terms += tuple(word for ask in ASKED for word in ("--say", f"{ask}=technical test"))
         imported = self.blocklist("--as", "agent-1", "import", names, "--skip-refused", *terms)
         self.blocklist("--as", "agent-2", "approve", *imported["acts"])
         plan = self.blocklist("plan")

@@ -178,12 +178,12 @@ def test_an_empty_table_is_no_register(site: Site) -> None:
 
 
 def test_faults_come_in_the_order_of_the_acts(site: Site) -> None:
-    execute(site, "dossiers.db", "UPDATE dossiers SET salt = 'x'", "INSERT INTO dossiers VALUES ('ab', 'x', x'00')")
+    execute(site, "dossiers.db", "UPDATE dossiers SET salt = 'x'")
     altered(site, "UPDATE acts SET prev = 'x' WHERE seq = 2")
     (last_release(site) / "hosts.txt").unlink()
     numbers = [number for number, _message in faults(site)]
     assert numbers[:3] == [2, 4, 7]
-    assert numbers[-1] is None
+    assert numbers == sorted(numbers)
     known = [number for number in numbers if number is not None]
     assert known == sorted(known)
 
@@ -227,9 +227,11 @@ def test_a_proposal_whose_dossier_holds_other_names_is_found(site: Site) -> None
     ]
 
 
-def test_a_dossier_of_nobody_is_found(site: Site) -> None:
+def test_a_dossier_of_nobody_is_remarked(site: Site) -> None:
+    """A command that died between the dossier and its act leaves one: no fault of the register."""
     execute(site, "dossiers.db", "INSERT INTO dossiers VALUES ('abcd', 'x', x'00')")
-    assert faults(site) == [(None, "a dossier belongs to no act: abcd")]
+    result = audit_workspace(site.workspace, site.now)
+    assert (result.faults, result.remarks) == ((), ("a dossier belongs to no act: abcd",))
 
 
 def test_lost_evidence_is_found(site: Site) -> None:
@@ -277,7 +279,9 @@ def test_a_forged_seal_is_found(site: Site, name: str) -> None:
     path = first_release(site) / name
     content = path.read_bytes()
     path.unlink()
-    path.write_bytes(content.replace(b"1 name", b"0 name") if name == "SHA256SUMS" else content[:-1] + b"x")
+    path.write_bytes(
+        content.replace(b"1 name", b"0 name") if name == "SHA256SUMS" else content[:-1] + bytes([content[-1] ^ 1])
+    )
     found = faults(site)
     assert found[0][0] is None
     assert found[0][1].startswith(f"release {path.parent.name}: the ")

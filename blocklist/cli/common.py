@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from blocklist.cli.output import faint, urgent
+from blocklist.cli.output import faint, progress, urgent
 from blocklist.cli.output import say as say  # commands take these from here
 from blocklist.cli.output import table as table
 from blocklist.errors import BlocklistError, UsageError
@@ -62,15 +62,16 @@ def common_options(officer_variable: str | None = None) -> list[click.Parameter]
     def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
         return click.Option(names, expose_value=False, callback=_set(field), **rest)
 
+    # Their names are like no command's own: a parameter of the same name would take the value of the other.
     # The language is in effect long before options are parsed (`language`), so its option sets nothing.
     lang = click.Option(["--lang"], expose_value=False, type=click.Choice(LANGUAGES), help="The language of messages.")
 
     return [
-        option(["-C", "folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
-        option(["--as", "officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."),
-        option(["--list", "list_id"], "list_id", metavar="ID", help="The list, where there are several."),
+        option(["-C", "common_folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
+        option(["--as", "common_officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."),
+        option(["--list", "common_list"], "list_id", metavar="ID", help="The list, where there are several."),
         lang,
-        option(["--json", "as_json"], "json", is_flag=True, help="Print one JSON object."),
+        option(["--json", "common_json"], "json", is_flag=True, help="Print one JSON object."),
     ]
 
 
@@ -273,7 +274,7 @@ def office(settings: Settings) -> Office:
     """The register of the workspace, opened and verified."""
     from blocklist.office import Office
 
-    return Office(workspace(settings), clock, settings.officer)
+    return Office(workspace(settings), clock, settings.officer, progress)
 
 
 def signing_office(settings: Settings) -> Office:

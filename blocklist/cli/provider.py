@@ -13,6 +13,7 @@ import click
 from blocklist import files
 from blocklist.acts import ENVIRONMENTS
 from blocklist.cli.common import Settings, Verb, agreed, clock, fail, finish, say
+from blocklist.cli.output import progress
 from blocklist.cli.publish import counts, plan_members, print_plan, show_braked
 from blocklist.client import subscription
 from blocklist.client.install import Target
@@ -101,7 +102,7 @@ def pull_command(settings: Settings, config: Path | None, accept: str | None, ad
     """  # noqa: D301  (click's own mark)
     made = subscription.load(config or settings.folder / _SUBSCRIPTION)
     try:
-        outcome = pull(made, clock(), accept=accept, adopt=adopt, confirm=_confirm)
+        outcome = pull(made, clock(), accept=accept, adopt=adopt, confirm=_confirm, progress=progress)
     except BrakeError as error:
         show_braked(settings, error)
         raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, workspace
+from blocklist.cli.output import progress
 from blocklist.messages import _, plural
 from blocklist.notices import SHOWN
 from blocklist.notifying import NotifyError
@@ -71,7 +72,7 @@ def counts(plan: Plan) -> str:
 @click.pass_obj
 def plan_command(settings: Settings) -> None:
     """Show what a publish would change and announce, and why it would be braked."""
-    made = draft(workspace(settings), clock())
+    made = draft(workspace(settings), clock(), progress)
     notice = made.notice()
     if settings.json:
         announced = [announcement(request) for request in notice.requests]
@@ -106,7 +107,7 @@ def publish_command(settings: Settings, accept: str | None, notify: str | None) 
     here = workspace(settings)
     here.only_list()  # or the first complaint would be about the lock file
     try:
-        result = publish(here, clock(), accept, notify)
+        result = publish(here, clock(), accept, notify, progress)
     except BrakeError as error:
         show_braked(settings, error)
         raise

@@ -26,7 +26,7 @@ from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetErr
 from blocklist.fields import Names, Ref, format_instant
 from blocklist.files import Written
 from blocklist.formats import folder_name
-from blocklist.messages import _, later
+from blocklist.messages import Progress, _, later, quietly
 from blocklist.names import above, within
 from blocklist.notices import Notice, compare
 from blocklist.register import Register
@@ -52,6 +52,8 @@ ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""
 
 _MAX_PIN = 64 * 1024
+_MANY = 10**9
+"""Acts, where the publisher says how many there are and nobody has counted yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def pull(
     accept: str | None = None,
     adopt: bool = False,
     confirm: Callable[[Plan], bool] = lambda _: False,
+    progress: Progress = quietly,
 ) -> Outcome:
     """Bring the targets of a subscription up to date.
 
@@ -94,6 +97,7 @@ def pull(
         accept: `ANY_CHANGE` lets a first pull in; a plan's checksum lets exactly that plan through the brakes.
         adopt: Replace files at the targets' paths that this program did not write.
         confirm: Asked at a first pull without `accept`.
+        progress: Told about long work.
 
     Raises:
         BlocklistError: By exit code: 1 a brake or check, 3 not genuine, 4 stale, 5 unreachable. Nothing was changed.
@@ -103,7 +107,7 @@ def pull(
         for unfinished in subscription.state.glob(f"{files.TEMPORARY}*"):
             _remove(unfinished)
         accepted = Accepted.load(subscription.state / "accepted.json")
-        return _Pull(subscription, now, accepted, accept, adopt, confirm).run()
+        return _Pull(subscription, now, accepted, accept, adopt, confirm, progress).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class _Pull:
     accept: str | None
     adopt: bool
     confirm: Callable[[Plan], bool]
+    progress: Progress
 
     def run(self) -> Outcome:
         """All eight steps."""
@@ -230,12 +235,14 @@ class _Pull:
             marks.add((self.accepted.head, self.accepted.instant))
         taken: dict[tuple[Ref, datetime], Snapshot] = {}
         register = Register()
-        with staging.open("rb") as stream:
+        length = min(offer.head.seq, _MANY)
+        with staging.open("rb") as stream, self.progress(_("replaying the acts"), length) as advance:
             for signed, register in replay(read_lines(stream), self.now):
                 self._check_not_backdated(register, signed.act.seq)
                 for ref, instant in marks:
                     if ref == signed.ref:
                         taken[ref, instant] = Snapshot.take(register, instant)
+                advance(1)
         now = taken.get((offer.head, offer.instant))
         if now is None or register.head != offer.head:
             raise VerificationError(_("the acts do not end at the head that the release names"), _(_TELL))
