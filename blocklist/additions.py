@@ -200,15 +200,16 @@ class Additions(Desk):
                 _("the dossier of act {seq} is not here any more", seq=seq),
                 _("add the name without --like, with all that belongs to it"),
             )
-        names = (name,) if name else tuple(fields.read_names(members["names"]).each())
+        names = (name,) if name else tuple(fields.read_names(members.get("names")).each())
+        says, evidence = members.get("says", {}), members.get("evidence", ())
         return Proposal(
             ground=body.ground,
             basis=body.basis,
             reference=str(members.get("reference", "")),
             note=str(members.get("note", "")),
-            says=dict(members.get("says", {})),
+            says=says if isinstance(says, dict) else {},
             requests=tuple(ref.seq for ref in body.requests or ()),
-            like=Model(seq, names, tuple(members.get("evidence", ()))),
+            like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
         )
 
     def sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from blocklist import acts, fields, policy
 from blocklist.acts import Act, Body, SignedAct
 from blocklist.cache import act, every_act, open_state
 from blocklist.entries import Pending
-from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.evidence import Evidence
 from blocklist.fields import Names, Ref
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
@@ -28,6 +28,7 @@ from blocklist.workspace import Workspace
 Said = tuple[Body, Dossier | None]
 """What one act will say: its body, and its dossier if it has one."""
 
+_E = TypeVar("_E")
 _ATTEMPTS = 50
 """How often a writer that lost the race tries again; each time somebody else got an act in."""
 
@@ -123,7 +124,12 @@ class Desk:
             VerificationError: It is not the one that the act commits to.
         """
         dossier = self.store.dossier(self.act(seq))
-        return {} if dossier is None else dossier.members()
+        try:
+            return {} if dossier is None else dossier.members()
+        except (ValueError, TypeError, RecursionError) as fault:
+            raise VerificationError(
+                _("the dossier of act {seq} is no JSON object", seq=seq), _("ask its author what was meant")
+            ) from fault
 
     # Signing
 
@@ -269,8 +275,8 @@ class Desk:
         for entry in self.register.waiting(self.now):
             try:
                 proposed = self.proposed_names(entry)
-            except UsageError:
-                continue  # its dossier is not here: nothing can be said of its names
+            except BlocklistError:
+                continue  # nothing can be said of its names; whoever approves it, or audits, is told why
             if proposed is not None:
                 yield entry, proposed[0].each()
 
@@ -280,12 +286,8 @@ class Desk:
         Raises:
             UsageError: It does not.
         """
-        entry = self.register.pending.get(seq)
-        if entry is None:
-            raise UsageError(
-                _("act {seq} does not wait for an approval", seq=seq), _("see 'blocklist status' for what waits")
-            )
-        return entry
+        message = _("act {seq} does not wait for an approval", seq=seq)
+        return numbered(self.register.pending, seq, message, _("see 'blocklist status' for what waits"))
 
     def open_request(self, seq: int) -> Ref:
         """The removal request of that number.
@@ -293,12 +295,8 @@ class Desk:
         Raises:
             UsageError: There is none.
         """
-        entry = self.register.requests.get(seq)
-        if entry is None:
-            raise UsageError(
-                _("act {seq} is not a removal request", seq=seq), _("'blocklist due' lists those that are open")
-            )
-        return entry.ref
+        message = _("act {seq} is not a removal request", seq=seq)
+        return numbered(self.register.requests, seq, message, _("'blocklist due' lists those that are open")).ref
 
     def proposed_names(self, entry: Pending) -> tuple[Names, str] | None:
         """The names and salt that a pending `add` commits to, from its dossier; None for other acts.
@@ -315,7 +313,7 @@ class Desk:
             raise UsageError(
                 _("the dossier of act {seq} is not here", seq=seq), _("its author rejects it and adds anew")
             )
-        names, salt = fields.read_names(members["names"]), str(members["salt"])
+        names, salt = fields.read_names(members.get("names")), fields.read_salt(members.get("salt"))
         if names.commitment(salt) != body.commitment:
             raise VerificationError(
                 _("the dossier of act {seq} holds other names than were signed", seq=seq),
@@ -355,6 +353,17 @@ class Desk:
     def review_until(self) -> datetime:
         """The latest review date that can be given now."""
         return self.now + timedelta(seconds=self.register.policy.review)
+
+
+def numbered(entries: Mapping[int, _E], seq: int, message: str, hint: str) -> _E:
+    """What has that number among `entries`.
+
+    Raises:
+        UsageError: Nothing has.
+    """
+    if seq not in entries:
+        raise UsageError(message, hint)
+    return entries[seq]
 
 
 def dossier_with(members: Mapping[str, object]) -> Dossier | None:

@@ -161,6 +161,8 @@ def _bounded_list(value: object, high: int) -> list[object]:
 
 
 _digest = _text(_DIGEST, later("{value} is not 64 hexadecimal digits"))
+read_salt = _digest
+"""A salt as a dossier holds it: 64 hexadecimal digits."""
 _sequence = number(1, 2**53)
 _key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), later("{value} is not a base64 public key"))
 

@@ -64,6 +64,11 @@ def later(msgid: str) -> str:
     return msgid
 
 
+def plain(text: str) -> str:
+    """What somebody wrote, as one line that a terminal only shows: no control character, no change of direction."""
+    return "".join(c if c.isprintable() else " " if c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 """Given what is done and its length, a context in which to say how many steps more are done."""
 

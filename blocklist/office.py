@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.additions import Additions, one_act
-from blocklist.desk import GuardError, Said, dossier_with
+from blocklist.desk import GuardError, Said, dossier_with, numbered
 from blocklist.entries import Pending, Recommendation
 from blocklist.errors import UsageError
 from blocklist.guards import Finding
@@ -172,12 +172,8 @@ class Office(Additions):
         Raises:
             UsageError: There is none.
         """
-        entry = self.register.recommendations.get(seq)
-        if entry is None:
-            raise UsageError(
-                _("act {seq} is not a recommendation", seq=seq), _("'blocklist due' lists those that are open")
-            )
-        return entry
+        message = _("act {seq} is not a recommendation", seq=seq)
+        return numbered(self.register.recommendations, seq, message, _("'blocklist due' lists those that are open"))
 
     # Officers
 

@@ -13,10 +13,10 @@ from typing import Any
 from blocklist import acts
 from blocklist.acts import Body, SignedAct
 from blocklist.desk import Desk
-from blocklist.errors import UsageError
+from blocklist.errors import BlocklistError, UsageError
 from blocklist.fields import Names, format_instant, parse_instant
 from blocklist.formats import folder_instant
-from blocklist.messages import _, later, plural, preferred, shown
+from blocklist.messages import _, later, plain, plural, preferred, shown
 from blocklist.policy import Policy
 from blocklist.release import DELAY, SUMS
 from blocklist.signing import PublicKey
@@ -203,25 +203,34 @@ def brief(names: Names) -> str:
 
 def details_of(members: Mapping[str, Any], policy: Policy, body: Body | None = None) -> list[str]:
     """What a dossier holds, a line each; salts and the names that the act's own sentence has are left out."""
-    lines = [_(text, value=members[key]) for key, text in _TEXTS.items() if members.get(key)]
-    lines += [_("page: {url}", url=url) for url in members.get("urls", ())]
+    try:
+        return [plain(line) for line in _details(members, policy, body)]
+    except (ValueError, TypeError, LookupError, AttributeError, BlocklistError):
+        # An officer signed for these bytes, and no program of ours wrote them.
+        return [_("its dossier has a form that this program does not know")]
+
+
+def _details(members: Mapping[str, Any], policy: Policy, body: Body | None) -> Iterator[str]:
+    for key, text in _TEXTS.items():
+        if members.get(key):
+            yield _(text, value=members[key])
+    for url in members.get("urls", ()):
+        yield _("page: {url}", url=url)
     if members.get("names") and not isinstance(body, acts.Add):
-        texts = [text for named in members["names"].values() for text in named]
-        lines.append(_("names: {names}", names=", ".join(texts)))
-    lines += _answers(members.get("says", {}), policy, body)
+        yield _("names: {names}", names=_texts(members["names"]))
+    yield from _answers(members.get("says", {}), policy, body)
     for entry in members.get("evidence", ()):
-        lines.append(
-            _(
-                "evidence: {name} ({type}, {size} octets, kept {kept}), SHA-256 {sha256}",
-                **entry | {"kept": shown(parse_instant(entry["kept"]))},
-            )
-        )
+        kept = shown(parse_instant(entry["kept"]))
+        yield _("evidence: {name} ({type}, {size} octets, kept {kept}), SHA-256 {sha256}", **entry | {"kept": kept})
     if like := members.get("like"):
-        former = ", ".join(text for named in like["names"].values() for text in named)
-        lines.append(_("continues the measure on {names}, proposed by act {seq}", names=former, seq=like["act"]))
+        former = _texts(like["names"])
+        yield _("continues the measure on {names}, proposed by act {seq}", names=former, seq=like["act"])
     if "replaces" in members:
-        lines.append(_("replaces act {seq}, from which names were struck", seq=members["replaces"]))
-    return lines
+        yield _("replaces act {seq}, from which names were struck", seq=members["replaces"])
+
+
+def _texts(names: Mapping[str, list[str]]) -> str:
+    return ", ".join(text for named in names.values() for text in named)
 
 
 _TEXTS: Mapping[str, str] = {

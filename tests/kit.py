@@ -190,6 +190,14 @@ class Site:
     def root(self) -> Path:
         return self.exports / "metadata/1.root.json"
 
+    @classmethod
+    def at(cls, folder: Path, now: datetime) -> Site:
+        """One that is there already."""
+        made = cls.__new__(cls)
+        made.now, made.folder, made.keys = now, folder, KeyFolder(folder / "keys", no_passphrase)
+        made.workspace = Workspace(folder / "office", made.keys)
+        return made
+
     def office(self, officer: str | None = None) -> Office:
         return Office(self.workspace, lambda: self.now, officer)
 

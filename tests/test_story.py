@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from kit import DAY, HOUR, WEEK, Site
+from kit import DAY, HOUR, SALT, WEEK, Site, names
 from shell import NO_PROOF, SAYS, WHY, Shell
 
+from blocklist import acts
 from blocklist.cli import main
 
 SITE = "page.example"
@@ -319,3 +320,39 @@ def test_only_a_head_lists_an_annulled_name_again_and_is_shown_the_judgment(offi
     shown = office.run("head-1", "approve", "9")
     assert "ANNULLED: act 8" in shown
     assert "TA Cergy 2600123" in shown
+
+
+# What somebody wrote is shown, and does nothing
+
+
+def test_what_somebody_wrote_cannot_play_with_a_terminal(office: Office) -> None:
+    note = "seen\x1b[2J\x1b[31m red\r\u202eover\nnext line"
+    office.run("agent-1", "add", SITE, *WHY, "--note", note)
+    shown = office.run("agent-2", "approve", "6")
+    for said in (shown, office.shell("show", SITE).stdout, office.shell("dossier", "show", "6").stdout):
+        assert not {"\x1b", "\r", "\u202e"} & set(said)
+    assert r"note: seen\x1b[2J\x1b[31m red\r\u202eover next line" in shown
+
+
+@pytest.mark.parametrize(
+    "members", [{"names": 7}, {"evidence": 7, "says": [1]}, {"evidence": [{}]}, {"like": {"names": 1}}]
+)
+def test_a_dossier_of_another_form_stops_nobody_else(office: Office, members: dict[str, Any]) -> None:
+    """An agent with a program of his own signs what he likes; the others go on, and are told."""
+    some = names(SITE)
+    with Site.at(office.shell.folder, office.now).office("agent-1") as desk:
+        until = desk.review_until()
+        body = acts.Add(
+            commitment=some.commitment(SALT),
+            count=1,
+            ground="apology",
+            basis="no-identification",
+            review_by=until,
+        )
+        desk.state(body, **{"names": some.to_json(), "salt": SALT} | members)
+    office.shell("list")
+    office.shell("due")
+    office.run("agent-2", "add", "other.example", *WHY)
+    office.shell("dossier", "show", "6", expect=0 if "names" not in members else 3)
+    code = office.shell("--as", "agent-2", "approve", "6", expect=3 if "names" in members else 0).exit_code
+    assert code == (3 if "names" in members else 0)

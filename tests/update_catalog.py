@@ -11,7 +11,7 @@ import ast
 import inspect
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -29,6 +29,25 @@ MARKS = {"_": 1, "later": 1, "plural": 2}
 CLICK_MARKS = {"_": 1, "ngettext": 2}
 UNSAID = (b'"Project-Id', b'"Report-', b'"POT-', b'"PO-', b'"Last-', b'"Language-Team', b'"Generated-By')
 """Lines of the header that say nothing, or another thing every time."""
+SHOWN_BY_CLICK = frozenset(
+    {
+        "Usage:", "Options", "Commands", "Show this message and exit.", "Show the version and exit.",
+        "default: {default}", "required",
+        "Missing argument", "Missing option", "Missing command.",
+        "No such option {name!r}.", "No such command {name!r}.", "Did you mean {possibility}?",
+        "Invalid value: {message}", "Invalid value for {param_hint}: {message}",
+        "{value!r} is not {choice}.", "{value!r} is not a valid {number_type}.", "{value} is not in the range {range}.",
+        "Choose from:\n\t{choices}",
+        "Got unexpected extra argument ({args})",
+        "Option {name!r} requires an argument.", "Option {name!r} does not take a value.",
+        "Aborted!", "Do you want to continue?", "Repeat for confirmation",
+        "Error: {message}", "Error: invalid input", "Error: The two entered values do not match.",
+    }
+)  # fmt: skip
+"""What our helps, questions and usual usage errors show of click's texts: these have to be there, whatever its version.
+
+A newer click may say more, which stays English until somebody translates it.
+"""
 HEADER = "# The words of blocklist in French. Update with: python tests/update_catalog.py"
 
 Text = str | tuple[str, str]
@@ -104,6 +123,21 @@ def read(path: Path = FRENCH) -> Catalog:
     """A catalog as it is."""
     with path.open("rb") as stream:
         return read_po(stream, "fr")
+
+
+def first_id(message: Message) -> str:
+    """The text of a message, and the one for the number one if it has two."""
+    return message.id if isinstance(message.id, str) else message.id[0]
+
+
+def is_ours(message: Message) -> bool:
+    """Whether the program says it itself, and not click alone."""
+    return any(place != "click" for place, _line in message.locations)
+
+
+def required(messages: Iterable[Message]) -> set[str]:
+    """What must not stay English: our own texts, and what is shown of click's."""
+    return {text for entry in messages if (text := first_id(entry)) and (is_ours(entry) or text in SHOWN_BY_CLICK)}
 
 
 def untranslated(catalog: Catalog) -> list[Message]:

@@ -62,13 +62,17 @@ def common_options(officer_variable: str | None = None) -> list[click.Parameter]
     def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
         return click.Option(names, expose_value=False, callback=_set(field), **rest)
 
-    # Their names are like no command's own: a parameter of the same name would take the value of the other.
     # The language is in effect long before options are parsed (`language`), so its option sets nothing.
     lang = click.Option(["--lang"], expose_value=False, type=click.Choice(LANGUAGES), help="The language of messages.")
 
+    # Their names are like no command's own: a parameter of the same name would take the value of the other.
     return [
-        option(["-C", "common_folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."),
-        option(["--as", "common_officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."),
+        option(
+            ["-C", "common_folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."
+        ),
+        option(
+            ["--as", "common_officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."
+        ),
         option(["--list", "common_list"], "list_id", metavar="ID", help="The list, where there are several."),
         lang,
         option(["--json", "common_json"], "json", is_flag=True, help="Print one JSON object."),

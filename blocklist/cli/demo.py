@@ -117,7 +117,7 @@ class _Demo:
         """
         text = (self.folder / _ZONE).read_text()
         lines = [line for line in text.splitlines() if not line.startswith(";")]
-        self.tell(f"  --- {_ZONE}, without its comments")
+        self.tell(_("  --- {path}, without its comments", path=_ZONE))
         for line in lines:
             self.tell(f"  {line}")
         if not any(line.startswith(f"{holds} ") for line in lines) or any(lacks in line for line in lines):

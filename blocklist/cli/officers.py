@@ -62,9 +62,10 @@ def officer_command() -> None:
 @click.argument("officer_id", callback=read_id, metavar="ID")
 @click.option("--role", type=click.Choice(["agent", "head", "qualified-person"]), required=True)
 @click.option("--key", "key_file", type=click.Path(path_type=Path), required=True, metavar="FILE.pub")
+@click.option("--identity", default="", metavar="TEXT", help="Who it is; kept in the confidential dossier.")
 @yes_option
 @click.pass_obj
-def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Path) -> None:
+def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Path, identity: str) -> None:
     """Appoint an officer (décret 2015-125 art. 1)."""
     key = PublicKey.from_pem(files.read(key_file, _("the public key"), 65536), str(key_file))
     with signing_office(settings) as opened:
@@ -77,7 +78,7 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
                 fingerprint=key.fingerprint,
             ),
         )
-        signed = opened.appoint(officer_id, role, key)
+        signed = opened.appoint(officer_id, role, key, identity)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "role": role, "waits": waits}
         if waits:
