@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -13,11 +14,12 @@ from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.desk import Desk, Said, dossier_with
 from blocklist.entries import Pending, RuleError, Stage
-from blocklist.errors import UsageError
+from blocklist.errors import RefusedError, UsageError
 from blocklist.fields import Names, Ref
 from blocklist.guards import Finding
 from blocklist.messages import _, plural, preferred
 from blocklist.names import Name, NameRefused, Scope, normalise, within
+from blocklist.proposals import PROOF, lacking, unnamed
 from blocklist.store import Dossier
 
 
@@ -82,18 +84,17 @@ class Additions(Desk):
             RuleError: The register refuses an act. In every case nothing was appended.
         """
         self.require_officer()
-        self._require_answers(proposal)
-        self._require_proof(proposal)
-        keep = self.keeper(proposal.evidence)
+        copied = proposal.like.evidence if proposal.like else ()
+        self._require_complete(proposal, [*copied, *proposal.evidence])
+        with self.keeping_evidence(proposal.evidence) as keep:
 
-        def build() -> Iterator[Said]:
-            self.require_clean(names)
-            cited = self._cited(names, proposal)
-            evidence = [*(proposal.like.evidence if proposal.like else ()), *keep()]
-            for part in _parts(names):
-                yield self._proposed(part, proposal, cited, evidence)
+            def build() -> Iterator[Said]:
+                self.require_clean(names)
+                cited = self._cited(names, proposal)
+                for part in _parts(names):
+                    yield self._proposed(part, proposal, cited, [*copied, *keep()])
 
-        return self.commit(build)
+            return self.commit(build)
 
     def _proposed(
         self, names: Names, proposal: Proposal, cited: tuple[Ref, ...] | None, evidence: Sequence[object]
@@ -116,40 +117,39 @@ class Additions(Desk):
         members = {"names": names.to_json(), "salt": salt, "reference": proposal.reference}
         return body, Dossier.of(members | {key: value for key, value in optional.items() if value})
 
-    def _require_answers(self, proposal: Proposal) -> None:
-        """The dossier of an addition answers what its ground asks."""
-        ground = self.register.policy.grounds.get(proposal.ground)
-        if ground is None:
-            return  # the register refuses it, and says which grounds there are
-        asked = {ask.id: ask for ask in ground.asks}
-        unknown = sorted(proposal.says.keys() - asked.keys())
+    def _require_complete(self, proposal: Proposal, evidence: Sequence[object]) -> None:
+        """The dossier of an addition answers what its ground asks, and proves what its basis says."""
+        policy = self.register.policy
+        asked = {ask.id: ask.texts for ask in policy.grounds[proposal.ground].asks} if self._knows(proposal) else {}
+        unknown = sorted(proposal.says.keys() - asked.keys()) if self._knows(proposal) else []
         if unknown:
             raise UsageError(
                 _("the ground {ground} does not ask {answer}", ground=proposal.ground, answer=unknown[0]),
                 _("it asks {asked}", asked=", ".join(asked) or "-"),
             )
-        missing = [entry for entry in ground.asks if not proposal.says.get(entry.id, "").strip()]
-        if missing:
-            hints = [f"--say {entry.id}=…  {entry.texts[preferred()]}" for entry in missing]
+        held = {"says": proposal.says, "evidence": evidence}
+        missing = lacking(policy, proposal.ground, proposal.basis, held)
+        unanswered = [ask_id for ask_id in missing if ask_id != PROOF]
+        if unanswered:
             raise UsageError(
                 plural(
                     "the dossier lacks {count} answer that the ground {ground} asks for",
                     "the dossier lacks {count} answers that the ground {ground} asks for",
-                    len(missing),
+                    len(unanswered),
                     ground=proposal.ground,
                 ),
-                "\n".join(hints),
+                "\n".join(f"--say {ask_id}=…  {asked[ask_id][preferred()]}" for ask_id in unanswered),
             )
-
-    def _require_proof(self, proposal: Proposal) -> None:
-        """Without a request to the host, the dossier proves that the publisher cannot be identified."""
-        copied = proposal.like is not None and proposal.like.evidence
-        if proposal.basis == "no-identification" and not proposal.evidence and not copied:
+        if missing:
             raise RuleError(
                 _("basis no-identification needs its proof in the dossier"),
                 _("--evidence FILE: what shows that the site does not say who publishes it"),
-                self.register.policy.article("identification"),
+                policy.article("identification"),
             )
+
+    def _knows(self, proposal: Proposal) -> bool:
+        """Whether the policy has that ground; else the register refuses it, and says which grounds there are."""
+        return proposal.ground in self.register.policy.grounds
 
     def _cited(self, names: Sequence[Name], proposal: Proposal) -> tuple[Ref, ...] | None:
         """The removal requests that an addition cites; those whose notice is over, if there is one."""
@@ -160,7 +160,15 @@ class Additions(Desk):
                 )
             return None
         if proposal.requests:
-            return tuple(self.open_request(seq) for seq in sorted(set(proposal.requests)))
+            refs = tuple(self.open_request(seq) for seq in sorted(set(proposal.requests)))
+            others = [] if proposal.like else unnamed(names, refs, self.register.requests)
+            if others:
+                raise RuleError(
+                    _("no cited request named {name}", name=others[0].text),
+                    _("ask its host or publisher first; a site that moved is added with --like"),
+                    self.register.policy.article("notice"),
+                )
+            return refs
         notice = timedelta(seconds=self.register.policy.notice)
         named = [
             entry for entry in self.register.requests.values() if entry.names and entry.stage is not Stage.FOLLOWED
@@ -171,7 +179,7 @@ class Additions(Desk):
             if not found:
                 raise RuleError(
                     _("no open removal request names {name}", name=name.text),
-                    _("make one with 'blocklist request', or cite one with --request SEQ"),
+                    _("make one with 'blocklist request'; a site that moved is added with --like"),
                     self.register.policy.article("notice"),
                 )
             over = [entry for entry in found if self.now >= entry.clock + notice]
@@ -208,9 +216,14 @@ class Additions(Desk):
             reference=str(members.get("reference", "")),
             note=str(members.get("note", "")),
             says=says if isinstance(says, dict) else {},
-            requests=tuple(ref.seq for ref in body.requests or ()),
+            requests=tuple(ref.seq for ref in body.requests or () if self._is_open(ref)),
             like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
         )
+
+    def _is_open(self, ref: Ref) -> bool:
+        """Whether a request can still be cited; without one of a former measure, those of the names are looked for."""
+        request = self.register.requests.get(ref.seq)
+        return request is not None and request.stage is not Stage.FOLLOWED
 
     def sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
         """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
@@ -277,7 +290,16 @@ class Additions(Desk):
             why = {"reason": reason, "reference": reference, "names": one_act(sorted(struck)).to_json()}
             yield acts.Reject(act=entry.ref), dossier_with(why)
             if left:
+                self._require_agent()
                 yield self._proposed_anew(entry, one_act(left))
+
+    def _require_agent(self) -> None:
+        officer = self.register.in_office(self.require_officer())
+        if officer is None or officer.role != "agent":
+            raise RefusedError(
+                _("only an agent strikes one name of several, since the others are proposed anew"),
+                _("ask an agent, or reject the whole act with 'blocklist reject'"),
+            )
 
     def _proposed_anew(self, entry: Pending, names: Names) -> Said:
         """A proposal with other names; all else as its author said it."""
@@ -288,18 +310,31 @@ class Additions(Desk):
 
     # What goes into dossiers
 
-    def keeper(self, paths: Sequence[Path]) -> Callable[[], list[dict[str, object]]]:
-        """Keeps evidence once, however often an act is built."""
-        return cache(lambda: [self._keep(path) for path in paths])
+    @contextmanager
+    def keeping_evidence(self, paths: Sequence[Path]) -> Iterator[Callable[[], list[dict[str, object]]]]:
+        """Keep files for an act: once, however often it is built, and not at all if it is refused."""
+        new: list[str] = []
 
-    def _keep(self, path: Path) -> dict[str, object]:
+        @cache
+        def keep() -> list[dict[str, object]]:
+            return [self._keep(path, new) for path in paths]
+
+        try:
+            yield keep
+        except BaseException:
+            for digest in new:
+                if not self.store.mentioning(digest):
+                    self.evidence.remove(digest)
+            raise
+
+    def _keep(self, path: Path, new: list[str]) -> dict[str, object]:
         size = path.stat().st_size if path.is_file() else 0
+        known = self.evidence.kept() if self.evidence.folder.is_dir() else set()
         with self.progress(_("keeping {path}", path=path), size) as advance:
-            return self.evidence.keep(path, self.now, advance)
-
-    def keeping(self, body: acts.Body, members: Callable[[], dict[str, object]]) -> SignedAct:
-        """Append one act with a dossier of `members`, asked for when everything else is settled."""
-        return self.commit(lambda: [(body, dossier_with(members()))])[0]
+            entry = self.evidence.keep(path, self.now, advance)
+        if entry["sha256"] not in known:
+            new.append(str(entry["sha256"]))
+        return entry
 
 
 def _texts(names: Names) -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError
 from blocklist.messages import Progress, _, plural, quietly
+from blocklist.policy import Policy
+from blocklist.proposals import lacking, unnamed
 from blocklist.register import Register
 from blocklist.replay import Fault, inspect
 from blocklist.repository import Repository
@@ -69,6 +71,7 @@ class _Auditor:
         self._count = 0
         self._confidential: list[SignedAct] = []
         self._erasing: dict[int, int] = {}
+        self._policies: dict[int, Policy] = {}
         self._checked = self._erased = self._absent = 0
         self._evidence: set[str] = set()
 
@@ -125,6 +128,10 @@ class _Auditor:
         act = signed.act
         if row.seq is not None and row[:3] != (act.seq, signed.id, act.prev or NO_ACT):
             self._faults.append(Fault(act.seq, _("its row in the database is not about this act")))
+        if isinstance(act.body, acts.Add):
+            self._policies[act.seq] = self._register.policy
+            if act.dossier is None:
+                self._faults.append(Fault(act.seq, _("it proposes names and commits to no dossier")))
         if act.dossier is not None:
             self._confidential.append(signed)
         if isinstance(act.body, acts.Erase):
@@ -196,13 +203,26 @@ class _Auditor:
 
     def _content_faults(self, signed: SignedAct, members: Mapping[str, Any]) -> Iterator[str]:
         body = signed.act.body
-        if isinstance(body, acts.Add) and not _opens(body, members):
-            yield _("its dossier holds other names than were signed")
+        if isinstance(body, acts.Add):
+            yield from self._addition_faults(signed.act.seq, body, members)
         for entry in entries_of(members):
             self._evidence.add(str(entry.get("sha256")))
             fault = self._source.evidence.fault(entry)
             if fault is not None:
                 yield fault
+
+    def _addition_faults(self, seq: int, body: acts.Add, members: Mapping[str, Any]) -> Iterator[str]:
+        """What the office asks of an addition, by the policy of its time."""
+        if not _opens(body, members):
+            yield _("its dossier holds other names than were signed")
+            return
+        missing = lacking(self._policies[seq], body.ground, body.basis, members)
+        if missing:
+            yield _("its dossier lacks {missing}", missing=", ".join(missing))
+        names = fields.read_names(members.get("names")).each()
+        refs = body.requests if body.requests and not members.get("like") else ()
+        for name in unnamed(names, refs, self._register.requests) if refs else ():
+            yield _("no request that it cites named {name}", name=name.text)
 
     def _check_evidence(self) -> None:
         """Files that no dossier names harm nobody; what was erased may have left one, so it is said."""

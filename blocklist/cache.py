@@ -47,8 +47,8 @@ MAX_NAMES = 100_000
 """The state of a larger register is not kept: few acts list so many names, and reading them costs more."""
 
 _MAX_FILE = 256 * 1024 * 1024
-_FOLDER_MODE = 0o3770
-"""The office's group makes its files here (setgid); none can remove or replace another's (sticky)."""
+_FOLDER_MODE = 0o1777
+"""Every account that may enter `lists/` keeps a file here, the publisher's too; none can remove another's (sticky)."""
 
 _FIELDS: dict[str, Any] = {
     "ids": list[str],
@@ -61,6 +61,7 @@ _FIELDS: dict[str, Any] = {
     "requests": dict[int, Request],
     "recommendations": dict[int, Recommendation],
     "erased": set[int],
+    "annulled": set[str],
     "_holders": dict[PublicKey, str],
 }
 """A register's attributes with their types; `_measures`, where names share their values, is written apart."""

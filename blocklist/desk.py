@@ -163,6 +163,8 @@ class Desk:
         for attempt in range(_ATTEMPTS):
             self.now = self._clock().replace(microsecond=0)
             said = list(build())
+            if not said:
+                return []
             signed = [self._sign(body, dossier) for body, dossier in said]
             try:
                 self.store.append(self.list_id, signed, [dossier for _body, dossier in said])

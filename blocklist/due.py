@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from blocklist import acts
 from blocklist.desk import Desk
 from blocklist.entries import Pending, Request, Stage
+from blocklist.errors import BlocklistError
 from blocklist.fields import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
@@ -33,7 +34,8 @@ class Task:
     Attributes:
         by: Until when; it is overdue from then on.
         what: What, in words.
-        command: The command that does it, filled in as far as can be.
+        command: The command that does it, without the program's name. It is filled in as far as can be: a word in
+            capitals (OUTCOME, TEXT) is for the officer, and the command refuses it as it stands.
         must: False for what the law only allows: it never counts as overdue.
     """
 
@@ -46,13 +48,13 @@ class Task:
         """Whether the time is up."""
         return self.must and self.by <= now
 
-    def to_json(self, now: datetime) -> dict[str, object]:
-        """For `--json`."""
+    def to_json(self, now: datetime, program: str) -> dict[str, object]:
+        """For `--json`; `program` comes before the command."""
         return {
             "by": format_instant(self.by),
             "overdue": self.overdue(now),
             "what": self.what,
-            "command": self.command,
+            "command": f"{program} {self.command}",
         }
 
 
@@ -77,7 +79,7 @@ def _recent(opened: Desk) -> datetime:
 
 
 def _command(*words: object) -> str:
-    return shlex.join(["blocklist", *map(str, words)])
+    return shlex.join(map(str, words))
 
 
 # Measures
@@ -92,7 +94,7 @@ def _reviews(opened: Desk, horizon: datetime) -> Iterator[Task]:
             len(texts),
             names=", ".join(texts),
         )
-        yield Task(measure.review_by, what, _command("review", *texts, "--outcome", "still-unlawful", "--note", "TEXT"))
+        yield Task(measure.review_by, what, _command("review", *texts, "--outcome", "OUTCOME"))
 
 
 def _lapses(opened: Desk) -> Iterator[Task]:
@@ -147,55 +149,89 @@ def _irregular(opened: Desk) -> Iterator[Task]:
 
 def _approvals(opened: Desk) -> Iterator[Task]:
     for entry in opened.register.pending.values():
-        kind, seq, by = entry.act.body.kind, entry.ref.seq, entry.act.by
+        seq, by = entry.ref.seq, entry.act.by
         if entry.stage(opened.now) is Stage.PENDING:
-            what = _("act {seq} ({kind} by {by}) waits for another officer's approval", seq=seq, kind=kind, by=by)
-            yield Task(entry.until, what, _command("approve", seq))
-        elif entry.until > _recent(opened) and isinstance(entry.act.body, acts.Add):
+            yield _waiting(opened, entry)
+        elif entry.until > _recent(opened) and (names := _proposed_still(opened, entry)):
             what = _("act {seq} by {by} waited seven days for an approval and has lapsed: make it anew", seq=seq, by=by)
-            yield Task(entry.until, what, _command("add", *_names_of(opened, entry), "--like", seq))
+            yield Task(entry.until, what, _command("add", *names, "--like", seq))
 
 
-def _names_of(opened: Desk, entry: Pending) -> list[str]:
-    members = opened.dossier_of(entry.ref.seq)
-    return sorted(text for texts in members.get("names", {}).values() for text in texts) or ["NAME"]
+def _waiting(opened: Desk, entry: Pending) -> Task:
+    kind, seq, by = entry.act.body.kind, entry.ref.seq, entry.act.by
+    closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if _is_followed(opened, ref.seq)]
+    if closed:
+        what = _(
+            "act {seq} by {by} cannot be approved: request {request} was followed; reject it",
+            seq=seq,
+            by=by,
+            request=closed[0],
+        )
+        return Task(entry.until, what, _command("reject", seq, "--reason", f"request {closed[0]}"))
+    what = _("act {seq} ({kind} by {by}) waits for another officer's approval", seq=seq, kind=kind, by=by)
+    return Task(entry.until, what, _command("approve", seq))
+
+
+def _is_followed(opened: Desk, seq: int) -> bool:
+    request = opened.register.requests.get(seq)
+    return request is not None and request.stage is Stage.FOLLOWED
+
+
+def _proposed_still(opened: Desk, entry: Pending) -> list[str]:
+    """The names of an expired proposal that nobody proposed again; what this account cannot read is no task of its."""
+    try:
+        proposed = opened.proposed_names(entry)
+    except BlocklistError:
+        return []
+    in_force = opened.register.in_force(opened.now)
+    waiting = {name for _entry, names in opened.waiting_names() for name in names}
+    names = proposed[0].each() if proposed else []
+    return [name.text for name in names if name not in waiting and in_force.get(name) is None]
 
 
 def _requests(opened: Desk) -> Iterator[Task]:
     in_force = opened.register.in_force(opened.now)
     listed = in_force.domain.keys() | in_force.host.keys()
     waiting = {name.text for _entry, names in opened.waiting_names() for name in names}
+    yield from _followed(opened, in_force)
     for request in opened.register.requests.values():
         over = request.clock + timedelta(seconds=opened.register.policy.notice)
         asked = [*request.names.domain, *request.names.host] if request.names else []
-        blocked = [text for text in asked if text in listed]
         open_names = [text for text in asked if text not in listed and text not in waiting]
         if request.stage in (Stage.WAITING, Stage.CLARIFIED):
             yield _unanswered(request, over)
-        elif request.stage is Stage.FOLLOWED and blocked:
-            yield _followed(opened, request, blocked[:_TOGETHER])
         elif request.stage is not Stage.FOLLOWED and open_names and over > _recent(opened):
             yield _unfollowed(request, over, open_names[:_TOGETHER])
 
 
 def _unanswered(request: Request, over: datetime) -> Task:
-    seq, recipient = request.ref.seq, said(request.to)
+    seq, command = request.ref.seq, _command("answer", request.ref.seq, "--outcome", "OUTCOME")
+    if request.to == "platform":
+        return Task(over, _("state what came back to request {seq} to the platform", seq=seq), command, must=False)
     what = _(
         "state what came back to request {seq} to {recipient}; the notice ends {over}",
         seq=seq,
-        recipient=recipient,
+        recipient=said(request.to),
         over=shown(over),
     )
-    return Task(over, what, _command("answer", seq, "--outcome", "silent"))
+    return Task(over, what, command)
 
 
-def _followed(opened: Desk, request: Request, names: list[str]) -> Task:
-    what = _(
-        "the content that request {seq} was about is removed, and {names} is still blocked: verify it again",
-        seq=request.ref.seq,
-        names=", ".join(names),
-    )
-    return Task(opened.now, what, _command("review", *names, "--outcome", "disappeared", "--note", "TEXT"))
+def _followed(opened: Desk, in_force: Measures) -> Iterator[Task]:
+    """Measures whose addition cites a request that was followed since."""
+    cited = {seq: opened.index.leads.get(seq, ()) for seq in {measure.added for measure in _each(in_force)}}
+    closed = {added: [seq for seq in seqs if _is_followed(opened, seq)] for added, seqs in cited.items()}
+    for measure, texts in _together(in_force, lambda measure: bool(closed[measure.added])):
+        what = _(
+            "the content that request {seq} was about is removed, and {names} is still blocked: verify it again",
+            seq=closed[measure.added][0],
+            names=", ".join(texts),
+        )
+        yield Task(opened.now, what, _command("review", *texts, "--outcome", "OUTCOME"))
+
+
+def _each(measures: Measures) -> Iterator[Measure]:
+    return (measure for _scope, named in measures.by_scope() for measure in named.values())
 
 
 def _unfollowed(request: Request, over: datetime, names: list[str]) -> Task:
@@ -216,7 +252,7 @@ def _recommendations(opened: Desk) -> Iterator[Task]:
             at, seq = opened.act(entry.ref.seq).act.at, entry.ref.seq
             about = brief(entry.names) if entry.names else _("a general remark")
             what = _("answer recommendation {seq} of the qualified person: {about}", seq=seq, about=about)
-            yield Task(at, what, _command("respond", seq, "--accept", "--text", "TEXT"))
+            yield Task(at, what, _command("respond", seq, "--text", "TEXT"))
 
 
 # The publisher

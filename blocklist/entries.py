@@ -38,20 +38,6 @@ MAY_SIGN: Mapping[str, frozenset[str]] = {
 }
 """Which roles may sign which kind (décret 2015-125 art. 1 and 5)."""
 
-ARTICLES: Mapping[str, str] = {
-    "appoint": "officers",
-    "revoke": "officers",
-    "request": "request",
-    "answer": "request",
-    "add": "notice",
-    "approve": "notice",
-    "review": "review",
-    "remove": "remove",
-    "recommend": "oversight",
-    "respond": "oversight",
-}
-"""Under which article of its list's legal basis (`Policy.article`) an act of a kind is made."""
-
 
 class RuleError(RefusedError):
     """An act breaks a rule of the register.
@@ -59,13 +45,12 @@ class RuleError(RefusedError):
     Args:
         message: What is wrong with it.
         hint: The rule, or what to do.
-        article: The text of law behind the rule; empty lets the register name the one that the act is made under.
+        article: The text of law behind the rule; empty for a rule of this program or of the list's policy.
     """
 
     def __init__(self, message: str, hint: str = "", article: str = "") -> None:
         both = _("{hint} ({article})", hint=hint, article=article) if hint and article else hint or article
         super().__init__(message, both)
-        self.article = article
 
 
 def refuse_act(message: str, hint: str = "", article: str = "") -> NoReturn:
@@ -137,14 +122,19 @@ _WHY: Mapping[State | Stage, tuple[str, str]] = {
 }
 
 
-def refuse_step(subject: object, state: State | Stage) -> NoReturn:
-    """Say that what is in `state` cannot take a step; `subject` is a name, or the number of an act.
+def refuse_step(subject: object, state: State | Stage, article: str = "") -> NoReturn:
+    """Say that what is in `state` cannot take a step.
+
+    Args:
+        subject: A name, or the number of an act.
+        state: Where it is.
+        article: The text of law that forbids the step, if one does.
 
     Raises:
         RuleError: Always.
     """
     fact, hint = _WHY[state]
-    raise RuleError(_(fact, subject=subject), _(hint))
+    raise RuleError(_(fact, subject=subject), _(hint), article)
 
 
 @dataclass(frozen=True, slots=True)

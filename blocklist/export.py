@@ -158,10 +158,10 @@ class _Export:
         name = self._name if unicode == self._name else f"{self._name} ({unicode})"
         title = _("Everything about {name}", name=name)
         listed = [f"  {digest}  {', '.join(dict.fromkeys(names))}" for digest, names in sorted(self._files.items())]
-        about = [
-            f"  {entry.act.seq}  {shown(entry.act.at)}  {entry.act.by}: {sentence(entry.act.body)}"
-            for entry in self._signed
-        ]
+        about = []
+        for act in (entry.act for entry in self._signed):
+            said_by = _("{by}: {what}", by=act.by, what=sentence(act.body))
+            about.append(f"  {act.seq}  {shown(act.at)}  {said_by}")
         return "\n".join(
             [
                 title,

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from blocklist.messages import _, later
-from blocklist.names import Name, Scope, above, ancestors, nearest, normalise, to_unicode
+from blocklist.names import Name, Scope, above, ancestors, both_forms, nearest, normalise
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -117,7 +117,7 @@ class Suffixes:
 
     def describe(self, name: Name) -> str:
         """Say in one sentence what a measure on a name blocks, and what it leaves."""
-        shown = _both_forms(name.text)
+        shown = both_forms(name.text)
         if name.scope is Scope.DOMAIN:
             return _("{name} and every name below it", name=shown)
         site = self.registrable(name.text)
@@ -128,10 +128,10 @@ class Suffixes:
                 "{name} only; {site} and other names below it stay reachable; to block the site, add {domain}, which "
                 "blocks everything below it",
                 name=shown,
-                site=_both_forms(site),
+                site=both_forms(site),
                 domain=site,
             )
-        return _("{name} only; {site} and other names below it stay reachable", name=shown, site=_both_forms(site))
+        return _("{name} only; {site} and other names below it stay reachable", name=shown, site=both_forms(site))
 
 
 class Guards:
@@ -314,11 +314,6 @@ _ABOVE_PRIVATE = later("{name} lies above the private suffix {suffix}: unrelated
 def _first_below(text: str, names: Iterable[str]) -> str:
     """Give the first name, in order, that lies strictly below a name; there is one."""
     return min(name for name in names if name.endswith(f".{text}"))
-
-
-def _both_forms(text: str) -> str:
-    unicode = to_unicode(text)
-    return text if unicode == text else f"{text} ({unicode})"
 
 
 @cache

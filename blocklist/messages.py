@@ -66,7 +66,10 @@ def later(msgid: str) -> str:
 
 def plain(text: str) -> str:
     """What somebody wrote, as one line that a terminal only shows: no control character, no change of direction."""
-    return "".join(c if c.isprintable() else " " if c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c in _SPACES else " " if c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+_SPACES = "\u00a0\u202f"  # French puts them before its punctuation; Python calls them not printable
 
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]

@@ -160,6 +160,12 @@ def to_unicode(text: str) -> str:
     return ".".join(_decoded(label) or label for label in text.split("."))
 
 
+def both_forms(text: str) -> str:
+    """Give a name for people: with its Unicode form behind it if that differs."""
+    unicode = to_unicode(text)
+    return text if unicode == text else f"{text} ({unicode})"
+
+
 def mixes_scripts(text: str) -> bool:
     """Tell whether a label of a canonical name mixes scripts, so that it may look like another name."""
     return any(_mixed_scripts(label) for label in to_unicode(text).split("."))
@@ -187,6 +193,11 @@ def below(text: str, subtrees: AbstractSet[str]) -> bool:
             return True
         dot = text.find(".", dot + 1)
     return False
+
+
+def below_or_same(text: str, other: str) -> bool:
+    """Tell whether a name is the other one, or lies below it."""
+    return text == other or text.endswith(f".{other}")
 
 
 def within(text: str, subtrees: AbstractSet[str]) -> bool:

@@ -7,7 +7,7 @@ refused on the way has changed nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,11 +16,12 @@ from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.additions import Additions, one_act
 from blocklist.desk import GuardError, Said, dossier_with, numbered
-from blocklist.entries import Pending, Recommendation
+from blocklist.entries import Pending, Recommendation, RuleError
 from blocklist.errors import UsageError
 from blocklist.guards import Finding
 from blocklist.messages import _
 from blocklist.names import Name
+from blocklist.proposals import lacking
 from blocklist.signing import PublicKey
 
 _MAX_TEXT = 20_000
@@ -52,19 +53,15 @@ class Office(Additions):
             )
         for url in urls:
             _require_url(url)
-        keep = self.keeper(evidence)
         hidden = asked if to == "platform" else None
         body = acts.Request(to=to, names=None if hidden else asked)
-        return self.keeping(
-            body,
-            lambda: {
-                "contact": contact.strip(),
-                "urls": list(urls),
-                "names": hidden and hidden.to_json(),
-                "note": note,
-                "evidence": keep(),
-            },
-        )
+        told = {
+            "contact": contact.strip(),
+            "urls": list(urls),
+            "names": hidden and hidden.to_json(),
+            "note": note,
+        }
+        return self._with_evidence(body, told, evidence)
 
     def answer(self, seq: int, outcome: str, note: str, evidence: Sequence[Path]) -> SignedAct:
         """State what came back to a removal request.
@@ -74,9 +71,8 @@ class Office(Additions):
             RuleError: It is closed.
         """
         self.require_officer()
-        keep = self.keeper(evidence)
         body = acts.Answer(request=self.open_request(seq), outcome=outcome)
-        return self.keeping(body, lambda: {"note": note, "evidence": keep()})
+        return self._with_evidence(body, {"note": note}, evidence)
 
     # Approvals
 
@@ -85,29 +81,56 @@ class Office(Additions):
         officer = self.require_officer()
         return [entry for entry in self.register.waiting(self.now) if self.register.may_approve(entry, officer)]
 
-    def approve(self, *seqs: int) -> list[SignedAct]:
+    def approve(self, *seqs: int, unless_gone: bool = False) -> list[SignedAct]:
         """Approve acts of other officers, all or none; guards run again, over all their names together.
+
+        Args:
+            seqs: Their numbers.
+            unless_gone: Leave out those that do not wait any more: somebody else was faster.
 
         Raises:
             GuardError: A guard refuses a name now, or two of the acts hold it.
             RuleError: The register refuses an approval. In every case nothing was appended.
         """
-        officer = self.require_officer()
+        self.require_officer()
 
         def build() -> list[Said]:
             bodies: list[Said] = []
             wanted: list[Name] = []
-            for entry in map(self.pending, dict.fromkeys(seqs)):
-                self.register.check_approver(entry, officer)
+            gone = {seq for seq in seqs if seq not in self.register.pending} if unless_gone else set()
+            for entry in map(self.pending, dict.fromkeys(seq for seq in seqs if seq not in gone)):
+                self.require_approvable(entry)
                 names, salt = self.proposed_names(entry) or (None, None)
                 bodies.append((acts.Approve(act=entry.ref, names=names, salt=salt), None))
                 wanted += names.each() if names is not None else []
-            self._require_approvable(wanted)
+            self._require_free(wanted)
             return bodies
 
         return self.commit(build)
 
-    def _require_approvable(self, names: Sequence[Name]) -> None:
+    def require_approvable(self, entry: Pending) -> None:
+        """Refuse an act that this officer cannot approve, before anything is shown or asked.
+
+        Raises:
+            RuleError: Another officer has to, it has expired, a court annulled a name, or its dossier is incomplete.
+        """
+        body, officer = entry.act.body, self.require_officer()
+        self.register.check_approver(entry, officer)
+        self.register.check_waiting(entry.ref, self.now)
+        self.register.check_proposal(body, self.now)
+        if not isinstance(body, acts.Add):
+            return
+        proposed = self.proposed_names(entry)
+        if proposed is not None:
+            self.register.check_not_annulled(proposed[0], [*entry.approvals, officer])
+        missing = lacking(self.register.policy, body.ground, body.basis, self.dossier_of(entry.ref.seq))
+        if missing:
+            raise RuleError(
+                _("the dossier of act {seq} lacks {missing}", seq=entry.ref.seq, missing=", ".join(missing)),
+                _("reject it; its author adds the names again, with all that is asked"),
+            )
+
+    def _require_free(self, names: Sequence[Name]) -> None:
         again = [name.text for name, count in Counter(names).items() if count > 1]
         twice = [
             Finding("covered", text, _("{name} is in two of these acts", name=text), _("approve one of them"))
@@ -137,14 +160,19 @@ class Office(Additions):
                 _("outcome {outcome} ends the measure and has no review date", outcome=outcome),
                 _("leave out --review-by"),
             )
-        reviewed, keep = one_act(names), self.keeper(evidence)
+        reviewed = one_act(names)
+        with self.keeping_evidence(evidence) as keep:
 
-        def build() -> list[Said]:
-            until = (review_by or self.review_until()) if still else None
-            body = acts.Review(names=reviewed, outcome=outcome, review_by=until)
-            return [(body, dossier_with({"note": note, "evidence": keep()}))]
+            def build() -> list[Said]:
+                until = (review_by or self.review_until()) if still else None
+                body = acts.Review(names=reviewed, outcome=outcome, review_by=until)
+                return [(body, dossier_with({"note": note, "evidence": keep()}))]
 
-        return self.commit(build)[0]
+            return self.commit(build)[0]
+
+    def _with_evidence(self, body: acts.Body, members: Mapping[str, object], evidence: Sequence[Path]) -> SignedAct:
+        with self.keeping_evidence(evidence) as keep:
+            return self.commit(lambda: [(body, dossier_with({**members, "evidence": keep()}))])[0]
 
     # Oversight (LCEN art. 6-1 al. 3)
 

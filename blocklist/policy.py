@@ -23,6 +23,10 @@ from blocklist.messages import _, later
 
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.yaml")
 FORMATS: Final = ("rpz", "hosts", "domains", "dnsmasq", "unbound", "knot", "csv", "json")
+ACTIONS: Final = ("address", "nxdomain", "cname")
+UNSAID: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(("hosts", "dnsmasq", "unbound", "knot"), ("cname",))
+"""Actions that a format cannot express."""
+MAX_FORMATS: Final = 32
 TENANTS: Final = ("host", "path")
 APPROVALS: Final = ("add", "appoint", "revoke", "adopt")
 MAX_NAMES: Final = 20_000
@@ -293,7 +297,7 @@ def _policy(value: object, checker: Checker) -> Policy:
         approvals=_approvals(c, v["approvals"]),
         action=_action(c, v["action"]),
         ttl=c.integer(v["ttl"], "ttl", 1, HOUR),
-        formats=c.distinct((p, c.choice(i, p, FORMATS)) for p, i in c.items(v["formats"], "formats", 1, len(FORMATS))),
+        formats=c.distinct((p, _format(c, p, i)) for p, i in c.items(v["formats"], "formats", 1, MAX_FORMATS)),
         brakes=_brakes(c, v["brakes"]),
         freshness=c.duration(v["freshness"], "freshness", regime.freshness),
         keep=c.duration(v["keep"], "keep", _KEEP),
@@ -304,11 +308,23 @@ def _policy(value: object, checker: Checker) -> Policy:
     )
     if policy.review and policy.warn >= policy.review:
         c.fault("warn", v["warn"], _("shorter than review, which is {review}", review=v["review"]))
-    if "hosts" in policy.formats and policy.action.kind == "cname":
-        c.fault("formats", "hosts", _("no hosts file with a cname action: it cannot say it"))
+    for format_id in policy.formats:
+        if policy.action.kind in UNSAID.get(format_id, ()):
+            allowed = _(
+                "no {format} with the action {action}: it cannot say it", format=format_id, action=policy.action.kind
+            )
+            c.fault("formats", format_id, allowed)
     _check_trees(c, policy)
     _check_probe(c, policy)
     return policy
+
+
+def _format(c: Checker, path: str, value: object) -> str:
+    """A format that we know; in what was signed any id, since a newer program may have written it.
+
+    What a format is changes neither the fold nor another format, so who does not know one skips it (`formats.unknown`).
+    """
+    return c.choice(value, path, FORMATS) if c.written else c.identifier(value, path)
 
 
 def _legal_basis(c: Checker, path: str, value: object) -> LegalBasis:
@@ -351,7 +367,7 @@ def _approvals(c: Checker, value: object) -> dict[str, int]:
 
 
 def _action(c: Checker, value: object) -> Action:
-    kind = c.choice(c.pairs(value, "action").get("kind", BAD), "action.kind", ("address", "nxdomain", "cname"))
+    kind = c.choice(c.pairs(value, "action").get("kind", BAD), "action.kind", ACTIONS)
     required = {"address": "kind a", "cname": "kind target"}.get(kind, "kind")
     # After a wrong kind any key may be meant: one fault is enough.
     optional = {"address": "aaaa", "": "a aaaa target"}.get(kind, "")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from blocklist import acts
 from blocklist.entries import Officer, Request, RuleError, refuse_act
+from blocklist.fields import Ref
 from blocklist.messages import _, shown
+from blocklist.names import Name, below_or_same
 from blocklist.policy import Policy, PolicyError, from_json
 from blocklist.signing import PublicKey
+
+PROOF = "evidence"
+"""What `lacking` calls the proof that the publisher cannot be identified."""
 
 
 def check_add(body: acts.Add, policy: Policy, at: datetime) -> None:
@@ -32,9 +38,22 @@ def check_request(request: Request, policy: Policy, at: datetime) -> None:
     Raises:
         RuleError: It went to a platform, or its notice period has not passed at the instant `at`.
     """
-    seq, until = request.ref.seq, request.clock + timedelta(seconds=policy.notice)
     if request.to == "platform":
-        refuse_act(_("request {seq} went to a platform", seq=seq), _("cite a request to the host or the publisher"))
+        refuse_act(
+            _("request {seq} went to a platform", seq=request.ref.seq),
+            _("cite a request to the host or the publisher"),
+            policy.article("notice"),
+        )
+    check_notice(request, policy, at)
+
+
+def check_notice(request: Request, policy: Policy, at: datetime) -> None:
+    """Check that the recipient of a removal request has had its time.
+
+    Raises:
+        RuleError: The notice period has not passed at the instant `at`.
+    """
+    seq, until = request.ref.seq, request.clock + timedelta(seconds=policy.notice)
     if at < until:
         refuse_act(
             _("the notice of request {seq} ends at {until}", seq=seq, until=shown(until)),
@@ -68,6 +87,27 @@ def check_opening(proposal: acts.Add, approval: acts.Approve) -> None:
         refuse_act(_("the approval does not say which names it approves"), _("approve what 'blocklist status' shows"))
     if len(approval.names) != proposal.count or approval.names.commitment(approval.salt) != proposal.commitment:
         refuse_act(_("the approval is for other names than were proposed"), _("approve what 'blocklist status' shows"))
+
+
+def lacking(policy: Policy, ground_id: str, basis: str, members: Mapping[str, Any]) -> list[str]:
+    """What the dossier of an addition has to hold and does not: the ids of questions, and `evidence` for the proof."""
+    ground, says = policy.grounds.get(ground_id), members.get("says")
+    answers = says if isinstance(says, Mapping) else {}
+    missing = [ask.id for ask in ground.asks if not str(answers.get(ask.id, "")).strip()] if ground else []
+    evidence = members.get("evidence")
+    proven = basis != "no-identification" or (isinstance(evidence, list) and evidence)
+    return missing if proven else [*missing, PROOF]
+
+
+def unnamed(names: Sequence[Name], refs: Sequence[Ref], requests: Mapping[int, Request]) -> list[Name]:
+    """The names that none of these removal requests named: neither them nor what is above or below them."""
+    asked = [entry.names for ref in refs if (entry := requests.get(ref.seq)) is not None]
+    texts = [text for some in asked if some for text in (*some.domain, *some.host)]
+    return [
+        name
+        for name in names
+        if not any(below_or_same(name.text, text) or below_or_same(text, name.text) for text in texts)
+    ]
 
 
 def check_appoint(body: acts.Appoint, officer: Officer | None, holders: Mapping[PublicKey, str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
+from blocklist.lint import linted
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
@@ -228,7 +229,8 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
             (CHANGES, changes(made.before, made.now, made.plan)),
             (ANNOUNCED, announced(made.now)),
         ],
-        exports(made.now, made.now.policy.formats),
+        # Linted while they are written: what a resolver would refuse ends the write, and with it the release.
+        ((name, linted(name, chunks, made.plan.since)) for name, chunks in exports(made.now, made.now.policy.formats)),
     )
     path = workspace.repository.publish(
         release, since, contents, lambda digests: sums(made.now, digests), workspace.keys

@@ -17,7 +17,6 @@ from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.entries import (
     ANSWERED,
-    ARTICLES,
     MAY_SIGN,
     RESPONDED,
     Officer,
@@ -34,12 +33,13 @@ from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _
-from blocklist.names import Scope
+from blocklist.names import Scope, below_or_same
 from blocklist.policy import Policy
 from blocklist.proposals import (
     check_add,
     check_adopted,
     check_appoint,
+    check_notice,
     check_opening,
     check_request,
     check_review_date,
@@ -86,14 +86,20 @@ Time alone makes LISTED LAPSED, and PENDING EXPIRED. An act that needs several a
 """
 
 
-def check_transition(subject: object, state: State | Stage, event: str) -> None:
+def check_transition(subject: object, state: State | Stage, event: str, article: str = "") -> None:
     """Look a step up in the table.
 
+    Args:
+        subject: A name, or the number of an act.
+        state: Where it is.
+        event: The step.
+        article: The text of law that forbids what is not in the table, if one does.
+
     Raises:
-        RuleError: It is not there; `subject`, a name or the number of an act, is what cannot take it.
+        RuleError: It is not there.
     """
     if (state, event) not in LIFECYCLE:
-        refuse_step(subject, state)
+        refuse_step(subject, state, article)
 
 
 def _either(roles: Iterable[str]) -> str:
@@ -114,6 +120,7 @@ class Register:
         self.requests: dict[int, Request] = {}
         self.recommendations: dict[int, Recommendation] = {}
         self.erased: set[int] = set()
+        self.annulled: set[str] = set()
         self._measures: dict[Scope, dict[str, Measure]] = {Scope.DOMAIN: {}, Scope.HOST: {}}
         self._holders: dict[PublicKey, str] = {}
 
@@ -204,17 +211,8 @@ class Register:
         self.at = max(self.at, min(signed.act.at, now))
 
     def _judge(self, signed: SignedAct) -> None:
-        kind = signed.act.body.kind
         self._check_author(signed)
-        try:
-            self._rules[kind](self, signed, signed.act.body)
-        except RuleError as refusal:
-            article = self.policy.article(ARTICLES[kind]) if kind in ARTICLES else ""
-            if refusal.article or not article:
-                raise
-            raise RuleError(
-                refusal.message, refusal.hint or _("the law allows it otherwise only"), article
-            ) from refusal
+        self._rules[signed.act.body.kind](self, signed, signed.act.body)
 
     def _check_chain(self, signed: SignedAct) -> None:
         act = signed.act
@@ -250,7 +248,7 @@ class Register:
                     roles=_either(MAY_SIGN[act.body.kind]),
                 ),
                 _("each role has its acts"),
-                self.policy.article("officers"),
+                self.policy.article("oversight" if act.body.kind == "recommend" else "officers"),
             )
 
     @staticmethod
@@ -282,7 +280,7 @@ class Register:
     # Acts that others may have to approve. A proposal is checked when it is made and again when it is approved.
 
     def _propose(self, signed: SignedAct, body: Body) -> None:
-        self._check_proposal(body, signed.act.at)
+        self.check_proposal(body, signed.act.at)
         self._settle(Pending(signed.act, signed.ref), signed.act.at, None, signed.act.seq)
 
     def _approve(self, signed: SignedAct, body: acts.Approve) -> None:
@@ -296,7 +294,7 @@ class Register:
             refuse_act(
                 _("act {seq} has no names to approve", seq=pending.ref.seq), _("only an act add has names to open")
             )
-        self._check_proposal(proposal, act.at)
+        self.check_proposal(proposal, act.at)
         approved = replace(pending, approvals=(*pending.approvals, act.by))
         self._settle(approved, act.at, body.names, act.seq)
 
@@ -326,6 +324,14 @@ class Register:
                 _("those who could approve it can, and its author"),
             )
         del self.pending[pending.ref.seq]
+
+    def check_waiting(self, ref: Ref, at: datetime) -> None:
+        """Say why an act cannot be approved any more.
+
+        Raises:
+            RuleError: It does not wait, or has waited too long.
+        """
+        self._waiting_act(ref, "approve", at)
 
     def _waiting_act(self, ref: Ref, event: str, at: datetime) -> Pending:
         pending = self.pending.get(ref.seq)
@@ -369,11 +375,16 @@ class Register:
             wanted = max(1, wanted)
         return min(wanted, len(self.heads()) - 1)
 
-    def _check_proposal(self, body: Body, at: datetime) -> None:
+    def check_proposal(self, body: Body, at: datetime) -> None:
+        """Check what a proposal says: when it is made, and again when it is approved.
+
+        Raises:
+            RuleError: The rules do not allow it at the instant `at`.
+        """
         if isinstance(body, acts.Add):
             for ref in body.requests or ():
                 request = self._cited_request(ref)
-                check_transition(ref.seq, request.stage, "add not-removed")
+                check_transition(ref.seq, request.stage, "add not-removed", self.policy.article("notice"))
                 check_request(request, self.policy, at)
             check_add(body, self.policy, at)
         elif isinstance(body, acts.Appoint):
@@ -392,6 +403,8 @@ class Register:
     def _answer(self, signed: SignedAct, body: acts.Answer) -> None:
         request = self._cited_request(body.request)
         check_transition(request.ref.seq, request.stage, f"answer {body.outcome}")
+        if body.outcome == "silent":
+            check_notice(request, self.policy, signed.act.at)
         clock = signed.act.at if body.outcome == "clarification" else request.clock
         self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock, changed=signed.act.at)
 
@@ -401,7 +414,7 @@ class Register:
     # Measures
 
     def _list(self, pending: Pending, body: acts.Add, names: Names, at: datetime, seq: int) -> None:
-        by_head = any(officer.role == "head" for officer in map(self.officers.__getitem__, pending.approvals))
+        by_head = self._is_by_head(pending.approvals)
         measure = Measure(
             ground=body.ground,
             basis=body.basis,
@@ -410,7 +423,34 @@ class Register:
             since=at,
             review_by=body.review_by,
         )
+        self.check_not_annulled(names, pending.approvals)
         self._decide(names, "approve by a head" if by_head else "approve", at, lambda _: measure)
+        self.annulled.difference_update(names.domain, names.host)
+
+    def _is_by_head(self, approvers: Iterable[str]) -> bool:
+        return any(self.officers[officer].role == "head" for officer in approvers)
+
+    def check_not_annulled(self, names: Names, approvers: Iterable[str]) -> None:
+        """A court's word on a name holds for it in either scope, for what is below it and for what is above it.
+
+        Raises:
+            RuleError: One of the names meets an annulled one, and no head is among the approvers.
+        """
+        if not self.annulled or self._is_by_head(approvers):
+            return
+        for name in names.each():
+            met = self.annulled_near(name.text)
+            if name.text in met:
+                refuse_step(name.text, State.ANNULLED)
+            if met:
+                refuse_act(
+                    _("{name} meets {annulled}, which was annulled", name=name.text, annulled=met[0]),
+                    _("only an approval by a head lists it"),
+                )
+
+    def annulled_near(self, text: str) -> list[str]:
+        """The annulled names that a name is, is below or is above."""
+        return sorted(other for other in self.annulled if below_or_same(text, other) or below_or_same(other, text))
 
     def _review(self, signed: SignedAct, body: acts.Review) -> None:
         at, seq = signed.act.at, signed.act.seq
@@ -425,6 +465,8 @@ class Register:
     def _remove(self, signed: SignedAct, body: acts.Remove) -> None:
         end = _ending(signed.act.at, signed.act.seq, body.reason)
         self._decide(body.names, f"remove {body.reason}", signed.act.at, end)
+        if body.reason == "annulled":
+            self.annulled.update(body.names.domain, body.names.host)
 
     def _decide(self, names: Names, event: str, at: datetime, change: Callable[[Any], Measure]) -> None:
         """Move every name through the lifecycle table, or none of them.

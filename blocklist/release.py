@@ -205,11 +205,14 @@ def brakes(plan: Plan, limits: Brakes) -> list[str]:
 
 
 def require_publishable(now: Snapshot) -> None:
-    """Refuse to lead the public to an address that belongs to nobody.
+    """Refuse what this program cannot render, and to lead the public to an address that belongs to nobody.
 
     Raises:
+        UsageError: A newer program's format is in the policy.
         RefusedError: A production policy has landing addresses that are reserved for documentation or private use.
     """
+    for format_id in now.policy.formats:
+        formats.get(format_id)
     reserved = documentation_addresses(now.policy)
     if now.environment == "production" and reserved:
         raise RefusedError(

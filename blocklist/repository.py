@@ -6,6 +6,7 @@ commit: what is written before it is not referenced by anything, and the next `p
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -31,7 +32,7 @@ from tuf.api.metadata import (
 
 from blocklist import files, seal
 from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import UsageError
+from blocklist.errors import TargetError, UsageError
 from blocklist.fields import Ref, encode
 from blocklist.formats import Release, folder_instant, folder_name
 from blocklist.messages import _
@@ -131,7 +132,9 @@ class Repository:
             self._create_metadata(pin, keys, now, encrypt=encrypt)
         elif heads:
             self._delegate(pin, keys, heads, now)
-            return True  # the next `publish` puts it into the tree, which may be closed to the head's account
+            with contextlib.suppress(TargetError):  # the tree may be closed to this account: `publish` mends it then
+                self.mend()
+            return True
         return self.mend() or new_seal or new_root
 
     def is_founded(self) -> bool:
@@ -181,7 +184,7 @@ class Repository:
     def _kept(self) -> Iterator[tuple[Path, bytes]]:
         """Everything that the trust folder keeps for the tree: path in the tree, and content."""
         for kept in sorted(self.trust.glob("*.*")):
-            content = files.read(kept, "the kept file", MAX_METADATA)
+            content = files.read(kept, _("the kept file"), MAX_METADATA)
             if kept.name.endswith(_PIN):
                 target = f"registers/{kept.name.removesuffix(_PIN)}.json"
                 yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
@@ -376,7 +379,7 @@ class Repository:
         }
 
     def _seal(self, sums: bytes, at: datetime, keys: KeyFolder) -> bytes:
-        certificate = files.read(self.trust / "seal.crt", "the seal certificate", MAX_METADATA)
+        certificate = files.read(self.trust / "seal.crt", _("the seal certificate"), MAX_METADATA)
         key = keys.private(role_key_name(SEAL_ROLE, _certified_key_id(certificate)))
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise UsageError(_("the key of the seal is not an ECDSA key"), _("restore it from your backup"))

@@ -126,7 +126,9 @@ class HeadMemory:
     def __init__(self, keys: Path) -> None:
         self._folder = keys / "seen"
         # Read before the register is: what another command appends in between is then no reason to be alarmed.
-        self._seen = {path.stem: files.read(path, "the remembered head", 4096) for path in self._folder.glob("*.json")}
+        self._seen = {
+            path.stem: files.read(path, _("the remembered head"), 4096) for path in self._folder.glob("*.json")
+        }
 
     def check(self, register: Register) -> None:
         """Refuse a register that lost acts, and remember its head.
@@ -168,8 +170,8 @@ def _remembered(content: bytes, path: Path) -> tuple[int, str]:
 def how_to_start(lists: Path) -> str:
     """What to do where no register is: found one, but never a second one where one was lost."""
     if (lists / "trust").exists():
-        return "there was one: restore register.db and dossiers.db from the newest backup"
-    return "make one with 'blocklist init', or give -C DIR"
+        return _("there was one: restore register.db and dossiers.db from the newest backup")
+    return _("make one with 'blocklist init', or give -C DIR")
 
 
 class ConflictError(RefusedError):
@@ -182,7 +184,7 @@ class Store:
     Args:
         folder: The folder of `register.db` and `dossiers.db`; they are made when `create` is set.
         create: Make the database; otherwise it has to be there.
-        read_only: Read a private copy, and make or change nothing in `folder`, which need not be writable.
+        read_only: Read a private copy, and make or change nothing in `folder`. So is a folder that cannot be written.
 
     Raises:
         UsageError: There is no register in `folder`, or this account may not read it.
@@ -197,7 +199,8 @@ class Store:
         elif not path.exists():
             raise UsageError(_("there is no register in {folder}", folder=folder), how_to_start(folder))
         self._shown = folder
-        self._copy = copied(folder, _FILES) if read_only else None
+        closed = not create and not (os.access(folder, os.W_OK) and os.access(path, os.W_OK))
+        self._copy = copied(folder, _FILES) if read_only or closed else None
         home = Path(self._copy.name) if self._copy is not None else folder
         self._secret = home / "dossiers.db"
         self._engine = _engine(home / "register.db", path)
@@ -269,6 +272,11 @@ class Store:
             ConflictError: Another act was appended meanwhile.
             TargetError: The database could not be written.
         """
+        if self._copy is not None:
+            raise TargetError(
+                _("the register in {folder} cannot be written by this account", folder=self._shown),
+                _("nothing was appended; work where the office's register is"),
+            )
         # Dossiers go first: one without its act harms nobody, an act without its dossier cannot be approved.
         self._keep(signed, dossiers)
         try:

@@ -13,10 +13,12 @@ from typing import Any
 from blocklist import acts
 from blocklist.acts import Body, SignedAct
 from blocklist.desk import Desk
+from blocklist.entries import PENDING_FOR
 from blocklist.errors import BlocklistError, UsageError
 from blocklist.fields import Names, format_instant, parse_instant
 from blocklist.formats import folder_instant
 from blocklist.messages import _, later, plain, plural, preferred, shown
+from blocklist.names import both_forms
 from blocklist.policy import Policy
 from blocklist.release import DELAY, SUMS
 from blocklist.signing import PublicKey
@@ -191,10 +193,10 @@ _SENTENCES: Mapping[type[Body], Callable[[Any], str]] = {
 
 
 def brief(names: Names) -> str:
-    """Up to three names, and how many more there are."""
+    """Up to three names, both forms of one that is not plain ASCII, and how many more there are."""
     texts = [*names.domain, *names.host]
     more = len(texts) - 3
-    shown_names = ", ".join(texts[:3])
+    shown_names = ", ".join(map(both_forms, texts[:3]))
     return _("{names} and {count} more", names=shown_names, count=more) if more > 0 else shown_names
 
 
@@ -267,7 +269,24 @@ def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
     events: list[Event] = []
     for entry in signed:
         events += [*life.lapsed(entry.act.at), event(opened, entry), *life.after(entry)]
-    return [*events, *life.lapsed(opened.now)]
+    events += [*life.lapsed(opened.now), *_unapproved(opened, signed)]
+    return sorted(events, key=lambda happened: happened.at)
+
+
+def _unapproved(opened: Desk, signed: list[SignedAct]) -> Iterator[Event]:
+    """How proposals ended that nobody approved or rejected: by their seven days, or with their author's appointment."""
+    ended = {body.act.seq for entry in signed if isinstance(body := entry.act.body, acts.Approve | acts.Reject)}
+    for entry in signed:
+        act = entry.act
+        if not isinstance(act.body, acts.Add) or act.seq in ended:
+            continue
+        pending, author = opened.register.pending.get(act.seq), opened.register.officers[act.by]
+        if pending is None and author.until is not None and author.until <= act.at + PENDING_FOR:
+            what = _("act {seq} cannot be approved any more: {by} is revoked", seq=act.seq, by=act.by)
+            yield Event(None, author.until, "", what)
+        elif act.at + PENDING_FOR < opened.now:
+            what = _("act {seq} was not approved within seven days, and has lapsed", seq=act.seq)
+            yield Event(None, act.at + PENDING_FOR, "", what)
 
 
 class _Life:

@@ -18,6 +18,10 @@ from typing import NamedTuple
 import kit
 from history import History
 
+from blocklist import files
+from blocklist.fields import Ref
+from blocklist.measures import Measure, Measures
+from blocklist.release import Snapshot, exports
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
 
@@ -117,6 +121,31 @@ def measure_age(folder: Path, blocklist: Path, turns: int = 9) -> None:
         report(f"{verb} on a register of {OLD:,} acts to one of {YOUNG}", old, young, 1.5)
 
 
+def measure_formats(folder: Path, count: int) -> None:
+    """Rendering and hashing, from the measures on, as often as needed for a median."""
+    decided = [
+        Measure(ground="g", basis="b", added=act, approved=act, since=kit.START, review_by=kit.START + 12 * kit.WEEK)
+        for act in range(100)
+    ]
+    names = {f"name{line:07d}.test": decided[line % len(decided)] for line in range(count)}
+    policy, head = kit.shipped_policy(), Ref(1, "0" * 64)
+    shown = Snapshot("0" * 64, kit.LIST, "test", head, kit.START, policy, Measures(names), ())
+
+    def seconds(*format_ids: str) -> float:
+        started = time.perf_counter()
+        for _, chunks in exports(shown, format_ids):
+            files.digest(chunks)
+        return time.perf_counter() - started
+
+    zone = folder / "rpz.zone"
+    with zone.open("wb") as stream:
+        ((_, chunks),) = exports(shown, ["rpz"])
+        stream.writelines(chunks)
+    alone, together = (statistics.median(seconds(*ids) for _ in range(5)) for ids in (("rpz",), policy.formats))
+    report(f"rpz of {count:,} names, rendered and hashed, to sha256sum", alone, median(["sha256sum", zone], 5), 4)
+    report(f"all formats of {count:,} names to rpz alone", together, alone, 3)
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     blocklist = BIN / "blocklist"
@@ -129,6 +158,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="blocklist-bench-"))
     try:
         measure_age(folder / "age", blocklist)
+        measure_formats(folder, count)
         measure_list(folder, blocklist, count)
     finally:
         shutil.rmtree(folder)

@@ -167,7 +167,7 @@ def test_a_type_that_nobody_thought_of_is_refused() -> None:
 
 def test_the_state_is_kept_for_this_account_alone(kept: Place, signed: list[SignedAct]) -> None:
     assert kept.path.stat().st_mode & 0o7777 == 0o600
-    assert kept.path.parent.stat().st_mode & 0o7777 == 0o3770
+    assert kept.path.parent.stat().st_mode & 0o7777 == 0o1777
     assert [path.name for path in kept.path.parent.iterdir()] == [kept.path.name]
     assert_same(kept.open(), replayed(signed))
 

@@ -757,7 +757,7 @@ def test_subscribe_refusals(listed: Shell) -> None:
         (("http://x.example/", "--root", root, *to), "url: 'http://x.example/'; allowed: https://HOST"),
         (("https://x.example/", "--root", "absent", *to), "the root absent cannot be read"),
         (("https://x.example/", "--root", root, "--to", "rpz"), "'rpz' is not FORMAT=PATH"),
-        (("https://x.example/", "--root", root, "--to", "csv=/x"), "targets.0.format: 'csv'; allowed: hosts, rpz"),
+        (("https://x.example/", "--root", root, "--to", "bind=/x"), "targets.0.format: 'bind'; allowed: csv, dnsmasq"),
         (("https://x.example/", "--root", root, *to, *to), "one path twice"),
     ]
     for args, message in words:

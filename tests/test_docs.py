@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+import test_layers
 import yaml
 from kit import LIST, LISTS, Site
 
@@ -19,7 +20,7 @@ import blocklist
 from blocklist import acts, guards
 from blocklist.cli import MODULES, main
 from blocklist.client import subscription
-from blocklist.register import MAY_SIGN
+from blocklist.entries import MAY_SIGN
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -39,7 +40,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
     for name, text in TEXT.items():
         lines = [line for code in blocks(text, "sh") for line in code.splitlines()]
         lines += [line[2:] for code in blocks(text, "console") for line in code.splitlines() if line.startswith("$ ")]
-        lines += re.findall(r"(?m)^ExecStart=(.*)$", text) + re.findall(r"(?m)^\*/5 (.*)$", text)
+        lines += re.findall(r"(?m)^ExecStart=(.*)$", text) + re.findall(r"(?m)^(?:[\d*/]+ ){5}(.*)$", text)
         for line in lines:
             for part in re.split(r"&&|\|\||[;|]", line):
                 words = shlex.split(part, comments=True)
@@ -52,7 +53,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
 COMMAND_LINES = list(command_lines())
 
 
-def parse(words: list[str]) -> None:
+def parse(words: list[str]) -> click.Context:
     """Let click read a command line without running anything."""
     context = main.make_context("blocklist", list(words))
     group: click.Group = main
@@ -61,8 +62,20 @@ def parse(words: list[str]) -> None:
         assert command is not None
         context = command.make_context(name, rest, parent=context)
         if not isinstance(command, click.Group):
-            return
+            return context
         group = command
+
+
+def verbs(group: click.Group = main, path: str = "") -> Iterator[tuple[str, click.Command]]:
+    """Every command with its full name, those of groups too."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from verbs(command, f"{name} ")
+        else:
+            yield path + name, command
 
 
 def test_the_documents_hold_commands() -> None:
@@ -90,10 +103,26 @@ def test_every_command_is_documented() -> None:
     named = {f"{words[0]} {words[1]}" for _, words in _without_options() if len(words) > 1}
     named |= {words[0] for _, words in _without_options() if words}
     inline = set(re.findall(r"`(?:blocklist )?([a-z]+(?: [a-z]+)?)`", "\n".join(TEXT.values())))
-    wanted = {*MODULES, "key new", "officer appoint", "officer revoke", "officer list"}
-    assert wanted - named - inline == set()
-    in_readme = TEXT["README.md"].split("## Commands by role")[1].split("\n## ")[0]
-    assert [name for name in MODULES if not re.search(rf"`{name}\b", in_readme)] == []
+    assert {name for name, _ in verbs()} - named - inline == set()
+
+
+def test_the_readme_names_every_command_once_for_each_role() -> None:
+    table = section("README.md", "Commands by role")
+    for _who, commands in rows(table):
+        assert len(_ticked(commands)) == len(set(_ticked(commands)))
+    named = {name for _who, commands in rows(table) for name in _ticked(commands)}
+    assert named == {name for name, _ in verbs()}
+
+
+def test_every_option_is_documented() -> None:
+    text = "\n".join(TEXT.values())
+    missing = [
+        f"{name} {parameter.opts[0]}"
+        for name, command in verbs()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not any(re.search(rf"{opt}\b", text) for opt in parameter.opts)
+    ]
+    assert missing == []
 
 
 def _without_options() -> Iterator[tuple[str, list[str]]]:
@@ -169,9 +198,34 @@ def test_every_module_has_its_row() -> None:
     assert written == modules | folders
 
 
+def test_a_module_imports_from_its_own_row_and_the_rows_below() -> None:
+    table = rows(section("design.md", "Modules"))
+    row_of = {name: place for place, row in enumerate(table) for name in re.findall(r"`([a-z]+)/?`", row[1])}
+    for path in test_layers.modules():
+        own = test_layers.part_of(path)
+        if own in row_of:
+            higher = {part for part in test_layers.parts_imported(path) if row_of[part] < row_of[own]}
+            assert not higher, f"{own} imports {sorted(higher)}"
+
+
+def test_what_the_grounds_ask_is_the_shipped_policy() -> None:
+    policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
+    written = {row[0].strip("`"): _ticked(row[1]) for row in rows(section("operators.md", "What the grounds ask"))}
+    assert written == {ground: [ask["id"] for ask in said["asks"]] for ground, said in policy["grounds"].items()}
+
+
+def test_samples_answer_what_their_ground_asks() -> None:
+    policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
+    for _, words in COMMAND_LINES:
+        values = parse(words).params
+        if "says" in values and not values.get("like"):
+            assert [ask["id"] for ask in policy["grounds"][values["ground"]]["asks"]] == list(values["says"])
+            assert values["basis"] == "not-removed" or values["evidence"]
+
+
 def test_every_guard_is_explained() -> None:
     source = Path(guards.__file__).read_text()
-    written = {row[0].strip("`") for row in rows(section("operators.md", "Adding names"))}
+    written = {row[0].strip("`") for row in rows(section("operators.md", "Guards"))}
     assert written == set(re.findall(r'(?m)"(unknown-suffix|[a-z]+-[a-z]+|protected|covered)"', source)) & written
     assert len(written) == 7
 
@@ -282,7 +336,7 @@ def _files() -> list[Path]:
     return [path for name in names if (path := ROOT / name).is_file()] or [
         *DOCS,
         *ROOT.glob("blocklist/**/*.py"),
-        *ROOT.glob("tests/*"),
+        *(path for path in ROOT.glob("tests/*") if path.is_file()),
     ]
 
 
@@ -303,11 +357,14 @@ def test_no_file_names_a_machine_or_a_registry() -> None:
 
 
 def test_samples_use_reserved_names() -> None:
-    """Names that the documents add, show, review or remove as examples are reserved ones (RFC 2606)."""
-    for _, words in _without_options():
-        if words and words[0] in ("add", "review", "remove", "show"):
-            named = [word for word in words[1:] if re.fullmatch(r"[\w-]+(\.[\w-]+)+", word) and ".png" not in word]
-            assert [name for name in named if not name.endswith(".example")] == []
+    """Names that the documents ask about, add, show, review or remove as examples are reserved ones (RFC 2606)."""
+    checked = 0
+    for _, words in COMMAND_LINES:
+        values = parse(words).params
+        named = [*(values.get("names") or ()), *([values["name"]] if values.get("name") else [])]
+        assert [name for name in named if not name.endswith(".example")] == []
+        checked += len(named)
+    assert checked > 15
 
 
 def test_the_versions_agree() -> None:

@@ -21,7 +21,7 @@ ORDER = (
     "register",
     "replay policydiff",
     "formats",
-    "release",
+    "release lint",
     "metadata",
     "store repository notices evidence",
     "client",
@@ -44,7 +44,7 @@ OFFICE = {
 }  # fmt: skip
 PURE = (
     "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
-    "proposals", "register", "replay", "policydiff", "formats", "release", "notices",
+    "proposals", "register", "replay", "policydiff", "formats", "release", "lint", "notices",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""
 IMPURE = {

@@ -215,6 +215,7 @@ def test_an_answer_is_told(outcome: str, words: str) -> None:
     chain = Chain()
     made = request(chain, "host", "asked.example")
     before = taken(chain)
+    chain.tick(DAY)  # before that nobody is silent
     answer(chain, made, outcome)
     expected = f"Act {made.seq}: {words.format(at=shown(chain.at))}"
     assert told(before, taken(chain), chain).lines() == [expected]

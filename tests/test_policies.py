@@ -22,7 +22,7 @@ from blocklist.cli import main
 from blocklist.errors import RefusedError, UsageError
 from blocklist.fields import format_instant
 from blocklist.names import Name, Scope
-from blocklist.policy import ARTICLES, REGIMES, Policy, from_json
+from blocklist.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
 from blocklist.policydiff import Change, amend, describe_adoption, diff, written, written_duration
 
 OTHER = "mirror-sites"
@@ -131,8 +131,8 @@ def test_no_difference() -> None:
         ({"review": 56 * 86400}, [Change("review", "12w", "8w")]),
         ({"notice": 2 * 86400}, [Change("notice", "24h", "2d")]),
         ({"ttl": 60}, [Change("ttl", 300, 60)]),
-        ({"formats": ["rpz"]}, [Change("formats", ["hosts"], [])]),
-        ({"formats": ["hosts", "rpz"]}, [Change("formats", ["rpz", "hosts"], ["hosts", "rpz"])]),
+        ({"formats": ["rpz"]}, [Change("formats", list(FORMATS[1:]), [])]),
+        ({"formats": [*FORMATS[::-1]]}, [Change("formats", list(FORMATS), [*FORMATS[::-1]])]),
         ({"approvals": {"add": 2, "adopt": 1}}, [Change("approvals.add", 1, 2), Change("approvals.adopt", None, 1)]),
         (
             {"action": {"kind": "nxdomain"}},

@@ -21,6 +21,7 @@ from blocklist.errors import BlocklistError
 from blocklist.policy import (
     FORMATS,
     MAX_NAMES,
+    UNSAID,
     Policy,
     PolicyError,
     digests,
@@ -97,7 +98,7 @@ def test_shipped_policy_is_what_the_law_asks(shipped: Policy) -> None:
     assert set(shipped.grounds) == {"provocation", "apology"}
     assert all({"terrorist-act", "public"} <= {ask.id for ask in g.asks} for g in shipped.grounds.values())
     assert (shipped.brakes.added, shipped.brakes.added_percent, shipped.brakes.removed) == (20, 30, 20)
-    assert shipped.formats == ("rpz", "hosts")
+    assert shipped.formats == FORMATS
     assert {basis.checked for basis in shipped.legal_basis} == {True, False}
     assert all(basis.source for basis in shipped.legal_basis)
     assert "deux mois" in shipped.remedies["fr"]
@@ -189,7 +190,7 @@ def test_every_fault_of_every_file_at_once() -> None:
         ("\n  added: 20", "\n  aded: 20"),
         ("\nttl: 300", "\nttl: 3601"),
         ("  add: 1\n", "  add: 0\n"),
-        ("[rpz, hosts]", "[rpz, bind]"),
+        ("[rpz, hosts, ", "[rpz, bind, "),
     ):
         assert text.count(old) == 1
         text = text.replace(old, new)
@@ -268,7 +269,7 @@ GOOD_OR_BAD: list[tuple[str, list[object], list[object]]] = [
     ("brakes/added", [0, 10_000], [-1, 10_001, "20"]),
     ("brakes/added_percent", [0, 100], [-1, 101]),
     ("brakes/removed", [0, 10_000], [-1, 10_001]),
-    ("formats", [["rpz"], list(FORMATS)], [[], ["rpz", "rpz"], ["bind"], "rpz", [1], [["rpz"]]]),
+    ("formats", [["rpz"], list(FORMATS), ["bind"]], [[], ["rpz", "rpz"], ["Bind"], "rpz", [1], [["rpz"]]]),
     ("title/fr", ["Été – « œuvre » à 5 €", "x" * 2000], ["", " x", "x ", "e\u0301te\u0301", "a\nb", "a\u202eb", 1]),
     ("title/en", ["x"], ["", "x" * 2001, "a\u00adb", "a\x00", "a\u2028b", "\ud800", "الله"]),
     ("authority", ["x"], ["", "x" * 301, None]),
@@ -362,10 +363,27 @@ def test_names_are_counted(signed: dict[str, Any]) -> None:
     assert list(faults(lambda: from_json(at(signed, "platforms", dict.fromkeys(many, "host"))))) == ["platforms"]
 
 
-def test_a_hosts_file_cannot_redirect(signed: dict[str, Any]) -> None:
-    cname = at(signed, "action", {"kind": "cname", "target": "page.example.net"})
-    assert list(faults(lambda: from_json(cname))) == ["formats"]
-    assert from_json(at(cname, "formats", ["rpz"])).action.target == "page.example.net"
+def test_a_format_of_a_newer_program_is_read_where_it_was_signed_and_refused_where_people_write(
+    signed: dict[str, Any],
+) -> None:
+    """What an older client does not know it skips; but a typing error is none of a newer program's formats."""
+    newer = from_json(at(signed, "formats", ["rpz", "newer-format"]))
+    assert newer.formats == ("rpz", "newer-format")
+    assert from_json(newer.to_json()) == newer
+    assert list(written_faults("[rpz, hosts, ", "[rpz, newer-format, ")) == ["formats.1"]
+    many = [f"format-{number}" for number in range(33)]
+    assert len(from_json(at(signed, "formats", many[1:])).formats) == 32
+    assert list(faults(lambda: from_json(at(signed, "formats", many)))) == ["formats"]
+
+
+@pytest.mark.parametrize("format_id", UNSAID)
+def test_no_format_has_an_action_that_it_cannot_say(signed: dict[str, Any], format_id: str) -> None:
+    said = at(signed, "formats", ["rpz", format_id])
+    cname = at(said, "action", {"kind": "cname", "target": "page.example.net"})
+    found = faults(lambda: from_json(cname))
+    assert list(found) == ["formats"]
+    assert format_id in found["formats"]
+    assert from_json(at(said, "action", {"kind": "nxdomain"})).formats == ("rpz", format_id)
 
 
 def test_another_regime_has_general_limits_only(signed: dict[str, Any]) -> None:
@@ -451,7 +469,7 @@ def test_durations_refused(written: str) -> None:
         ("  add: 1\n", "  add: true\n", "approvals.add"),
         ("  added: 20\n", "  added: 2024-01-01\n", "brakes.added"),
         ("probe: probe.blocklist.example", "probe: no", "probe"),
-        ("[rpz, hosts]", "[rpz, off]", "formats.1"),
+        ("[rpz, hosts, ", "[rpz, off, ", "formats.1"),
         ("- 2001:db8::1", "- 2001:1:2:3:4:5:6:7", "action.aaaa.0"),
         ("warn: 2w", "on: 2w", ""),
     ],

@@ -14,7 +14,7 @@ from kit import DAY, HOUR, LIST, LISTS, WEEK, Provider, Site, names, no_passphra
 
 from blocklist import acts, files, policy
 from blocklist.acts import read_line
-from blocklist.errors import RefusedError, VerificationError
+from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.names import Name, Scope
 from blocklist.publishing import draft, publish
 from blocklist.release import ACTS
@@ -458,3 +458,16 @@ def test_promise_9_nobody_is_named_but_under_a_pseudonym(tmp_path: Path) -> None
 def test_the_shipped_policy_is_what_is_signed(site: Site) -> None:
     contents = site.workspace.policy_files(LIST)
     assert policy.load(contents, LIST).review == 12 * WEEK.total_seconds()
+
+
+# --- Another program --------------------------------------------------------------------------------------------------
+
+
+def test_a_publisher_that_does_not_know_a_format_publishes_nothing(site: Site) -> None:
+    """A head adopted it with a newer program: a release without it would be another than the policy says."""
+    before = everything(site.exports)
+    adopt(site, formats=["rpz", "newer-format"])
+    with pytest.raises(UsageError, match="the format newer-format is unknown") as caught:
+        site.publish()
+    assert "upgrade this program" in caught.value.hint
+    assert everything(site.exports) == before

@@ -8,11 +8,12 @@ import stat
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
-from blocklist import files
+from blocklist import files, formats
 from blocklist.client.pull import Outcome
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.policy import Brakes
@@ -32,7 +33,7 @@ class Story:
     def tree(self, name: str) -> Path:
         return self.folder / name
 
-    def provider(self, folder: Path, name: str = "first", **options: str) -> Provider:
+    def provider(self, folder: Path, name: str = "first", **options: Any) -> Provider:
         """A provider that reads a copy of the tree of that moment, and has accepted it."""
         self.show(folder, name)
         made = Provider(folder / "provider", (folder / "tree").as_uri(), self.site.root.read_bytes(), **options)
@@ -125,6 +126,29 @@ def test_both_targets_are_what_was_published(provider: Provider, story: Story) -
     released = next((story.tree("first") / LIST).glob("2*Z"))
     assert provider.installed("rpz") == (released / "rpz.zone").read_text()
     assert provider.installed("hosts") == (released / "hosts.txt").read_text()
+
+
+def test_every_format_is_installed(story: Story, tmp_path: Path) -> None:
+    provider = story.provider(tmp_path, formats=tuple(formats.FORMATS))
+    released = next((story.tree("first") / LIST).glob("2*Z"))
+    for entry in formats.FORMATS.values():
+        # As bytes: CSV has another end of line.
+        assert (provider.folder / f"installed.{entry.id}").read_bytes() == (released / entry.file).read_bytes()
+
+
+def test_a_format_of_a_newer_program_is_passed_over(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policy that was adopted names a format that this client does not know: its own targets go on."""
+    monkeypatch.delitem(formats.FORMATS, "knot")
+    provider = story.provider(tmp_path)
+    assert blocked(provider) == FIRST
+    story.show(tmp_path, "more")
+    outcome = provider.pull(story.at["more"])
+    assert outcome.notes == ("the list is also published as knot, which this program does not know",)
+    assert blocked(provider) == MORE
+    with pytest.raises(UsageError, match="knot"):
+        Provider(tmp_path / "other", story.tree("first").as_uri(), story.site.root.read_bytes(), formats=["knot"])
 
 
 def test_nothing_new(provider: Provider, story: Story) -> None:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import DAY, HOUR, START, WEEK, Chain, key, names, no_passphrase, shipped_policy
 from tuf.api.metadata import Metadata
 
-from blocklist import acts, release
+from blocklist import acts, formats, release
 from blocklist.acts import SignedAct
 from blocklist.errors import RefusedError
 from blocklist.fields import Names
@@ -112,7 +112,7 @@ def test_announcements_and_policies_are_content() -> None:
     announced = plan_between(chain, before)
     assert (announced.announced, announced.content_changed) == (True, True)
     before = taken(chain)
-    chain.add_act("agent-1", acts.Answer(request=made.ref, outcome="silent"))
+    chain.add_act("agent-1", acts.Answer(request=made.ref, outcome="refused"))
     assert plan_between(chain, before).announced
     before = taken(chain)
     value = chain.policy.to_json() | {"ttl": 60}
@@ -313,7 +313,7 @@ def golden_chain() -> Chain:
     chain.block("brief.example", review_by=chain.at + DAY)
     chain.block("removed.example", "annulled.example")
     asked = chain.add_act("agent-1", acts.Request(to="host", names=names("asked.example")))
-    chain.add_act("agent-2", acts.Answer(request=asked.ref, outcome="silent"))
+    chain.add_act("agent-2", acts.Answer(request=asked.ref, outcome="refused"))
     chain.propose("rejected.example")
     chain.propose("pending.example", by="agent-2")
     return chain
@@ -347,7 +347,8 @@ def golden_contents(before: Snapshot, now: Snapshot, plan: Plan, lines: Iterable
     return contents | {release.SUMS: release.sums(now, digests)}
 
 
-FILES = ("rpz.zone", "hosts.txt", release.CHANGES, release.ANNOUNCED, release.ACTS, release.SUMS)
+EXPORTS = tuple(entry.file for entry in formats.FORMATS.values())
+FILES = (*EXPORTS, release.CHANGES, release.ANNOUNCED, release.ACTS, release.SUMS)
 
 
 @pytest.fixture(scope="module")

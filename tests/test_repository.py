@@ -19,13 +19,14 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater
 
+from blocklist import formats
 from blocklist.client.verify import verify
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder
 from blocklist.workspace import Workspace
 
-FILES = (ACTS, ANNOUNCED, CHANGES, "hosts.txt", "rpz.zone", SUMS, SEAL)
+FILES = (*sorted((ACTS, ANNOUNCED, CHANGES, *(entry.file for entry in formats.FORMATS.values()))), SUMS, SEAL)
 OPENSSL = "cms -verify -cades -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS -no-CApath -no-CAstore"
 
 

@@ -15,15 +15,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hostile import Thief, key_of, next_line
 from kit import DAY, HOUR, LIST, Site, names
 
-from blocklist import acts, seal
+from blocklist import acts, formats, seal
 from blocklist.authority import new_revocation_list
 from blocklist.client.verify import Verified, verify
 from blocklist.errors import BlocklistError, StaleError, UsageError, VerificationError
 from blocklist.names import Name, Scope
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 
-EXPORTS = ("hosts.txt", "rpz.zone")
-LISTED = (ACTS, ANNOUNCED, CHANGES, *EXPORTS)
+EXPORTS = tuple(sorted(entry.file for entry in formats.FORMATS.values()))
+LISTED = tuple(sorted((ACTS, ANNOUNCED, CHANGES, *EXPORTS)))
 SECOND = timedelta(seconds=1)
 
 
@@ -73,6 +73,20 @@ def test_good(release: Release, folder: Path) -> None:
     assert found.files == LISTED
     assert found.missing == ()
     assert found.names == 3
+
+
+def test_a_format_of_a_newer_program_is_passed_over(
+    release: Release, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that does not know `knot` yet: all else is replayed, and it says what was not."""
+    forged = release.forged(tmp_path, edits={"rpz.zone": lambda zone: zone + b"evil.example A 192.0.2.1\n"})
+    monkeypatch.delitem(formats.FORMATS, "knot")
+    found = release.verify(folder)
+    assert (found.unknown, found.names, found.files) == (("knot",), 3, LISTED)
+    assert release.verify(folder, None).unknown == ()
+    refused(lambda: release.verify(forged, now=release.at + HOUR), VerificationError, "rpz.zone is not what two")
+    (folder / "knot.yaml").write_text("local-data: {}\n")
+    refused(lambda: release.verify(folder), VerificationError, "knot.yaml is not the file that was sealed")
 
 
 def test_promise_3_without_a_register_it_is_the_seal_only(release: Release, folder: Path, tmp_path: Path) -> None:

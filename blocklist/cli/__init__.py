@@ -30,16 +30,16 @@ GROUPS = {
         "remove": "curate",
     },
     later("Review"): {"due": "reviews", "review": "reviews"},
-    later("Look"): {"list": "look", "show": "look", "log": "look", "status": "look"},
+    later("Look"): {"list": "look", "show": "look", "log": "look", "status": "look", "formats": "formats"},
     later("Oversight"): {
         "recommend": "oversight",
         "respond": "oversight",
         "audit": "dossiers",
         "dossier": "dossiers",
     },
-    later("Publish"): {"plan": "publish", "publish": "publish"},
+    later("Publish"): {"plan": "publish", "publish": "publish", "lint": "lint"},
     later("Office"): {"key": "officers", "officer": "officers", "policy": "policies"},
-    later("Provider"): {"subscribe": "provider", "pull": "provider", "verify": "provider"},
+    later("Provider"): {"subscribe": "provider", "pull": "provider", "verify": "provider", "check": "check"},
 }
 """The help's groups, by who uses them: each command and the module that holds it."""
 
@@ -88,6 +88,9 @@ class Commands(VerbGroup):
             fail(UsageError(message, _("see '{command} --help'", command=command)), color)
         except click.Abort:
             fail(Stopped(_("stopped; nothing was changed")), color)
+        except PermissionError as error:
+            message = _("{path} is closed to this account", path=error.filename or "-")
+            fail(UsageError(message, _("the office's guide says which account may do what")), color)
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has left, and would not read a complaint either
             sys.exit(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +12,11 @@ from blocklist import acts
 from blocklist.cli.common import Settings, Verb, ask, can_ask, confirmed, finish, say, shown, signing_office, yes_option
 from blocklist.cli.options import describe, say_findings, scopes
 from blocklist.desk import GuardError
-from blocklist.errors import UsageError
-from blocklist.measures import State
+from blocklist.errors import BlocklistError, UsageError
 from blocklist.messages import _, preferred
-from blocklist.names import Name
+from blocklist.names import Name, Scope
 from blocklist.policydiff import describe_adoption
+from blocklist.proposals import unnamed
 from blocklist.timeline import details_of, event, said, sentence
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
                 _("no terminal to ask about what waits for you: {numbers}", numbers=numbered),
                 _("name the acts to approve"),
             )
+        if not numbers:
+            waiting = [entry for entry in waiting if _is_approvable(opened, entry)]
         wanted = [entry.ref.seq for entry in waiting if _confirmed(settings, opened, entry)]
         try:
-            signed = opened.approve(*wanted) if wanted else []
+            signed = opened.approve(*wanted, unless_gone=not numbers) if wanted else []
         except GuardError as error:
             say_findings(error)
             raise
@@ -67,9 +70,19 @@ def _done(opened: Office, seq: int, approved: int) -> str:
     return _("act {seq}: act {approved} approved; in effect now", seq=seq, approved=approved)
 
 
+def _is_approvable(opened: Office, entry: Pending) -> bool:
+    """Of what waits, what this officer can approve; the reason of the rest is said."""
+    try:
+        opened.require_approvable(entry)
+    except BlocklistError as reason:
+        say(_("act {seq} is left out: {message}", seq=entry.ref.seq, message=reason.message))
+        return False
+    return True
+
+
 def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
     """Show in full what would be signed, and ask; nothing is signed before the last answer."""
-    opened.register.check_approver(entry, opened.require_officer())
+    opened.require_approvable(entry)
     say(
         _(
             "act {seq}, {at}, by {by}: {kind}",
@@ -94,6 +107,7 @@ def _in_full(opened: Office, entry: Pending) -> Iterator[str]:
         yield _("basis: {basis}", basis=said(body.basis))
         for ref in body.requests or ():
             yield from _request_in_full(opened, ref.seq)
+        yield from _unnamed(opened, entry, body)
     if isinstance(body, acts.Adopt):
         yield from describe_adoption(opened.register, body, opened.now)
     yield from details_of(opened.dossier_of(entry.ref.seq), policy, body)
@@ -110,24 +124,33 @@ def _request_in_full(opened: Office, seq: int) -> Iterator[str]:
     """A removal request that is cited, and what came back."""
     for number in opened.index.reached_from([seq]):
         happened = event(opened, opened.act(number))
-        yield f"{happened.seq}  {shown(happened.at)}  {happened.by}: {happened.what}"
+        said_by = _("{by}: {what}", by=happened.by, what=happened.what)
+        yield f"{happened.seq}  {shown(happened.at)}  {said_by}"
         yield from (f"    {line}" for line in happened.details)
 
 
+def _unnamed(opened: Office, entry: Pending, body: acts.Add) -> Iterator[str]:
+    """Names that no request named: of a site that moved, or of another one."""
+    proposed, requests = opened.proposed_names(entry), opened.register.requests
+    for name in unnamed(proposed[0].each(), body.requests, requests) if proposed and body.requests else ():
+        yield _("NOT NAMED by these requests: {name}", name=name.text)
+
+
 def _judgment(opened: Office, name: Name) -> Iterator[str]:
-    """What a court said about a name that is to be listed again."""
-    measure = opened.register.measures().get(name)
-    if measure is None or measure.state(opened.now) is not State.ANNULLED or measure.ended_by is None:
-        return
-    happened = event(opened, opened.act(measure.ended_by))
-    yield _(
-        "ANNULLED: act {seq}, {at}, by {by}: {what}",
-        seq=happened.seq,
-        at=shown(happened.at),
-        by=happened.by,
-        what=happened.what,
-    )
-    yield from (f"  {line}" for line in happened.details)
+    """What a court said about a name that is to be listed again, or about one above or below it."""
+    measures = opened.register.measures()
+    texts = {name.text, *opened.register.annulled_near(name.text)}
+    for text, scope in product(sorted(texts), Scope):
+        measure = measures.get(Name(text, scope))
+        if measure is None or measure.reason not in ("annulled", "suspended") or measure.ended_by is None:
+            continue
+        happened = event(opened, opened.act(measure.ended_by))
+        at, what = shown(happened.at), happened.what
+        if measure.reason == "annulled":
+            yield _("ANNULLED: act {seq}, {at}, by {by}: {what}", seq=happened.seq, at=at, by=happened.by, what=what)
+        else:
+            yield _("SUSPENDED: act {seq}, {at}, by {by}: {what}", seq=happened.seq, at=at, by=happened.by, what=what)
+        yield from (f"  {line}" for line in happened.details)
 
 
 @click.command("reject", cls=Verb)

@@ -126,10 +126,15 @@ def dossier_show(settings: Settings, number: int) -> None:
         if settings.json:
             finish(settings, _dossier_members(opened, signed, dossier))
             return
-        act = signed.act
-        click.echo(f"{_('act {seq}', seq=number)}  {shown(act.at)}  {act.by}: {sentence(act.body)}")
+        click.echo(_heading(signed))
         for line in _dossier_lines(opened, signed, dossier):
             click.echo(line)
+
+
+def _heading(signed: SignedAct) -> str:
+    act = signed.act
+    said_by = _("{by}: {what}", by=act.by, what=sentence(act.body))
+    return f"{_('act {seq}', seq=act.seq)}  {shown(act.at)}  {said_by}"
 
 
 def _held(opened: Office, signed: SignedAct) -> dict[str, Any]:
@@ -218,7 +223,7 @@ def dossier_erase(settings: Settings, number: int, reason: str) -> None:
     """Destroy the dossier of act SEQ with its salt and evidence; the act itself stays (GDPR art. 17)."""
     with signing_office(settings) as opened:
         signed = require_erasable(opened, number)
-        say(f"{_('act {seq}', seq=number)}  {shown(signed.act.at)}  {signed.act.by}: {sentence(signed.act.body)}")
+        say(_heading(signed))
         ask(settings, _("Destroy its dossier and evidence for ever?"))
         done = erase(opened, number, reason)
     removed = plural("{count} file of evidence", "{count} files of evidence", done.evidence)

@@ -44,10 +44,14 @@ def list_command(settings: Settings, state: str | None) -> None:
     elif rows:
         table(
             (_("NAME"), _("SCOPE"), _("STATE"), _("REVIEW BY"), ""),
-            ((e.name.text, e.name.scope, _(_STATES[e.state]), shown(e.review_by), _unicode(e.name)) for e in rows),
+            ((e.name.text, e.name.scope, _state(e), shown(e.review_by), _unicode(e.name)) for e in rows),
         )
     else:
         say(_("no measures") if state is None else _("no measure is {state}", state=_(_STATES[state])))
+
+
+def _state(entry: Listed) -> str:
+    return _("annulled") if entry.reason == "annulled" else _(_STATES[entry.state])
 
 
 def _unicode(name: Name) -> str:
@@ -89,6 +93,8 @@ def show_command(settings: Settings, name: str) -> None:
             return
         for entry in entries:
             _print_measure(opened, entry)
+        if not entries:
+            click.echo(_("{name}: not listed, and waits nowhere", name=opened.typed(name)))
         for happened in events:
             _print_event(happened)
 
@@ -98,8 +104,11 @@ def _print_measure(opened: Office, entry: Listed) -> None:
     rows = [
         (_("blocks"), opened.suffixes().describe(entry.name)),
         (_("state"), _(_STATES[entry.state]) + (f" ({said(entry.reason)})" if entry.reason else "")),
-        (_("ground"), f"{entry.ground}: {ground.texts[preferred()]}, {ground.article}" if ground else entry.ground),
-        (_("basis"), f"{entry.basis}: {said(entry.basis)}"),
+        (
+            _("ground"),
+            _in_words(entry.ground, f"{ground.texts[preferred()]}, {ground.article}") if ground else entry.ground,
+        ),
+        (_("basis"), _in_words(entry.basis, said(entry.basis))),
         (_("listed"), shown(entry.since) if entry.since else ""),
         (_("review by"), shown(entry.review_by)),
     ]
@@ -120,6 +129,10 @@ def _print_wrapped(lead: str, text: str) -> None:
         text, _WIDTH, initial_indent=lead, subsequent_indent=blank, break_long_words=False, break_on_hyphens=False
     ):
         click.echo(line)
+
+
+def _in_words(code: str, text: str) -> str:
+    return _("{code}: {text}", code=code, text=text)
 
 
 def _print_event(happened: Event) -> None:
@@ -196,13 +209,13 @@ def status_command(settings: Settings) -> None:
         return
     click.echo(
         _(
-            "list {list_id}, environment {environment}, {acts} acts, register {register}",
+            "list {list_id}, environment {environment}, {acts}",
             list_id=now.list_id,
             environment=now.environment,
-            acts=now.acts,
-            register=now.register,
+            acts=counted(now.acts, "act"),
         )
     )
+    click.echo(_("register {register}", register=now.register))
     click.echo(_("{names} listed, {soon} to be reviewed soon", names=counted(now.listed), soon=len(now.lapsing)))
     for name, until in now.lapsing:
         click.echo(

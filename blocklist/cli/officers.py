@@ -98,6 +98,7 @@ def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
     """End an officer's appointment; what was signed before stays valid."""
     with signing_office(settings) as opened:
         ask(settings, _("Revoke {officer}?", officer=officer_id))
+        dying = [entry.ref.seq for entry in opened.register.waiting(opened.now) if entry.act.by == officer_id]
         signed = opened.revoke(officer_id, reason)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "waits": waits}
@@ -105,6 +106,10 @@ def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
             text = _("act {seq}: waits for another head's approval", seq=signed.act.seq)
         else:
             text = _("act {seq}: {officer} is revoked", seq=signed.act.seq, officer=officer_id)
+            for seq in dying:
+                text += "\n" + _(
+                    "act {seq}, which {officer} proposed, cannot be approved any more", seq=seq, officer=officer_id
+                )
         finish(settings, members, text)
 
 

@@ -26,30 +26,33 @@ def recommend_command(settings: Settings, names: tuple[str, ...], text: str) -> 
             say(describe(opened, wanted))
         ask(settings, _("Recommend to end these measures?") if wanted else _("Make this general remark?"))
         signed = opened.recommend(wanted, text)
-        what = plural(
-            "act {seq}: recommendation on {count} name; the office answers with 'blocklist respond {seq}'",
-            "act {seq}: recommendation on {count} names; the office answers with 'blocklist respond {seq}'",
-            len(set(wanted)),
-            seq=signed.act.seq,
-        )
+        what = _("act {seq}: general remark; the office answers with 'blocklist respond {seq}'", seq=signed.act.seq)
+        if wanted:
+            what = plural(
+                "act {seq}: recommendation on {count} name; the office answers with 'blocklist respond {seq}'",
+                "act {seq}: recommendation on {count} names; the office answers with 'blocklist respond {seq}'",
+                len(set(wanted)),
+                seq=signed.act.seq,
+            )
         finish_names(settings, signed.act.seq, wanted, what)
 
 
 @click.command("respond", cls=Verb, short_help="Answer a recommendation.")
 @click.argument("number", type=int, metavar="SEQ")
-@click.option("--accept", "outcome", flag_value="accepted", help="Its measures end in the same act.")
-@click.option("--refuse", "outcome", flag_value="refused", help="The qualified person may go to court.")
+@click.option("--accept", is_flag=True, help="Its measures end in the same act.")
+@click.option("--refuse", is_flag=True, help="The qualified person may go to court.")
 @text_option
 @yes_option
 @click.pass_obj
-def respond_command(settings: Settings, number: int, outcome: str | None, text: str) -> None:
+def respond_command(settings: Settings, number: int, accept: bool, refuse: bool, text: str) -> None:
     """Answer recommendation SEQ of the qualified person; accepting it ends its measures at once."""
-    if outcome is None:
-        raise UsageError(_("neither --accept nor --refuse was said"), _("see 'blocklist respond --help'"))
+    if accept is refuse:
+        raise UsageError(_("say --accept or --refuse, one of them"), _("see 'blocklist respond --help'"))
+    outcome = "accepted" if accept else "refused"
     with signing_office(settings) as opened:
         entry = opened.recommendation(number)
         recommended = opened.act(entry.ref.seq)
-        say(f"{recommended.act.by}: {sentence(recommended.act.body)}")
+        say(_("{by}: {what}", by=recommended.act.by, what=sentence(recommended.act.body)))
         for line in details_of(opened.dossier_of(number), opened.register.policy, recommended.act.body):
             say(f"  {line}")
         before = len(opened.register.in_force(opened.now))
@@ -62,12 +65,14 @@ def respond_command(settings: Settings, number: int, outcome: str | None, text: 
             "outcome": outcome,
             "ended": ended,
         }
-        what = plural(
-            "act {seq}: recommendation {number} {outcome}; {count} measure ends with the next release",
-            "act {seq}: recommendation {number} {outcome}; {count} measures end with the next release",
-            ended,
-            seq=signed.act.seq,
-            number=number,
-            outcome=_("accepted") if outcome == "accepted" else _("refused"),
-        )
+        if outcome == "refused":
+            what = _("act {seq}: recommendation {number} refused", seq=signed.act.seq, number=number)
+        else:
+            what = plural(
+                "act {seq}: recommendation {number} accepted; {count} measure ends with the next release",
+                "act {seq}: recommendation {number} accepted; {count} measures end with the next release",
+                ended,
+                seq=signed.act.seq,
+                number=number,
+            )
         finish(settings, members, what)

@@ -166,6 +166,7 @@ def verify_command(settings: Settings, release: Path, cert: Path, register: str 
         "files": list(result.files),
         "missing": list(result.missing),
         "names": result.names,
+        "unknown_formats": list(result.unknown),
     }
     lines = [
         _(
@@ -186,5 +187,9 @@ def verify_command(settings: Settings, release: Path, cert: Path, register: str 
                 "{count} names, two officers signed for each; the exports are what they signed",
                 result.names,
             )
+        )
+    if result.unknown:
+        lines.append(
+            _("only sealed, in a format that this program does not know: {formats}", formats=", ".join(result.unknown))
         )
     finish(settings, members, "\n".join(lines))

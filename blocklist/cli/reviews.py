@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,23 +38,30 @@ def due_command(context: click.Context, within: timedelta | None) -> None:
     settings = context.ensure_object(Settings)
     with office(settings) as opened:
         found, now = tasks(opened, within), opened.now
+    program = shlex.join(["blocklist", *_where(settings)])
     overdue = [task for task in found if task.overdue(now)]
     if settings.json:
-        finish(settings, {"overdue": len(overdue), "tasks": [task.to_json(now) for task in found]})
+        finish(settings, {"overdue": len(overdue), "tasks": [task.to_json(now, program) for task in found]})
     for task in found if not settings.json else ():
-        _print_task(task, now)
+        _print_task(task, now, program)
     if not found and not settings.json:
         say(_("nothing is due"))
     context.exit(1 if overdue else 0)
 
 
-def _print_task(task: Task, now: datetime) -> None:
+def _where(settings: Settings) -> list[str]:
+    """The options that name workspace and list, as they were given."""
+    folder = ["-C", str(settings.folder)] if settings.folder != Path() else []
+    return [*folder, *(["--list", settings.list_id] if settings.list_id else [])]
+
+
+def _print_task(task: Task, now: datetime, program: str) -> None:
     ahead = _("by") if task.must else _("possible from")
     mark = urgent(_("overdue since")) if task.overdue(now) else ahead
     click.echo(f"{mark} {shown(task.by)}")
     for line in textwrap.wrap(task.what, 76, break_long_words=False, break_on_hyphens=False):
         click.echo(f"    {line}")
-    click.echo(f"    $ {task.command}")
+    click.echo(f"    $ {program} {task.command}")
 
 
 @click.command("review", cls=Verb, short_help="State that sites were verified again.")

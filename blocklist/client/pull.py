@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocklist import files
+from blocklist import files, formats
 from blocklist.client import install
 from blocklist.client.fetch import Publisher
 from blocklist.client.install import Staged
@@ -349,6 +349,13 @@ class _Pull:
         plan = make_plan(replayed.since, now, replayed.register.measures())
         self._compare(publisher, CHANGES, files.digest(changes(replayed.since, now, plan)))
         self._compare(publisher, ANNOUNCED, files.digest(announced(now)))
+        if unknown := formats.unknown(now.policy.formats):
+            replayed.notes.append(
+                _(
+                    "the list is also published as {formats}, which this program does not know",
+                    formats=", ".join(unknown),
+                )
+            )
         for target in self.subscription.targets:
             if target.format not in now.policy.formats:
                 listed = ", ".join(now.policy.formats)

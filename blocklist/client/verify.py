@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from blocklist import files, seal
+from blocklist import files, formats, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
 from blocklist.fields import Ref, parse_instant
 from blocklist.measures import Measures
@@ -29,7 +29,10 @@ _DATES = re.compile(r"^# Made (\S+), valid until (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was checked. `names` is None when the acts were not replayed."""
+    """What was checked. `names` is None when the acts were not replayed.
+
+    `unknown` are formats of the list that this program cannot render: of their files only the seal was checked.
+    """
 
     instant: datetime
     valid_until: datetime
@@ -37,6 +40,7 @@ class Verified:
     files: tuple[str, ...]
     missing: tuple[str, ...]
     names: int | None
+    unknown: tuple[str, ...] = ()
 
 
 def verify(folder: Path, certificate: Path, register: str | None, now: datetime) -> Verified:
@@ -76,15 +80,16 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
             _("{path} is missing", path=folder / missing[0]),
             _("--register replays the whole release: fetch all its files"),
         )
-    names = None
+    names: int | None = None
+    unknown: tuple[str, ...] = ()
     if register is not None:
         snapshot = _check_acts(folder, listed, register, instant, now)
         if release_sums(snapshot, listed) != sums:
             raise VerificationError(
                 _("{name} is not what the acts say", name=SUMS), _("do not load it; tell the office")
             )
-        names = len(snapshot.measures)
-    result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names)
+        names, unknown = len(snapshot.measures), formats.unknown(snapshot.policy.formats)
+    result = Verified(instant, valid_until, signer.subject.rfc4514_string(), tuple(listed), missing, names, unknown)
     if now >= valid_until:
         raise StaleError(
             _(
@@ -180,6 +185,8 @@ def differing(
 ) -> Iterator[str]:
     """Render every file of a release anew, but for the acts, and name those whose SHA-256 is another than `listed`.
 
+    Formats that this program does not know are passed over (`formats.unknown`).
+
     Args:
         before: The release that it compares with.
         snapshot: What it shows.
@@ -190,7 +197,7 @@ def differing(
         (CHANGES, changes(before, snapshot, make_plan(before, snapshot, decisions))),
         (ANNOUNCED, announced(snapshot)),
     ]
-    for name, chunks in itertools.chain(exports(snapshot, snapshot.policy.formats), others):
+    for name, chunks in itertools.chain(exports(snapshot, formats.known(snapshot.policy.formats)), others):
         if files.digest(chunks).sha256 != listed.get(name):
             yield name
 

@@ -1,7 +1,7 @@
 """Export formats: each is a pure function `(measures, policy, release) -> chunks of bytes`, in one small file.
 
-Adding a format is adding its file and one line to `FORMATS`. A format sees only what is rendered: names, scopes and
-dates; no entry carries a ground, an URL, a reference or a person (promise 9).
+Adding a format is adding its file, and its entry in `FORMATS` here and in `policy`. A format sees only what is
+rendered: names, scopes and dates; no entry carries a ground, an URL, a reference or a person (promise 9).
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ from functools import cached_property
 from importlib import import_module
 from itertools import islice
 
-from blocklist.errors import UsageError
+from blocklist.errors import RefusedError, UsageError
 from blocklist.fields import Ref, format_instant
 from blocklist.measures import Measures
-from blocklist.messages import _
+from blocklist.messages import _, later
 from blocklist.names import is_host_name
-from blocklist.policy import Policy
+from blocklist.policy import ACTIONS, Policy
 
 CHUNK = 8192
 """Names to a chunk: large enough to join fast, small enough that memory does not grow with the list."""
+
+_LINE = 400
+"""Characters to a line of the header. After 1,024 octets dnsmasq takes what is left of a comment for an option."""
 
 Render = Callable[[Measures, Policy, "Release"], Iterator[bytes]]
 
@@ -97,7 +100,8 @@ def header(release: Release, policy: Policy, sign: str, remarks: Sequence[str] =
         f"Register {release.register}, head: act {release.head.seq}, {release.head.id}",
         *remarks,
     ]
-    return "".join(f"{sign} {line}\n" for line in lines).encode()
+    parts = (line[start : start + _LINE] for line in lines for start in range(0, len(line), _LINE))
+    return "".join(f"{sign} {part}\n" for part in parts).encode()
 
 
 def chunks(names: Iterable[str], template: str, underscored: str | None = None) -> Iterator[bytes]:
@@ -113,27 +117,122 @@ def chunks(names: Iterable[str], template: str, underscored: str | None = None) 
     others = parts if underscored is None else underscored.split("{}")
     left = iter(names)
     while chunk := list(islice(left, CHUNK)):
-        yield "".join([name.join(parts if is_host_name(name) else others) for name in chunk]).encode()
+        if others is parts or is_host_name("".join(chunk)):
+            yield "".join([name.join(parts) for name in chunk]).encode()
+        else:
+            yield "".join([name.join(parts if is_host_name(name) else others) for name in chunk]).encode()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
-    """One format: its id, the name of its file in a release, and the module that renders it."""
+    """One format: the name of its file in a release, what it is for, and what it says of a measure in words.
+
+    `actions` are those that a policy may have with this format. `can` and `cannot` are marked for translation;
+    `verified` says that real servers showed both.
+    """
 
     id: str
     file: str
+    servers: str
+    actions: tuple[str, ...] = ACTIONS
+    verified: bool = True
+    can: str
+    cannot: str
 
     def render(self, measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
-        """The file's content; `measures` must come from `Measures.rendered`."""
+        """The file's content; `measures` must come from `Measures.rendered`.
+
+        Raises:
+            RefusedError: The format cannot express the policy's action.
+        """
+        if policy.action.kind not in self.actions:
+            raise RefusedError(
+                _(
+                    "the format {format_id} cannot express the action {action}",
+                    format_id=self.id,
+                    action=policy.action.kind,
+                ),
+                _("a head adopts a policy with another action, or without that format"),
+            )
         render: Render = import_module(f"{__name__}.{self.id}").render
         return render(measures, policy, release)
 
 
+_NO_CNAME = tuple(kind for kind in ACTIONS if kind != "cname")
+
 FORMATS: Mapping[str, Format] = {
     entry.id: entry
     for entry in (
-        Format("rpz", "rpz.zone"),
-        Format("hosts", "hosts.txt"),
+        Format(
+            id="rpz",
+            file="rpz.zone",
+            servers="BIND, Unbound, PowerDNS Recursor, Knot Resolver 5",
+            can=later("domains with everything below, hosts alone, every type of record, the TTL"),
+            cannot=later(
+                "an address for a name with an underscore: it gets no address; a landing CNAME on Knot Resolver 5"
+            ),
+        ),
+        Format(
+            id="hosts",
+            file="hosts.txt",
+            servers="hosts(5)",
+            actions=_NO_CNAME,
+            can=later("hosts and domains by their exact names, and www. of a domain"),
+            cannot=later(
+                "other names below a domain; HTTPS and other records, which leak; nxdomain but as 0.0.0.0 and ::"
+            ),
+        ),
+        Format(
+            id="domains",
+            file="domains.txt",
+            servers="AdGuard Home, Pi-hole, Technitium, dnscrypt-proxy, blocky",
+            verified=False,
+            can=later("the names, domains and hosts in a part each"),
+            cannot=later(
+                "the scope: the tool blocks exact names or subtrees, all alike; the answer, which is set in the tool"
+            ),
+        ),
+        Format(
+            id="dnsmasq",
+            file="dnsmasq.conf",
+            servers="dnsmasq 2.86 or newer",
+            actions=_NO_CNAME,
+            can=later("domains with everything below, hosts alone, every type of record"),
+            cannot=later(
+                "the TTL, which is the option local-ttl; another forwarder (server=/.../) for names below a host"
+            ),
+        ),
+        Format(
+            id="unbound",
+            file="unbound.conf",
+            servers="Unbound",
+            actions=_NO_CNAME,
+            can=later("domains with everything below, hosts alone, every type of record, the TTL"),
+            cannot=later("nxdomain for a host: it gets no data; names behind a CNAME, which rpz follows by one hop"),
+        ),
+        Format(
+            id="knot",
+            file="knot.yaml",
+            servers="Knot Resolver 6",
+            actions=_NO_CNAME,
+            verified=False,
+            can=later("domains with everything below, hosts alone, every type of record, the TTL"),
+            cannot=later("names below a domain that has an underscore; nxdomain for a host: it gets no data"),
+        ),
+        Format(
+            id="csv",
+            file="names.csv",
+            servers=later("a provider's own tools"),
+            can=later("the names as A-labels and U-labels, their scope, since when and until when they are in force"),
+            cannot=later("which release it is (SHA256SUMS says it); the answer"),
+        ),
+        Format(
+            id="json",
+            file="names.json",
+            servers=later("a provider's own tools"),
+            can=later("the same as csv, the release, the probe, the answer and its TTL"),
+            cannot=later("nothing that a release holds; no server reads it as it is"),
+        ),
     )
 }
 
@@ -149,5 +248,15 @@ def get(format_id: str) -> Format:
     except KeyError as fault:
         raise UsageError(
             _("the format {format_id} is unknown", format_id=format_id),
-            _("choose from {choices}", choices=", ".join(sorted(FORMATS))),
+            _("upgrade this program, or choose from {choices}", choices=", ".join(sorted(FORMATS))),
         ) from fault
+
+
+def known(format_ids: Iterable[str]) -> tuple[str, ...]:
+    """Those that this program can render."""
+    return tuple(format_id for format_id in format_ids if format_id in FORMATS)
+
+
+def unknown(format_ids: Iterable[str]) -> tuple[str, ...]:
+    """Those that this program cannot render: a policy that was adopted with a newer program may name them."""
+    return tuple(format_id for format_id in format_ids if format_id not in FORMATS)

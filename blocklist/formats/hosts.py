@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from blocklist.errors import RefusedError
 from blocklist.formats import Release, chunks, header
 from blocklist.measures import Measures
-from blocklist.messages import _
 from blocklist.policy import Action, Policy
 
 _LIMITS = (
@@ -27,9 +25,4 @@ def render(measures: Measures, policy: Policy, release: Release) -> Iterator[byt
 
 
 def _addresses(action: Action) -> tuple[str, ...]:
-    if action.kind == "cname":
-        raise RefusedError(
-            _("a hosts file cannot redirect to a name"),
-            _("give the policy landing addresses, or leave out the format hosts"),
-        )
     return ("0.0.0.0", "::") if action.kind == "nxdomain" else (*action.a, *action.aaaa)  # noqa: S104
