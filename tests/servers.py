@@ -7,28 +7,23 @@ A server is ready when it answers, and has stopped when its process is gone; who
 
 from __future__ import annotations
 
+import base64
 import getpass
 import os
 import re
 import secrets
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import dns.exception
-import dns.flags
 import dns.message
 import dns.query
-import dns.rdatatype
-import dns.rdtypes.ANY  # dnspython loads these when they are asked for, from several threads at once
-import dns.rdtypes.IN  # noqa: F401
 
 CONFIGURATIONS = Path(__file__).parent / "resolvers"
 PATIENCE = 15.0
@@ -69,27 +64,41 @@ class Server:
     Attributes:
         command: Its words, with the places of a configuration.
         reload: What makes it read the policy file again, as the `reload` of a subscription; "" where it does so itself.
-        control: What its name is in `with_file`.
     """
 
     command: tuple[str, ...] = ()
     reload: str = ""
 
     def __init__(
-        self, folder: Path, configuration: str, upstream: int = 0, policy: Path | None = None, anchor: str = "", **places: object
+        self,
+        folder: Path,
+        configuration: str,
+        upstream: int = 0,
+        policy: Path | None = None,
+        anchor: str = "",
+        port: int = 0,
+        **places: object,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.policy = policy
         self.process: subprocess.Popen[bytes] | None = None
-        self.places = {"DIR": folder, "PORT": self.port, "UPSTREAM": upstream, "ZONE": policy, **places}
+        self.places: dict[str, object] = {"DIR": folder, "PORT": self.port, "UPSTREAM": upstream, "ZONE": policy, **places}
         self.places["CONFIGURATION"] = self.configuration = self.write(configuration)
         (folder / "trust.ds").write_text(f"{anchor}\n")
+        self.write_key(str(places.get("SECRET", "")))
         self.prepare(anchor)
 
     def prepare(self, anchor: str) -> None:
         """Write what else the configuration reads."""
+
+    def write_key(self, secret: str) -> None:
+        """Write the key of zone transfers, for BIND and for Knot DNS."""
+        bind = f'key "transfer" {{ algorithm hmac-sha256; secret "{secret}"; }};\n'
+        (self.folder / "transfer.key").write_text(bind)
+        knot = f"key:\n  - id: transfer\n    algorithm: hmac-sha256\n    secret: {secret}\n"
+        (self.folder / "transfer.yaml").write_text(knot)
 
     def write(self, configuration: str, name: str = "") -> Path:
         """Fill in a file of `resolvers/`."""
@@ -215,8 +224,8 @@ class Named(Server):
     reload = "rndc -c @DIR@/rndc.conf reload blocked"
 
     def prepare(self, anchor: str) -> None:
-        port, secret = free_port(), secrets.token_hex(32)
-        key = f'key "control" {{ algorithm hmac-sha256; secret "{_base64(secret)}"; }};\n'
+        port, secret = free_port(), new_secret()
+        key = f'key "control" {{ algorithm hmac-sha256; secret "{secret}"; }};\n'
         listens = f'controls {{ inet 127.0.0.1 port {port} allow {{ 127.0.0.1; }} keys {{ "control"; }}; }};\n'
         (self.folder / "control.conf").write_text(key + listens)
         options = f'options {{ default-server 127.0.0.1; default-port {port}; default-key "control"; }};\n'
@@ -226,10 +235,9 @@ class Named(Server):
         (self.folder / "trust.conf").write_text(trust)
 
 
-def _base64(text: str) -> str:
-    import base64
-
-    return base64.b64encode(bytes.fromhex(text)).decode()
+def new_secret() -> str:
+    """A secret for TSIG."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 class Unbound(Server):
@@ -252,13 +260,28 @@ class Kresd(Server):
 
 
 class Recursor(Server):
-    """PowerDNS Recursor."""
+    """PowerDNS Recursor. Its policy is in a second file, in Lua."""
+
+    lua = "recursor.lua.conf"
 
     command = ("pdns_recursor", "--config-dir=@DIR@")
     reload = "rec_control --socket-dir=@DIR@ reload-lua-config"
 
     def prepare(self, anchor: str) -> None:
-        self.write("recursor.lua.conf", "recursor.lua")
+        self.write(self.lua, "recursor.lua")
+
+
+class RecursorSecondary(Recursor):
+    """PowerDNS Recursor that transfers its policy."""
+
+    lua = "recursor-secondary.lua.conf"
+
+
+class Knotd(Server):
+    """Knot DNS, as a primary."""
+
+    command = ("knotd", "-c", "@CONFIGURATION@")
+    reload = "knotc -b -c @CONFIGURATION@ zone-reload blocked"
 
 
 class Dnsmasq(Server):

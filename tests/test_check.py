@@ -223,8 +223,7 @@ def test_addresses(text: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "localhost", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536", "[::1", "[::1]:", "[::1]x53", "1.2.3", ":53", "::1]:5",
-     "192.0.2.1:٥"],
+    ["", "localhost", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:65536", "[::1", "[::1]:", "[::1]x53", "1.2.3", ":53", "::1]:5", "1.2.3.4:٥"],
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="no address of a resolver"):
@@ -268,7 +267,7 @@ GOOD, BAD = Verdict.AS_DECIDED, Verdict.NOT_BLOCKED
         (ONLY_4, Kind.LISTED, "bad.example", "AAAA", [("AAAA", "2001:db8::7")], 0, BAD),
         (NXDOMAIN, Kind.LISTED, "bad.example", "A", [], 3, GOOD),
         (NXDOMAIN, Kind.LISTED, "bad.example", "A", [], 0, GOOD),
-        (NXDOMAIN, Kind.LISTED, "bad.example", "A", [("A", "0.0.0.0")], 0, GOOD),
+        (NXDOMAIN, Kind.LISTED, "bad.example", "A", [("A", "0.0.0.0")], 0, GOOD),  # noqa: S104
         (NXDOMAIN, Kind.LISTED, "bad.example", "A", [("A", "203.0.113.1")], 0, BAD),
         (CNAME, Kind.LISTED, "bad.example", "A", [("CNAME", "LANDING.example.")], 0, GOOD),
         (CNAME, Kind.LISTED, "bad.example", "A", [("CNAME", "other.example.")], 0, BAD),
@@ -314,7 +313,9 @@ def by_kind(chain: Chain, sample: int, day: date, later: int = 1) -> dict[Kind, 
 
 def test_names_of_every_kind_are_asked_for() -> None:
     chain = Chain()
-    chain.block("bad.example", "old.example", "again.example", "above.example", hosts=["host.other.example", "x.above.example"])
+    chain.block(
+        "bad.example", "old.example", "again.example", "above.example", hosts=["host.other.example", "x.above.example"]
+    )
     chain.remove("old.example")
     chain.remove("again.example")
     chain.block("again.example", review_by=chain.at + 3 * DAY)

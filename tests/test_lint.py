@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,12 +174,16 @@ def test_a_server_blocks_what_is_right(server: type[Server], tmp_path: Path, ups
     path.write_bytes(body(b""))
     with server(tmp_path / "server", CONFIGURATIONS[server], upstream.port, path, upstream.anchor) as running:
         for name in ("before.example", "www.before.example", "after.example"):
-            until(lambda name=name: running.ask(name).rcode() == dns.rcode.NXDOMAIN, f"{name} to be blocked", running.log)
+            until(
+                lambda name=name: running.ask(name).rcode() == dns.rcode.NXDOMAIN, f"{name} to be blocked", running.log
+            )
         assert running.ask("elsewhere.test").answer
 
 
 def answers(response: dns.message.Message) -> tuple[int, frozenset[str]]:
-    return response.rcode(), frozenset(rdata.to_text() for rrset in response.answer for rdata in rrset if rdata.rdtype != 46)
+    return response.rcode(), frozenset(
+        rdata.to_text() for rrset in response.answer for rdata in rrset if rdata.rdtype != 46
+    )
 
 
 # What is no fault
@@ -230,7 +235,14 @@ def test_the_longest_owner_depends_on_the_zone() -> None:
 
 @pytest.mark.parametrize(
     ("after", "wrong"),
-    [(1795348799, False), (1795348800, True), (1795348801, True), (0, False), (4294967295, False), (2**31 + 1795348801, False)],
+    [
+        (1795348799, False),
+        (1795348800, True),
+        (1795348801, True),
+        (0, False),
+        (4294967295, False),
+        (2**31 + 1795348801, False),
+    ],
 )
 def test_serials_are_compared_as_secondaries_do(after: int, wrong: bool) -> None:
     assert ("serial" in found(body(b""), after=after)) is wrong
@@ -328,11 +340,12 @@ def test_a_file_without_lines_does_not_fill_the_memory() -> None:
 MUTATIONS = st.lists(
     st.tuples(st.integers(0, len(body(b"")) - 1), st.binary(max_size=4), st.integers(0, 6)), max_size=8
 )
-WORDS = st.sampled_from(
-    [b"bad.example", b"*.bad.example", b"*", b"@", b".", b"A", b"AAAA", b"CNAME", b"SOA", b"NS", b"TXT", b"IN", b"CH", b"60",
-     b"1h", b"192.0.2.1", b"::", b"(", b")", b'"', b"\\", b"\\255", b"\\999", b";", b"\n", b"\n ", b"\r\n", b"\t", b"$ORIGIN",
-     b"$TTL", b"$", b"x.rpz-ip", b"\\#", b"TYPE65536", b"CLASS9", b"rpz-passthru.", b"\x00", b"\xff", b"localhost.", b"1 2 3 4 5"]
-)  # fmt: skip
+WORDS = st.sampled_from([
+    b"bad.example", b"*.bad.example", b"*", b"@", b".", b"A", b"AAAA", b"CNAME", b"SOA", b"NS", b"TXT", b"IN",
+    b"CH", b"60", b"1h", b"192.0.2.1", b"::", b"(", b")", b'"', b"\\", b"\\255", b"\\999", b";", b"\n", b"\n ",
+    b"\r\n", b"\t", b"$ORIGIN", b"$TTL", b"$", b"x.rpz-ip", b"\\#", b"TYPE65536", b"CLASS9", b"rpz-passthru.",
+    b"\x00", b"\xff", b"localhost.", b"1 2 3 4 5",
+])  # fmt: skip
 
 
 @given(st.binary(max_size=300))
@@ -360,11 +373,14 @@ def test_words_in_any_order_never_raise_and_portions_do_not_matter(words: list[b
     assert pieces.findings == whole.findings
 
 
-LINES = st.sampled_from(
-    [b"%s CNAME .", b"*.%s CNAME .", b"%s A 192.0.2.1", b"%s\tIN CNAME .", b"%s CNAME . ", b"%s  CNAME .", b"%s CNAME .;",
-     b"  TXT x", b"$ORIGIN sub", b"%s CNAME (", b")", b"%s\x0cCNAME .", b"%s CNAME .\r", b"!%s CNAME .", b"%s", b"", b"; %s"]
-)  # fmt: skip
-NAMES = st.sampled_from([b"a.test", b"b.test", b"a.b.test", b"a_.test", b"A.test", b"-.test", b"test", b"x.rpz-ip", b".a"])
+LINES = st.sampled_from([
+    b"%s CNAME .", b"*.%s CNAME .", b"%s A 192.0.2.1", b"%s\tIN CNAME .", b"%s CNAME . ", b"%s  CNAME .",
+    b"%s CNAME .;", b"  TXT x", b"$ORIGIN sub", b"%s CNAME (", b")", b"%s\x0cCNAME .", b"%s CNAME .\r",
+    b"!%s CNAME .", b"%s", b"", b"; %s",
+])  # fmt: skip
+NAMES = st.sampled_from([
+    b"a.test", b"b.test", b"a.b.test", b"a_.test", b"A.test", b"-.test", b"test", b"x.rpz-ip", b".a",
+])  # fmt: skip
 BLOCKS = st.lists(st.tuples(st.lists(LINES, max_size=4), st.lists(NAMES, max_size=4)), max_size=6)
 
 
@@ -433,5 +449,3 @@ def test_the_table_of_rules_names_servers_that_there_are() -> None:
     for rule in RULES:
         assert all(server in SERVERS and effect for server, effect in affected(rule))
     assert formats.FORMATS["rpz"].file.endswith(".zone")
-
-

@@ -102,7 +102,9 @@ def test_a_release(listed: Shell) -> None:
     lines = hosts_file.read_bytes().splitlines(keepends=True)
     hosts_file.unlink()  # its other name is part of what was published
     hosts_file.write_bytes(b"".join([*lines, lines[-1], b"192.0.2.1 bad2.example\r\n", b"cut off"]))
-    counts = {Path(file["file"]).name: file["counts"] for file in listed.json("lint", listed.release, expect=1)["files"]}
+    counts = {
+        Path(file["file"]).name: file["counts"] for file in listed.json("lint", listed.release, expect=1)["files"]
+    }
     assert counts["hosts.txt"] == {"line-twice": 1, "crlf": 1, "final-newline": 1}
 
 
