@@ -171,12 +171,12 @@ def no_passphrase(what: str) -> bytes:
 class Site:
     """A workspace on disk, with two agents, as `blocklist init` and `officer appoint` make it."""
 
-    def __init__(self, folder: Path, now: datetime, environment: str = "test") -> None:
+    def __init__(self, folder: Path, now: datetime, environment: str = "test", lists: Path = LISTS) -> None:
         self.now = now.replace(microsecond=0)
         self.folder = folder
         self.keys = KeyFolder(folder / "keys", no_passphrase)
         self.workspace = Workspace(folder / "office", self.keys)
-        self.founded = init(self.workspace, LIST, environment, "head-1", LISTS, self.now, encrypt=False)
+        self.founded = init(self.workspace, LIST, environment, "head-1", lists, self.now, encrypt=False)
         for agent in ("agent-1", "agent-2"):
             public = self.keys.create(agent, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
             with self.office("head-1") as office:
@@ -266,6 +266,10 @@ class Provider:
     def edit(self, **changes: Any) -> None:
         """Change fields of the subscription, as if the operator had edited the file."""
         self.subscription = replace(self.subscription, **changes)
+
+    def reload_with(self, command: str) -> None:
+        """Give its targets a reload command, as an operator does once the resolver runs."""
+        self.edit(targets=tuple(replace(target, reload=command) for target in self.subscription.targets))
 
     def pull(self, now: datetime, **options: Any) -> Outcome:
         return pull(self.subscription, now, **options)

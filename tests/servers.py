@@ -26,7 +26,7 @@ import dns.message
 import dns.query
 
 CONFIGURATIONS = Path(__file__).parent / "resolvers"
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds until waiting has failed. Nothing needs as long."""
 TRIES, ANSWER_WITHIN = 4, 3.0
 
@@ -84,7 +84,13 @@ class Server:
         self.port = port or free_port()
         self.policy = policy
         self.process: subprocess.Popen[bytes] | None = None
-        self.places: dict[str, object] = {"DIR": folder, "PORT": self.port, "UPSTREAM": upstream, "ZONE": policy, **places}
+        self.places: dict[str, object] = {
+            "DIR": folder,
+            "PORT": self.port,
+            "UPSTREAM": upstream,
+            "ZONE": policy,
+            **places,
+        }
         self.places["CONFIGURATION"] = self.configuration = self.write(configuration)
         (folder / "trust.ds").write_text(f"{anchor}\n")
         self.write_key(str(places.get("SECRET", "")))

@@ -223,7 +223,7 @@ def test_addresses(text: str, host: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "localhost", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:65536", "[::1", "[::1]:", "[::1]x53", "1.2.3", ":53", "::1]:5", "1.2.3.4:٥"],
+    ["", "localhost", "1.2.3.4:", "1.2.3.4:0", "1.2.3.4:65536", "[::1", "[::1]:", "[::1]x53", "1.2.3", ":53", "::1]:5"],
 )  # fmt: skip
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(UsageError, match="no address of a resolver"):

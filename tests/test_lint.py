@@ -397,7 +397,11 @@ def test_taking_stretches_finds_what_reading_line_by_line_finds(blocks: list[tup
     slow.feed(content)
     slow.close()
     fast = lint_zone([content])
-    assert (fast.findings, fast.records, fast._names.keys()) == (slow.findings, slow.records, slow._names.keys())
+    assert (fast.findings, fast.records, fast._owners.states.keys()) == (
+        slow.findings,
+        slow.records,
+        slow._owners.states.keys(),
+    )
 
 
 # Words of zone files

@@ -5,8 +5,7 @@ A primary that is BIND, and one that is Knot DNS, each serve BIND, Unbound and P
 
 from __future__ import annotations
 
-import shutil
-import socket
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import dns.tsigkeyring
-import dns.xfr
 import pytest
 from kit import HOUR, Provider, Site
 from servers import Knotd, Named, RecursorSecondary, Server, Unbound, free_port, new_secret, until
@@ -45,7 +43,9 @@ class Fleet:
     def keyring(self) -> dict[object, object]:
         return dict(dns.tsigkeyring.from_text({"transfer": self.secret}))
 
-    def transfer(self, kind: str, serial: int = 0, source: str = MEMBER, keyring: object = None) -> list[dns.rrset.RRset]:
+    def transfer(
+        self, kind: str, serial: int = 0, source: str = MEMBER, keyring: object = None
+    ) -> list[dns.rrset.RRset]:
         """The records of a transfer, in their order."""
         messages = dns.query.xfr(
             "127.0.0.1",
@@ -127,9 +127,7 @@ def test_a_release_reaches_a_fleet(fleet: Fleet) -> None:
 
     # And that is what the secondaries took.
     log = fleet.primary.log()
-    assert log.count("IXFR") >= 3, log
-    if isinstance(fleet.primary, Named):
-        assert "got incremental response" in fleet.resolvers["bind"].log() or "IXFR started: TSIG transfer" in log
+    assert len(re.findall(r"IXFR.*?started", log)) == 1 + len(fleet.resolvers), log
     refuses_strangers(fleet)
     takes_no_lower_serial(fleet)
 
@@ -139,8 +137,7 @@ def second_release(fleet: Fleet) -> None:
     fleet.office.block("added.example")
     fleet.office.remove("removed.example")
     fleet.office.publish()
-    (target,) = fleet.provider.subscription.targets
-    object.__setattr__(target, "reload", fleet.primary.reload_command)
+    fleet.provider.reload_with(fleet.primary.reload_command)
     assert fleet.provider.pull(fleet.office.now).changed
 
 
@@ -154,7 +151,9 @@ def refuses_strangers(fleet: Fleet) -> None:
         with pytest.raises((dns.exception.DNSException, OSError)):
             fleet.transfer("AXFR", source=STRANGER, keyring=keyring)
     question = dns.message.make_query("bad.example.blocked", "A")
-    assert dns.query.udp(question, "127.0.0.1", port=fleet.primary.port, timeout=5, source=STRANGER).rcode() == dns.rcode.REFUSED
+    answer = dns.query.udp(question, "127.0.0.1", port=fleet.primary.port, timeout=5, source=STRANGER)
+    assert answer.rcode() in (dns.rcode.REFUSED, dns.rcode.NOTAUTH)  # Knot DNS says the second
+    assert not answer.answer
     for brand in ("bind", "recursor", "unbound"):
         resolver = fleet.resolvers[brand]
         message = resolver.ask("bad.example.blocked")
@@ -164,15 +163,18 @@ def refuses_strangers(fleet: Fleet) -> None:
 
 
 def takes_no_lower_serial(fleet: Fleet) -> None:
-    """Whoever puts an older zone back has to raise its serial."""
+    """Both primaries refuse it and keep what they have: whoever puts an older zone back has to raise its serial."""
     (new,) = {record.serial for record in fleet.transfer("AXFR", keyring=fleet.keyring)[0]}
     zone = fleet.provider.folder / "installed.rpz"
     older = zone.read_text().replace(str(new), str(new - 1)).replace("added.example", "older.example")
-    fleet.primary.folder.joinpath("older").write_text(older)
     assert older != zone.read_text()
     zone.write_text(older)
-    fleet.primary.read_again()
-    bind = fleet.resolvers["bind"]
-    bind.control("rndc", "-c", str(bind.folder / "rndc.conf"), "refresh", "blocked")
-    until(lambda: "< ours" in bind.log() or "serial" in bind.log().split("refresh")[-1], "BIND to refuse it", bind.log)
-    assert {outcome(resolver, "added.example") for resolver in fleet.resolvers.values()} == {"blocked"}
+    if isinstance(fleet.primary, Knotd):
+        with pytest.raises(AssertionError, match="decreased SOA serial"):
+            fleet.primary.read_again()
+    else:
+        fleet.primary.read_again()
+        until(lambda: "out of range" in fleet.primary.log(), "BIND to refuse it", fleet.primary.log)
+    assert {record.serial for record in fleet.transfer("AXFR", keyring=fleet.keyring)[0]} == {new}
+    for resolver in fleet.resolvers.values():
+        assert (outcome(resolver, "added.example"), outcome(resolver, "older.example")) == ("blocked", "nothing")

@@ -65,7 +65,9 @@ ns.elsewhere.test A 127.0.0.1
 
 def zone() -> str:
     """The root's records."""
-    lines = [f"{owner} {kind} {text}" for site in SITES for owner in (site, f"*.{site}") for kind, text in RECORDS.items()]
+    lines = [
+        f"{owner} {kind} {text}" for site in SITES for owner in (site, f"*.{site}") for kind, text in RECORDS.items()
+    ]
     lines += [f"{alias} CNAME {target}." for alias, target in CHAINS.items()]
     return "\n".join([_HEAD.rstrip(), *lines, f"{DOWN} NS ns.{DOWN}.", f"ns.{DOWN} A 127.0.0.1", ""])
 
@@ -92,5 +94,3 @@ def _tool(folder: Path, *words: str) -> str:
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-

@@ -28,7 +28,7 @@ def linted(file: str, chunks: Iterable[bytes], after: int | None = None) -> Iter
     for chunk in chunks:
         linter.feed(chunk)
         yield chunk
-    _refuse_errors(file, linter.close())
+    _refuse_errors(file, linter.close(warnings=False))
 
 
 def _refuse_errors(file: str, findings: Findings) -> None:

@@ -8,11 +8,8 @@ whose records are known is split at its first blank; whatever is left is read as
 from __future__ import annotations
 
 import re
-from array import array
-from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import repeat
 from typing import NamedTuple
 
 from blocklist.lint.masterfile import (
@@ -26,9 +23,9 @@ from blocklist.lint.masterfile import (
     name,
     record,
     ttl,
-    wire_length,
 )
-from blocklist.lint.rules import EXAMPLES, Findings
+from blocklist.lint.owners import Owners
+from blocklist.lint.rules import Findings
 from blocklist.lint.state import Act, State
 
 ZONE_ROOM = 32
@@ -44,13 +41,9 @@ _REMEMBERED = 8192
 _BYTES = bytes(range(256))
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _NO_CONTROL = _CONTROL.sub(b"", _BYTES)
-_PLAIN = rb"([a-z0-9_.-]+)"
+_PLAIN = rb"([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)"
 _OWNER = re.compile(rb"(?:\*\.)?((?:[a-z0-9_][a-z0-9_-]{0,62}\.)+[a-z0-9_][a-z0-9_-]{0,62})")
 _SPECIAL = re.compile(rb'["();\\]')
-_HOST = re.compile(rb"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.|$))+")
-_TRIGGER = re.compile(rb"(?:^|\.)(rpz-(?:ip|client-ip|nsip|nsdname))$")
-_ADDRESS = re.compile(rb"\d{1,3}(?:\.\d{1,3}){4}|\d{1,3}(?:\.(?:zz|[0-9a-f]{1,4})){1,8}")
-_CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
 
 
 class _Block(NamedTuple):
@@ -70,7 +63,7 @@ class ZoneLinter:
         self.records = 0
         self._after = after
         self._zone = zone.rstrip(".").lower()
-        self._room = MAX_WIRE - (len(self._zone) + 2 if zone else ZONE_ROOM)
+        self._owners = Owners(self.findings, MAX_WIRE - (len(self._zone) + 2 if zone else ZONE_ROOM))
         self._reader = Reader()
         self._rest = b""
         self._too_long = False
@@ -80,17 +73,12 @@ class ZoneLinter:
         self._ttl = False
         self._head = False
         self._name_servers: list[tuple[int, str]] = []
-        self._acts: dict[tuple[str, str], Act] = {}
-        self._nothing = State((), ())
-        self._states: dict[tuple[tuple[Act, ...], tuple[Act, ...]], State] = {}
         self._known: dict[bytes, Act] = {}
-        self._names: dict[bytes, State] = {}
-        self._lines = array("Q")
         self._window = _LEAST
 
     def __len__(self) -> int:
         """How many names have a rule; `NAME` and `*.NAME` are one."""
-        return len(self._names)
+        return len(self._owners.states)
 
     # Portions to lines
 
@@ -107,8 +95,8 @@ class ZoneLinter:
                 self._note("line-limit", self._line + 1, self._rest)
             self._rest, self._too_long = b"", True
 
-    def close(self) -> Findings:
-        """Nothing follows: everything that was found."""
+    def close(self, *, warnings: bool = True) -> Findings:
+        """Nothing follows: everything that was found; what every name would be warned of only with `warnings`."""
         if self._rest or self._too_long:
             self._note("final-newline", self._line + 1, self._rest)
             self._read(self._rest)
@@ -117,8 +105,7 @@ class ZoneLinter:
         except EntryError as fault:
             self._note(fault.reason, self._line, fault.detail)
         self._check_head()
-        self._check_names()
-        self._check_covered()
+        self._owners.finish(warnings=warnings)
         return self.findings
 
     def _read(self, text: bytes) -> None:
@@ -186,14 +173,11 @@ class ZoneLinter:
         if (
             text[start + length - len(last) : start + length] != last
             or not self._are_plain(names, block.state)
-            or not self._names.keys().isdisjoint(names)
-            or len(fresh := dict.fromkeys(names, block.state)) != len(names)
+            or not self._owners.extend(names, block.state, self._line + 1, len(block.parts) - 1)
         ):
             left, self._window = end - start, max(self._window // 4, _LEAST)
             return 0, left
         size = len(block.parts) - 1
-        self._names.update(fresh)
-        self._lines.extend(range(self._line + 1, self._line + 1 + len(names) * size, size))
         self._line += len(names) * size
         self.records += len(names) * size
         self._owner = last.split(b"\n")[-2].split(None, 1)[0].decode()
@@ -204,9 +188,9 @@ class ZoneLinter:
         """The records of the name of the first line, if it is new and they are known."""
         first = _split(lines[0])
         base = first[0].removeprefix(b"*.") if first else b""
-        if first is None or base in self._names or not base:
+        if first is None or base in self._owners.states or not base:
             return None
-        state, parts = self._nothing, [b"" if first[0] == base else b"*."]
+        state, parts = self._owners.nothing, [b"" if first[0] == base else b"*."]
         for line in lines[:-1]:
             split = _split(line)
             if split is None or split[0] not in (base, b"*." + base):
@@ -215,7 +199,7 @@ class ZoneLinter:
                 return None
             owner, tail = split
             act = self._known.get(tail)
-            after = self._after_rule(state, owner != base, act) if act else ""
+            after = self._owners.after(state, owner != base, act) if act else ""
             if isinstance(after, str):
                 return None
             state = after
@@ -228,16 +212,14 @@ class ZoneLinter:
         """Whether all of these are names that need no second look."""
         text = b"\n".join(names)
         bounded = b"\n" + text + b"\n"
-        if b".." in text or b"\n." in bounded or b".\n" in bounded or b"-." in text or b"-\n" in bounded:
+        if b"-." in text or b"-\n" in bounded:
             return False
         if b".rpz-" in text or b"\nrpz-" in bounded:
             return False
         if b".-" in text or b"\n-" in bounded or (state.has_address and b"_" in text):
             return False
         longest = max(map(len, names))
-        if longest > 63 and (longest + 3 > self._room or re.search(rb"[^.\n]{64}", text)):
-            return False
-        return min(map(bytes.count, names, repeat(b"."))) > 0
+        return longest <= 63 or (self._owners.fits(longest) and not re.search(rb"[^.\n]{64}", text))
 
     # A line
 
@@ -251,7 +233,7 @@ class ZoneLinter:
             if act is not None and match is not None:
                 self._owner = owner.decode()
                 self.records += 1
-                self._rule(self._line, owner, match[1], act)
+                self._owners.add(self._line, owner, match[1], act)
                 return
         self._entry(line)
 
@@ -319,7 +301,7 @@ class ZoneLinter:
         self._owner = owner
         if relative is None:
             return
-        act = self._act(found)
+        act = self._owners.act(found)
         split = _split(line)
         if split and not entry.inherits and not found.faults and not _SPECIAL.search(line) and self._ttl:
             if len(self._known) > _REMEMBERED:
@@ -350,10 +332,6 @@ class ZoneLinter:
 
     # What a record does
 
-    def _act(self, found: Record) -> Act:
-        key = (found.type, found.value)
-        return self._acts.get(key) or self._acts.setdefault(key, Act(found.type, found.value, found.action))
-
     def _place(self, line: int, relative: str, found: Record, act: Act) -> None:
         if found.type == "SOA":
             self._soa(line, relative, found)
@@ -371,8 +349,8 @@ class ZoneLinter:
             self._note("everything", line, relative)
         else:
             owner = relative.encode("latin-1", "replace")
-            self._check_owner(line, owner)
-            self._rule(line, owner, owner.removeprefix(b"*."), act)
+            self._owners.check(line, owner)
+            self._owners.add(line, owner, owner.removeprefix(b"*."), act)
 
     def _soa(self, line: int, relative: str, found: Record) -> None:
         self._head = True
@@ -381,53 +359,6 @@ class ZoneLinter:
             return
         words = found.value.split()
         self.serial = int(words[2]) if not found.faults else 0
-
-    def _check_owner(self, line: int, owner: bytes) -> None:
-        inner = owner.removeprefix(b"*.")
-        plain = re.sub(rb"\\\d{3}|\\.", b"", inner)
-        if not _CHARACTERS.fullmatch(plain):
-            self._note("character", line, owner)
-        elif plain != inner or b"*" in inner:
-            self._note("odd-name", line, owner)
-
-    def _rule(self, line: int, owner: bytes, base: bytes, act: Act) -> None:
-        """Note what is wrong with one rule for one name, and remember it."""
-        if len(owner) >= self._room and wire_length(owner.decode("latin-1")) > self._room:
-            self._note("too-long", line, owner)
-        if b"rpz-" in owner and (trigger := _TRIGGER.search(owner)):
-            rest = owner[: trigger.start()]
-            fits = trigger[1] == b"rpz-nsdname" or _ADDRESS.fullmatch(rest)
-            self._note("other-trigger" if rest and fits else "trigger", line, owner)
-            return
-        if act.is_address and not _HOST.fullmatch(base):
-            self._note("host-name", line, owner)
-        state = self._names.get(base)
-        after = self._after_rule(state or self._nothing, owner is not base and owner != base, act)
-        if isinstance(after, str):
-            self._note(after, line, owner)
-            return
-        if state is None:
-            self._lines.append(line)
-        self._names[base] = after
-
-    def _after_rule(self, state: State, below: bool, act: Act) -> State | str:
-        """What a name's rules are with one more, or the id of the rule that this one breaks."""
-        known = state.following.get((below, act))
-        if known is None:
-            known = self._next(state, below, act)
-            state.following[below, act] = known
-        return known
-
-    def _next(self, state: State, below: bool, act: Act) -> State | str:
-        acts = state.below if below else state.own
-        if act in acts:
-            return "duplicate"
-        if len(acts) >= EXAMPLES:
-            return "too-many"
-        if acts and (act.is_cname or acts[0].is_cname):
-            return "two-actions"
-        key = (state.own, (*acts, act)) if below else ((*acts, act), state.below)
-        return self._states.get(key) or self._states.setdefault(key, State(*key))
 
     # At the end
 
@@ -446,49 +377,9 @@ class ZoneLinter:
                 inside: str | None = ""
             else:
                 inside = target if not target.endswith(".") else self._inside(target) if self._zone else None
-            rules = self._names.get((inside or "").encode("latin-1", "replace"), self._nothing)
+            rules = self._owners.states.get((inside or "").encode("latin-1", "replace"), self._owners.nothing)
             if inside is not None and not any(act.is_address for act in rules.own):
                 self._note("ns-in-zone", line, target)
-
-    def _check_names(self) -> None:
-        """Note what the rules of one name tell together, by name and not by record."""
-        counts = Counter(self._names.values())
-        wanted = {rule: 0 for state in counts for rule in state.notes}
-        for state, count in counts.items():
-            for rule in state.notes:
-                self.findings.counts[rule] = self.findings.counts.get(rule, 0) + count
-        lacking = set(wanted)
-        for (text, state), line in zip(self._names.items(), self._lines, strict=True):
-            if not lacking:
-                break
-            for rule in state.notes:
-                if rule in lacking:
-                    self.findings.add(rule, line, _shown(text, rule), 0)
-                    wanted[rule] += 1
-                    if wanted[rule] == EXAMPLES:
-                        lacking.discard(rule)
-
-    def _check_covered(self) -> None:
-        """Names below a name whose `*.NAME` has a rule: by being there they take others out of that."""
-        parents = {text.partition(b".")[2] for text in self._names}
-        covered = {parent for parent in parents if self._is_covered(parent)}
-        if not covered:
-            return
-        for (text, state), line in zip(self._names.items(), self._lines, strict=True):
-            parent = text.partition(b".")[2]
-            if parent not in covered or state.is_exception:
-                continue
-            above = self._names.get(parent)
-            if above is None or not above.below or not (state.own and state.below):
-                self._note("below-wildcard", line, text)
-
-    def _is_covered(self, text: bytes) -> bool:
-        while text:
-            state = self._names.get(text)
-            if state is not None and state.below:
-                return True
-            text = text.partition(b".")[2]
-        return False
 
 
 @lru_cache(maxsize=64)
@@ -504,10 +395,6 @@ def _split(line: bytes) -> tuple[bytes, bytes] | None:
         return None
     parts = line.split(None, 1)
     return (parts[0], parts[1]) if len(parts) == 2 else None
-
-
-def _shown(text: bytes, rule: str) -> str:
-    return ("*." if rule in ("half", "wildcard-address") else "") + text.decode("latin-1")
 
 
 def lint_zone(chunks: Iterable[bytes], zone: str = "", after: int | None = None) -> ZoneLinter:
