@@ -134,7 +134,11 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self.launch()
-        until(self.answers, f"{self.configuration.name} to answer", self.log)
+        try:
+            until(self.answers, f"{self.configuration.name} to answer", self.log)
+        except BaseException:
+            self.stop()
+            raise
 
     def launch(self) -> None:
         with (self.folder / "log").open("ab") as log:

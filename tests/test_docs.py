@@ -309,20 +309,19 @@ def _bash(script: str, folder: Path) -> str:
     return done.stdout
 
 
+SERVER_COMMANDS = {
+    *("named-checkzone", "rndc", "unbound-checkconf", "unbound-control", "rec_control"),
+    *("dnsmasq", "systemctl", "knotc", "sh"),
+}
+
+
 def test_the_subscription_in_the_guide_is_valid(tmp_path: Path) -> None:
     (text,) = [code for code in blocks(TEXT["providers.md"], "yaml") if code.startswith("url:")]
     read = subscription.parse(text.encode(), tmp_path / "subscription.yaml")
     assert read.environment == "production"
     for code in blocks(TEXT["providers.md"], "yaml"):
         for command in re.findall(r'(?m)^    (?:check|reload): "(.*)"$', code):
-            assert shlex.split(command)[0] in ("named-checkzone", "rndc", "unbound-control", "rec_control")
-
-
-def test_the_bind_configuration_is_accepted(tmp_path: Path) -> None:
-    (code,) = [code for code in blocks(TEXT["providers.md"], "text") if "response-policy" in code]
-    path = tmp_path / "named.conf"
-    path.write_text(code)
-    assert _bash(f"PATH=$PATH:/usr/sbin named-checkconf {path}", tmp_path) == ""
+            assert shlex.split(command)[0] in SERVER_COMMANDS
 
 
 # The project speaks of itself alone

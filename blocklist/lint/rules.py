@@ -1,7 +1,7 @@
 """What can be wrong in a policy zone or another export, which servers it hurts, and what to do about it.
 
-Every effect was seen on a real server (BIND 9.18, Unbound 1.17, Knot Resolver 5.6, PowerDNS Recursor 4.8), but for
-those of Knot Resolver 6, which are read from its source.
+Most effects were seen on a real server (BIND 9.18, Unbound 1.17, Knot Resolver 5.6, PowerDNS Recursor 4.8), and tests
+see the gravest again; those of Knot Resolver 6 are read from its source.
 """
 
 from __future__ import annotations
