@@ -189,6 +189,8 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     run([blocklist, "subscribe", exports.as_uri(), *pin, "--to", f"rpz={zone}", "-o", provider])
     pulled = run([blocklist, "pull", "-c", provider, "--accept"])
     checked = run(["named-checkzone", "rpz.test", zone])
+    linted = run([blocklist, "lint", zone])
+    report(f"lint of {count:,} names to named-checkzone", linted.seconds, checked.seconds, 1, linted.peak, 1024 * MIB)
     report(f"pull of {count:,} names to named-checkzone", pulled.seconds, checked.seconds, 0.5, pulled.peak, 1024 * MIB)
 
 

@@ -18,6 +18,7 @@ from blocklist.policy import Policy
 
 _USE = (
     "For dnsmasq 2.86 or newer: conf-file=PATH, and a restart (it does not read its configuration again on SIGHUP).",
+    "Set cache-size=0, or whoever asks for an alias of a listed name brings its real addresses into the cache.",
     "The TTL of the answers is the option local-ttl.",
 )
 
