@@ -135,6 +135,8 @@ def _irregular(opened: Desk) -> Iterator[Task]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
     in_force = opened.register.in_force(opened.now)
     for finding in opened.guards().check(list(in_force.names()), frozenset()):
+        if finding.guard == "covered":
+            continue  # a host below a listed domain was listed first, and is no fault
         what = _("listed against a guard: {message}", message=finding.message)
         yield Task(opened.now, what, _command("remove", finding.name, "--reason", "error"))
     for scope, named in opened.register.measures().by_scope():
@@ -252,7 +254,7 @@ def _recommendations(opened: Desk) -> Iterator[Task]:
             at, seq = opened.act(entry.ref.seq).act.at, entry.ref.seq
             about = brief(entry.names) if entry.names else _("a general remark")
             what = _("answer recommendation {seq} of the qualified person: {about}", seq=seq, about=about)
-            yield Task(at, what, _command("respond", seq, "--text", "TEXT"))
+            yield Task(at, what, _command("respond", seq, "--ANSWER", "--text", "TEXT"))
 
 
 # The publisher

@@ -101,6 +101,15 @@ def _head(folder: Path) -> int:
     return int(match[1]) if match else 0
 
 
+def _proposes(opened: Desk, seq: int, text: str) -> bool:
+    """Whether a proposal is for that name, as its dossier says if this account may read it."""
+    try:
+        names = opened.dossier_of(seq).get("names")
+    except BlocklistError:
+        return False
+    return isinstance(names, dict) and any(text in texts for texts in names.values() if isinstance(texts, list))
+
+
 # One act in words
 
 
@@ -269,16 +278,17 @@ def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
     events: list[Event] = []
     for entry in signed:
         events += [*life.lapsed(entry.act.at), event(opened, entry), *life.after(entry)]
-    events += [*life.lapsed(opened.now), *_unapproved(opened, signed)]
+    events += [*life.lapsed(opened.now), *_unapproved(opened, text, signed)]
     return sorted(events, key=lambda happened: happened.at)
 
 
-def _unapproved(opened: Desk, signed: list[SignedAct]) -> Iterator[Event]:
+def _unapproved(opened: Desk, text: str, signed: list[SignedAct]) -> Iterator[Event]:
     """How proposals ended that nobody approved or rejected: by their seven days, or with their author's appointment."""
     ended = {body.act.seq for entry in signed if isinstance(body := entry.act.body, acts.Approve | acts.Reject)}
     for entry in signed:
         act = entry.act
-        if not isinstance(act.body, acts.Add) or act.seq in ended:
+        # An addition of another name is here for its link; what approved it is not.
+        if not isinstance(act.body, acts.Add) or act.seq in ended or not _proposes(opened, act.seq, text):
             continue
         pending, author = opened.register.pending.get(act.seq), opened.register.officers[act.by]
         if pending is None and author.until is not None and author.until <= act.at + PENDING_FOR:

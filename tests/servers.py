@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import getpass
+import itertools
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,6 +60,11 @@ def until(condition: Callable[[], bool], what: str, log: Callable[[], str] = str
             nothing.select(0.01)
 
 
+_SHORT = tempfile.TemporaryDirectory(prefix="bl-")
+"""Short names for the servers' folders: the path of a control socket has 107 octets at most."""
+_NUMBERS = itertools.count()
+
+
 class Server:
     """One server, running while it is used as a context.
 
@@ -80,12 +87,13 @@ class Server:
         **places: object,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder = Path(_SHORT.name) / str(next(_NUMBERS))
+        self.folder.symlink_to(folder)
         self.port = port or free_port()
         self.policy = policy
         self.process: subprocess.Popen[bytes] | None = None
         self.places: dict[str, object] = {
-            "DIR": folder,
+            "DIR": self.folder,
             "PORT": self.port,
             "UPSTREAM": upstream,
             "ZONE": policy,

@@ -125,7 +125,7 @@ def test_a_recommendation_is_answered_at_once(site: Site) -> None:
         office.appoint("person-1", "qualified-person", public)
     with site.office("person-1") as office:
         office.recommend([], "look at the dossiers")
-    assert overdue(site) == ["respond 5 --text TEXT"]
+    assert overdue(site) == ["respond 5 --ANSWER --text TEXT"]
     with site.office("agent-1") as office:
         office.respond(5, "refused", "we did")
     assert commands(site) == []

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import DAY, HOUR, LIST, Breaking, Provider, Site
+from kit import DAY, HOUR, LIST, START, Breaking, Provider, Site
 
-from blocklist import files, formats
-from blocklist.client.pull import Outcome
+from blocklist import acts, files, formats
+from blocklist.client.pull import ANY_CHANGE, Outcome
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.policy import Brakes
 from blocklist.release import ACTS
@@ -512,3 +512,24 @@ def copied(origin: Provider) -> Provider:
     shutil.rmtree(origin.folder)
     shutil.copytree(kept, origin.folder, symlinks=True)
     return origin
+
+
+def test_a_format_that_is_published_no_more_holds_no_other_target(tmp_path: Path) -> None:
+    site = Site(tmp_path, START)
+    provider = Provider(tmp_path / "isp", site.exports.as_uri(), site.root.read_bytes(), formats=("rpz", "hosts"))
+    site.block("bad.example")
+    site.publish()
+    provider.pull(site.now, accept=ANY_CHANGE)
+    before = provider.installed("hosts")
+    site.now += HOUR
+    with site.office("head-1") as office:
+        valid = office.register.policy.to_json() | {"formats": ["rpz"]}
+        office.state(acts.Adopt(policy=valid, files={"a.yaml": "0" * 64}, rules=1))
+    site.block("worse.example")
+    site.publish()
+    outcome = provider.pull(site.now)
+    assert "worse.example" in provider.installed("rpz")
+    assert provider.installed("hosts") == before
+    assert [failure.message for failure in outcome.failures] == [
+        f"the list is not published as hosts: {provider.folder}/installed.hosts stays"
+    ]

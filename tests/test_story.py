@@ -104,7 +104,7 @@ def test_a_commission_of_inquiry_asks_about_one_site(office: Office) -> None:
     office.run("agent-2", "review", SITE, "--outcome", "still-unlawful", "--note", "unchanged since January")
     office.wait(11 * WEEK)
     office.run("person-1", "recommend", SITE, "--text", "the page is satire")
-    assert "blocklist respond 11 --text TEXT" in office.todo()
+    assert "blocklist respond 11 --ANSWER --text TEXT" in office.todo()
     office.wait(DAY)
     said = office.run("agent-3", "respond", "11", "--accept", "--text", "on second thoughts, yes")
     assert "act 12: recommendation 11 accepted; 1 measure ends with the next release" in said
@@ -255,7 +255,10 @@ def test_a_site_that_moved_is_linked_with_its_former_name(office: Office) -> Non
     office.run("agent-1", "add", "moved.example", "--like", SITE, "--ref", "2026-18")
     office.run("agent-2", "approve", "8")
     assert "proposed by act 6" in office.shell("show", "moved.example").stdout
-    assert 8 in [event["act"] for event in office.shell.json("show", SITE)["events"]]
+    office.wait(8 * DAY)
+    events = office.shell.json("show", SITE)["events"]
+    assert 8 in [event["act"] for event in events]
+    assert not [event for event in events if "not approved" in event["what"]]  # it was, under the other name
     dossier = office.shell.json("dossier", "show", "8")
     assert "imprint.txt" in str(dossier)
     assert "2026-18" in str(dossier)

@@ -158,7 +158,7 @@ def _show(snapshot: Snapshot, results: Sequence[Result], now: datetime) -> None:
     say(
         plural("{count} answer is not as decided", "{count} answers are not as decided", wrong)
         if wrong
-        else _("all is as decided")
+        else _("nothing is against what was decided")
     )
 
 

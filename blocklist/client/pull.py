@@ -359,10 +359,17 @@ class _Pull:
         for target in self.subscription.targets:
             if target.format not in now.policy.formats:
                 listed = ", ".join(now.policy.formats)
-                raise UsageError(
-                    _("the list is not published as {format}", format=target.format),
-                    _("choose from {listed}", listed=listed),
+                failures.append(
+                    UsageError(
+                        _(
+                            "the list is not published as {format}: {path} stays",
+                            format=target.format,
+                            path=target.path,
+                        ),
+                        _("choose from {listed}", listed=listed),
+                    )
                 )
+                continue
             ((name, chunks),) = exports(now, [target.format])
             try:
                 candidate = install.stage(target, chunks)

@@ -199,8 +199,8 @@ FORMATS: Mapping[str, Format] = {
             actions=_NO_CNAME,
             can=later("domains with everything below, hosts alone, every type of record"),
             cannot=later(
-                "the TTL, which is the option local-ttl; another forwarder (server=/.../) for names below a host; a cache, "
-                "into which an alias of a listed name brings its real addresses (set cache-size=0)"
+                "the TTL, which is the option local-ttl; another forwarder (server=/.../) for names below a host; "
+                "a cache, into which an alias of a listed name brings its real addresses (set cache-size=0)"
             ),
         ),
         Format(
