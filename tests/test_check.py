@@ -268,7 +268,7 @@ GOOD, BAD = Verdict.AS_DECIDED, Verdict.NOT_BLOCKED
         (ADDRESS, Kind.LISTED, "bad.example", "A", [("A", "192.0.2.1"), ("A", "203.0.113.1")], 0, BAD),
         (ADDRESS, Kind.LISTED, "bad.example", "A", [], 0, BAD),
         (ADDRESS, Kind.LISTED, "bad.example", "A", [], 3, BAD),
-        (ADDRESS, Kind.LISTED, "a_b.example", "A", [], 3, GOOD),
+        (ADDRESS, Kind.LISTED, "a_b.example", "A", [], 3, Verdict.UNCLEAR),
         (ADDRESS, Kind.LISTED, "a_b.example", "A", [("A", "203.0.113.1")], 0, BAD),
         (ADDRESS, Kind.LISTED, "bad.example", "A", [], 2, Verdict.FAILED),
         (ADDRESS, Kind.LISTED, "bad.example", "A", [], 5, Verdict.FAILED),

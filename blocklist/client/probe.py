@@ -143,6 +143,10 @@ def judge(question: Question, response: Message | None, policy: Policy) -> Resul
 
 def _verdict(question: Question, answer: frozenset[str], missing: bool, says: bool, policy: Policy) -> Verdict:
     if question.kind.is_blocked:
+        if not is_host_name(question.name) and not answer and not says:
+            # No address record can have such an owner, so its rule is one for no data, or for no name: a resolver
+            # that blocks nothing may say the same.
+            return Verdict.UNCLEAR
         right = _is_as_decided(question, answer, missing, policy)
         return Verdict.AS_DECIDED if right else Verdict.NOT_BLOCKED
     landing = _landing(policy)
@@ -157,7 +161,7 @@ def _verdict(question: Question, answer: frozenset[str], missing: bool, says: bo
 def _is_as_decided(question: Question, answer: frozenset[str], missing: bool, policy: Policy) -> bool:
     action = policy.action
     if not is_host_name(question.name) and not answer:
-        return True  # no address record can have such an owner, so its rule is one for no data, or for no name
+        return True
     if action.kind == "nxdomain":
         # For a host alone it is no data, since some resolvers take a missing name for a whole subtree.
         return not answer or answer <= _NOWHERE
