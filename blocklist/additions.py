@@ -216,14 +216,9 @@ class Additions(Desk):
             reference=str(members.get("reference", "")),
             note=str(members.get("note", "")),
             says=says if isinstance(says, dict) else {},
-            requests=tuple(ref.seq for ref in body.requests or () if self._is_open(ref)),
+            requests=tuple(ref.seq for ref in body.requests or () if not self.is_followed(ref.seq)),
             like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
         )
-
-    def _is_open(self, ref: Ref) -> bool:
-        """Whether a request can still be cited; without one of a former measure, those of the names are looked for."""
-        request = self.register.requests.get(ref.seq)
-        return request is not None and request.stage is not Stage.FOLLOWED
 
     def sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
         """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
@@ -313,28 +308,19 @@ class Additions(Desk):
     @contextmanager
     def keeping_evidence(self, paths: Sequence[Path]) -> Iterator[Callable[[], list[dict[str, object]]]]:
         """Keep files for an act: once, however often it is built, and not at all if it is refused."""
-        new: list[str] = []
-
-        @cache
-        def keep() -> list[dict[str, object]]:
-            return [self._keep(path, new) for path in paths]
-
+        before = len(self.evidence.added)
         try:
-            yield keep
+            yield cache(lambda: [self._keep(path) for path in paths])
         except BaseException:
-            for digest in new:
+            for digest in self.evidence.added[before:]:
                 if not self.store.mentioning(digest):
                     self.evidence.remove(digest)
             raise
 
-    def _keep(self, path: Path, new: list[str]) -> dict[str, object]:
+    def _keep(self, path: Path) -> dict[str, object]:
         size = path.stat().st_size if path.is_file() else 0
-        known = self.evidence.kept() if self.evidence.folder.is_dir() else set()
         with self.progress(_("keeping {path}", path=path), size) as advance:
-            entry = self.evidence.keep(path, self.now, advance)
-        if entry["sha256"] not in known:
-            new.append(str(entry["sha256"]))
-        return entry
+            return self.evidence.keep(path, self.now, advance)
 
 
 def _texts(names: Names) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from blocklist import acts, fields, policy
 from blocklist.acts import Act, Body, SignedAct
 from blocklist.cache import act, every_act, open_state
-from blocklist.entries import Pending
+from blocklist.entries import Pending, Stage
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.evidence import Evidence
 from blocklist.fields import Names, Ref
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
-from blocklist.measures import State
+from blocklist.measures import Measures, State
 from blocklist.messages import Progress, _, plural, quietly
 from blocklist.names import Name, Scope, normalise
 from blocklist.signing import signer
@@ -65,7 +65,6 @@ class Desk:
         progress: Progress = quietly,
     ) -> None:
         self.workspace = workspace
-        self.list_id = workspace.only_list()
         self.officer = officer
         self.evidence = Evidence(workspace.lists / "evidence")
         self.store = Store(workspace.lists)
@@ -74,6 +73,7 @@ class Desk:
         self._memory = HeadMemory(workspace.keys.path)
         self._signer: Any = None
         try:
+            self.list_id = workspace.chosen(self.store.lists())
             self._open()
             self._memory.check(self.register)
         except BaseException:
@@ -247,6 +247,19 @@ class Desk:
         ]
         return again + self.guards().check(names, listed.domain.keys())
 
+    def guarded(self, in_force: Measures) -> list[Finding]:
+        """What the guards say of listed names; a host below a listed domain is no fault, it was listed first."""
+        found = self.guards().check(list(in_force.names()), frozenset())
+        return [finding for finding in found if finding.guard != "covered"]
+
+    def withheld(self, in_force: Measures) -> list[Name]:
+        """The listed names that no release holds, because the policy protects them."""
+        return [
+            name
+            for name in self.register.measures().names()
+            if self.state_of(name) is State.LISTED and in_force.get(name) is None
+        ]
+
     def require_clean(self, names: Sequence[Name]) -> None:
         """Refuse names that somebody wants to propose now.
 
@@ -299,6 +312,11 @@ class Desk:
         """
         message = _("act {seq} is not a removal request", seq=seq)
         return numbered(self.register.requests, seq, message, _("'blocklist due' lists those that are open")).ref
+
+    def is_followed(self, seq: int) -> bool:
+        """Whether the removal request of that number led to the removal of the content, and is closed."""
+        request = self.register.requests.get(seq)
+        return request is not None and request.stage is Stage.FOLLOWED
 
     def proposed_names(self, entry: Pending) -> tuple[Names, str] | None:
         """The names and salt that a pending `add` commits to, from its dossier; None for other acts.

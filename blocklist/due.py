@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -61,14 +62,17 @@ class Task:
 def tasks(opened: Desk, within: timedelta | None = None) -> list[Task]:
     """Everything that is due at most `within` from now (by default the policy's time of warning), by urgency."""
     horizon = opened.now + (timedelta(seconds=opened.register.policy.warn) if within is None else within)
+    in_force = opened.register.in_force(opened.now)
+    waiting = {name for _entry, names in opened.waiting_names() for name in names}
     found = (
-        *_reviews(opened, horizon),
-        *_lapses(opened),
-        *_approvals(opened),
-        *_requests(opened),
+        *_reviews(in_force, horizon),
+        *_lapses(opened, waiting),
+        *_approvals(opened, in_force, waiting),
+        *_requests(opened, in_force, waiting),
+        *_followed(opened, in_force),
         *_recommendations(opened),
-        *_irregular(opened),
-        *_publications(opened),
+        *_irregular(opened, in_force),
+        *_publications(opened, in_force),
     )
     return sorted((task for task in found if task.by <= horizon), key=lambda task: (not task.must, task.by))
 
@@ -85,8 +89,7 @@ def _command(*words: object) -> str:
 # Measures
 
 
-def _reviews(opened: Desk, horizon: datetime) -> Iterator[Task]:
-    in_force = opened.register.in_force(opened.now)
+def _reviews(in_force: Measures, horizon: datetime) -> Iterator[Task]:
     for measure, texts in _together(in_force, lambda measure: measure.review_by <= horizon):
         what = plural(
             "verify {names} again: the measure lapses at its review date",
@@ -97,16 +100,15 @@ def _reviews(opened: Desk, horizon: datetime) -> Iterator[Task]:
         yield Task(measure.review_by, what, _command("review", *texts, "--outcome", "OUTCOME"))
 
 
-def _lapses(opened: Desk) -> Iterator[Task]:
+def _lapses(opened: Desk, waiting: AbstractSet[Name]) -> Iterator[Task]:
     """A lapse is never silent: it is overdue until somebody proposes the name again, or it is no news any more."""
-    recent = _recent(opened)
-    waiting = {name.text for _entry, names in opened.waiting_names() for name in names}
+    recent, again = _recent(opened), {name.text for name in waiting}
 
     def has_lapsed(measure: Measure) -> bool:
         return measure.state(opened.now) is State.LAPSED and measure.review_by > recent
 
     for measure, texts in _together(opened.register.measures(), has_lapsed):
-        left = [text for text in texts if text not in waiting]
+        left = [text for text in texts if text not in again]
         if left:
             what = plural(
                 "{names} lapsed and is not blocked any more; if the site is still unlawful, propose it again",
@@ -131,37 +133,32 @@ def _together(measures: Measures, wanted: Callable[[Measure], bool]) -> Iterator
             yield measure, texts[start : start + _TOGETHER]
 
 
-def _irregular(opened: Desk) -> Iterator[Task]:
+def _irregular(opened: Desk, in_force: Measures) -> Iterator[Task]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
-    in_force = opened.register.in_force(opened.now)
-    for finding in opened.guards().check(list(in_force.names()), frozenset()):
-        if finding.guard == "covered":
-            continue  # a host below a listed domain was listed first, and is no fault
+    for finding in opened.guarded(in_force):
         what = _("listed against a guard: {message}", message=finding.message)
         yield Task(opened.now, what, _command("remove", finding.name, "--reason", "error"))
-    for scope, named in opened.register.measures().by_scope():
-        for text, measure in named.items():
-            if measure.state(opened.now) is State.LISTED and in_force.get(Name(text, scope)) is None:
-                what = _("{name} is listed and withheld from every release: it is protected now", name=text)
-                yield Task(opened.now, what, _command("remove", text, "--reason", "error"))
+    for name in opened.withheld(in_force):
+        what = _("{name} is listed and withheld from every release: it is protected now", name=name.text)
+        yield Task(opened.now, what, _command("remove", name.text, "--reason", "error"))
 
 
 # Acts that wait for an answer
 
 
-def _approvals(opened: Desk) -> Iterator[Task]:
+def _approvals(opened: Desk, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
     for entry in opened.register.pending.values():
         seq, by = entry.ref.seq, entry.act.by
         if entry.stage(opened.now) is Stage.PENDING:
             yield _waiting(opened, entry)
-        elif entry.until > _recent(opened) and (names := _proposed_still(opened, entry)):
+        elif entry.until > _recent(opened) and (names := _proposed_still(opened, entry, in_force, waiting)):
             what = _("act {seq} by {by} waited seven days for an approval and has lapsed: make it anew", seq=seq, by=by)
             yield Task(entry.until, what, _command("add", *names, "--like", seq))
 
 
 def _waiting(opened: Desk, entry: Pending) -> Task:
     kind, seq, by = entry.act.body.kind, entry.ref.seq, entry.act.by
-    closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if _is_followed(opened, ref.seq)]
+    closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if opened.is_followed(ref.seq)]
     if closed:
         what = _(
             "act {seq} by {by} cannot be approved: request {request} was followed; reject it",
@@ -174,32 +171,22 @@ def _waiting(opened: Desk, entry: Pending) -> Task:
     return Task(entry.until, what, _command("approve", seq))
 
 
-def _is_followed(opened: Desk, seq: int) -> bool:
-    request = opened.register.requests.get(seq)
-    return request is not None and request.stage is Stage.FOLLOWED
-
-
-def _proposed_still(opened: Desk, entry: Pending) -> list[str]:
+def _proposed_still(opened: Desk, entry: Pending, in_force: Measures, waiting: AbstractSet[Name]) -> list[str]:
     """The names of an expired proposal that nobody proposed again; what this account cannot read is no task of its."""
     try:
         proposed = opened.proposed_names(entry)
     except BlocklistError:
         return []
-    in_force = opened.register.in_force(opened.now)
-    waiting = {name for _entry, names in opened.waiting_names() for name in names}
     names = proposed[0].each() if proposed else []
     return [name.text for name in names if name not in waiting and in_force.get(name) is None]
 
 
-def _requests(opened: Desk) -> Iterator[Task]:
-    in_force = opened.register.in_force(opened.now)
-    listed = in_force.domain.keys() | in_force.host.keys()
-    waiting = {name.text for _entry, names in opened.waiting_names() for name in names}
-    yield from _followed(opened, in_force)
+def _requests(opened: Desk, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
+    done = in_force.domain.keys() | in_force.host.keys() | {name.text for name in waiting}
     for request in opened.register.requests.values():
         over = request.clock + timedelta(seconds=opened.register.policy.notice)
         asked = [*request.names.domain, *request.names.host] if request.names else []
-        open_names = [text for text in asked if text not in listed and text not in waiting]
+        open_names = [text for text in asked if text not in done]
         if request.stage in (Stage.WAITING, Stage.CLARIFIED):
             yield _unanswered(request, over)
         elif request.stage is not Stage.FOLLOWED and open_names and over > _recent(opened):
@@ -222,7 +209,7 @@ def _unanswered(request: Request, over: datetime) -> Task:
 def _followed(opened: Desk, in_force: Measures) -> Iterator[Task]:
     """Measures whose addition cites a request that was followed since."""
     cited = {seq: opened.index.leads.get(seq, ()) for seq in {measure.added for measure in _each(in_force)}}
-    closed = {added: [seq for seq in seqs if _is_followed(opened, seq)] for added, seqs in cited.items()}
+    closed = {added: [seq for seq in seqs if opened.is_followed(seq)] for added, seqs in cited.items()}
     for measure, texts in _together(in_force, lambda measure: bool(closed[measure.added])):
         what = _(
             "the content that request {seq} was about is removed, and {names} is still blocked: verify it again",
@@ -260,11 +247,11 @@ def _recommendations(opened: Desk) -> Iterator[Task]:
 # The publisher
 
 
-def _publications(opened: Desk) -> Iterator[Task]:
+def _publications(opened: Desk, in_force: Measures) -> Iterator[Task]:
     current, register = opened.workspace.repository.current(opened.list_id), opened.register
     command = _command("publish")
     since = datetime.fromtimestamp(current.number, UTC) if current else None
-    waiting = min(_unpublished(opened, current.head.seq if current else 0, since), default=None)
+    waiting = min(_unpublished(opened, in_force, current.head.seq if current else 0, since), default=None)
     if waiting is not None:
         what = _(
             "what was decided at {at} is in no release yet; the publisher runs every few minutes", at=shown(waiting)
@@ -278,10 +265,9 @@ def _publications(opened: Desk) -> Iterator[Task]:
             )
 
 
-def _unpublished(opened: Desk, published: int, since: datetime | None) -> Iterator[datetime]:
+def _unpublished(opened: Desk, in_force: Measures, published: int, since: datetime | None) -> Iterator[datetime]:
     """When what no release shows happened: what began, ended or lapsed since the last one, and what it announces."""
     register = opened.register
-    in_force = register.in_force(opened.now)
     yield from (at for at, _policy in register.policies[1:] if since is not None and at > since)
     for seq in range(published + 1, register.head.seq + 1):
         act = opened.act(seq).act

@@ -40,10 +40,14 @@ def _ignore(_octets: int) -> None:
 
 
 class Evidence:
-    """The evidence of a workspace, or of a folder that a dossier was exported to; it is made by the first `keep`."""
+    """The evidence of a workspace, or of a folder that a dossier was exported to; it is made by the first `keep`.
+
+    `added` has the digests of the files that were not there before this object kept them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.added: list[str] = []
         self._digests: dict[str, str | None] = {}
 
     def path(self, sha256: str) -> Path:
@@ -97,6 +101,8 @@ class Evidence:
             if files.digest_of(target) == copied.sha256:
                 temporary.unlink()
             else:  # not there, or damaged
+                if not target.exists():
+                    self.added.append(copied.sha256)
                 temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)

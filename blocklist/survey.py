@@ -12,7 +12,6 @@ from blocklist.acts import SignedAct
 from blocklist.desk import Desk
 from blocklist.entries import Pending
 from blocklist.errors import UsageError
-from blocklist.guards import Finding
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name, Scope
@@ -168,23 +167,15 @@ def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> It
 
 def against_rules(opened: Desk, in_force: Measures) -> Iterator[str]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
-    for finding in guarded(opened, in_force):
+    for finding in opened.guarded(in_force):
         yield _("listed against a guard: {message}", message=finding.message)
-    measures = opened.register.measures()
-    states = [measure.state(opened.now) for _scope, named in measures.by_scope() for measure in named.values()]
-    withheld = states.count(State.LISTED) - len(in_force)
+    withheld = len(opened.withheld(in_force))
     if withheld:
         yield plural(
             "{count} listed name is withheld because it meets a protected name",
             "{count} listed names are withheld because they meet protected names",
             withheld,
         )
-
-
-def guarded(opened: Desk, in_force: Measures) -> list[Finding]:
-    """What the guards say of listed names; a host below a listed domain is no fault, it was listed first."""
-    found = opened.guards().check(list(in_force.names()), frozenset())
-    return [finding for finding in found if finding.guard != "covered"]
 
 
 def _proposed(name: Name, pending: Pending) -> Listed:
