@@ -338,8 +338,12 @@ def _no_float(text: str) -> NoReturn:
     refuse(_("{text} is not a whole number", text=text[:80]))
 
 
-def _load(payload: bytes) -> dict[str, Any]:
-    """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not)."""
+def load_canonical(payload: bytes) -> dict[str, Any]:
+    """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not).
+
+    Raises:
+        ActError: The bytes are not exactly what `encode` writes for some object.
+    """
     try:
         text = payload.decode()
         members = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
@@ -373,7 +377,7 @@ def parse(payload: bytes) -> Act:
     Raises:
         ActError: The bytes are not exactly what `Act.payload` writes for some act.
     """
-    members = _load(payload)
+    members = load_canonical(payload)
     kind = members.pop("kind", None)
     cls = KINDS.get(kind) if isinstance(kind, str) else None
     if cls is None:
@@ -397,9 +401,9 @@ def parse(payload: bytes) -> Act:
 # Envelopes: DSSE, one signature, one line.
 
 
-def authenticated_bytes(payload: bytes) -> bytes:
+def authenticated_bytes(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
     """What a signature covers: the DSSE pre-authentication encoding of the payload and its type."""
-    return b"DSSEv1 %d %b %d %b" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE.encode(), len(payload), payload)
+    return b"DSSEv1 %d %b %d %b" % (len(payload_type), payload_type.encode(), len(payload), payload)
 
 
 @dataclass(frozen=True)

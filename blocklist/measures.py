@@ -91,6 +91,30 @@ class Measures:
             )
         )
 
+    def common(self, others: Measures) -> Measures:
+        """Those on names that `others` has too, in the same scope."""
+        pairs = zip(self.by_scope(), others.by_scope(), strict=True)
+        return Measures(
+            *({text: measure for text, measure in ours.items() if text in theirs} for (_, ours), (_, theirs) in pairs)
+        )
+
+    def same_names(self, others: Measures) -> bool:
+        """Whether both hold the same names in the same scopes, by whatever measures."""
+        return self.domain.keys() == others.domain.keys() and self.host.keys() == others.host.keys()
+
+    def not_lapsed(self, at: datetime) -> Measures:
+        """Those whose review date has not come at `at`."""
+        return Measures(
+            *(
+                {text: measure for text, measure in names.items() if at < measure.review_by}
+                for _, names in self.by_scope()
+            )
+        )
+
+    def next_lapse(self) -> datetime | None:
+        """The first review date of all."""
+        return min((measure.review_by for _, names in self.by_scope() for measure in names.values()), default=None)
+
     def rendered(self) -> Measures:
         """What exports hold: sorted, without the names that a listed domain covers.
 

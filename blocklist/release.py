@@ -16,7 +16,7 @@ from blocklist import formats
 from blocklist.entries import Request
 from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref, encode, format_instant
-from blocklist.formats import CHUNK, Release, header
+from blocklist.formats import CHUNK, Changed, Release, header
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural
 from blocklist.names import Name
@@ -45,6 +45,7 @@ class Snapshot:
     policy: Policy
     measures: Measures
     requests: tuple[Request, ...]
+    changed: Changed | None = None
 
     @classmethod
     def take(cls, register: Register, instant: datetime) -> Snapshot:
@@ -71,6 +72,7 @@ class Snapshot:
             self.policy.freshness,
             self.head,
             len(self.measures),
+            self.changed,
         )
 
 

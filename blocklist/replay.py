@@ -33,14 +33,16 @@ def check_clock(act: Act, now: datetime) -> None:
         )
 
 
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """The envelopes of an `acts.jsonl`.
+def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
+    """The envelopes of an `acts.jsonl`, of its first `length` octets if that is given.
 
     Raises:
         ActError: A line has no end, or no bounds.
     """
-    while line := stream.readline(acts.MAX_LINE + 2):
-        if not line.endswith(b"\n"):
+    left = length
+    while left != 0 and (line := stream.readline(acts.MAX_LINE + 2)):
+        left = None if left is None else left - len(line)
+        if not line.endswith(b"\n") or (left is not None and left < 0):
             raise ActError(_("a line of acts.jsonl is too long or was cut off"), _("fetch it again"))
         yield line[:-1]
 

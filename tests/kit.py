@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from blocklist import acts, policy
 from blocklist.acts import Act, Body, SignedAct
 from blocklist.additions import Proposal
-from blocklist.client import subscription
-from blocklist.client.install import Target
-from blocklist.client.pull import Outcome, pull
+from blocklist.client import subscribing
+from blocklist.client.pull import Options, Outcome, pull
+from blocklist.client.state import ListState
+from blocklist.client.subscription import Target
 from blocklist.fields import Head, Names, Ref
 from blocklist.names import Name, Scope
 from blocklist.office import Office
@@ -257,11 +258,28 @@ class Provider:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.targets = [Target(entry, folder / f"installed.{entry}", check, reload) for entry in formats]
-        self.subscription = subscription.write(folder / "list.yaml", url, LIST, environment, root, self.targets)
+        self.subscription = subscribing.write(folder / "list.yaml", url, environment, root, [(LIST, self.targets)])
 
     @property
     def state(self) -> Path:
+        """What is kept for the whole subscription."""
         return self.subscription.state
+
+    @property
+    def list_state(self) -> ListState:
+        """What is kept for its one list."""
+        (list_id,) = self.subscription.lists
+        return ListState.of(self.subscription, list_id)
+
+    @property
+    def record_path(self) -> Path:
+        return self.list_state.record_path
+
+    @property
+    def acts_path(self) -> Path:
+        record = self.list_state.record()
+        assert record is not None
+        return self.list_state.acts_path(record)
 
     def edit(self, **changes: Any) -> None:
         """Change fields of the subscription, as if the operator had edited the file."""
@@ -269,20 +287,35 @@ class Provider:
 
     def reload_with(self, command: str) -> None:
         """Give its targets a reload command, as an operator does once the resolver runs."""
-        self.edit(targets=tuple(replace(target, reload=command) for target in self.subscription.targets))
+        self.aim(*(replace(target, reload=command) for target in self.subscription.lists[LIST]))
+
+    def aim(self, *targets: Target) -> None:
+        """Have other targets, as if the operator had edited the file."""
+        self.edit(lists={LIST: targets})
+
+    def attempt(self, now: datetime, **options: Any) -> Outcome:
+        """A pull; what goes wrong is in the outcome."""
+        (outcome,) = pull(self.subscription, now, Options(**options))
+        return outcome
 
     def pull(self, now: datetime, **options: Any) -> Outcome:
-        return pull(self.subscription, now, **options)
+        """A pull of which only targets may fail."""
+        outcome = self.attempt(now, **options)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
 
     def installed(self, format_id: str = "rpz") -> str:
         return (self.folder / f"installed.{format_id}").read_text()
 
     def accepted(self) -> dict[str, Any]:
-        return json.loads((self.state / "accepted.json").read_bytes())
+        """The record; what it says of the newest release is lifted out."""
+        record = json.loads(self.record_path.read_bytes())
+        return {**record, **record["newest"], "installed": {p: on["sha256"] for p, on in record["installed"].items()}}
 
     def kept(self) -> dict[str, bytes]:
         """What a refused pull may not change: every installed file, the record, and the acts known so far."""
-        state = [self.state / name for name in ("accepted.json", "acts.jsonl", "receipt.json")]
+        state = [*self.list_state.folder.glob("acts-*"), self.record_path, self.list_state.receipt_path]
         paths = [path for path in (*self.folder.glob("*installed*"), *state) if path.is_file()]
         return {path.name: path.read_bytes() for path in paths}
 

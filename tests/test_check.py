@@ -20,7 +20,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from kit import DAY, START, Chain, shipped_policy
+from kit import LIST, DAY, START, Chain, shipped_policy
 from servers import Named, Unbound
 from shell import Shell
 from upstream import Upstream
@@ -447,8 +447,8 @@ def test_without_a_release_there_is_nothing_to_compare_with(shell: Shell) -> Non
 def test_acts_that_are_not_those_of_the_release_are_refused(listed: Shell) -> None:
     config = listed.subscribe()
     listed("pull", "-c", config, "--accept")
-    state = config.with_suffix(".state")
-    record = json.loads((state / "accepted.json").read_bytes())
-    record["head"]["id"] = "0" * 64
-    (state / "accepted.json").write_text(json.dumps(record))
+    path = config.with_suffix(".state") / "lists" / LIST / "accepted.json"
+    record = json.loads(path.read_bytes())
+    record["newest"]["head"]["id"] = "0" * 64
+    path.write_text(json.dumps(record))
     listed.refused("check", "--resolver", "127.0.0.1", "-c", config, code=3, message="do not end at the head")

@@ -113,12 +113,12 @@ def test_json_of_the_main_job(empty: Shell) -> None:
 
 def _check_provider_json(empty: Shell, register: str, release: int) -> None:
     config = empty.subscribe()
-    pulled = empty.json("pull", "-c", config, "--accept")
+    (pulled,) = empty.json("pull", "-c", config, "--accept")["lists"]
     zone = empty.folder / "isp/rpz.zone"
     assert (pulled["release"], pulled["installed"], pulled["changed"]) == (release, [str(zone)], True)
     assert pulled["added"] == ["bad.example", "www.worse.example"]
     assert "\n*.bad.example A 192.0.2.1\n" in zone.read_text()
-    assert empty.json("pull", "-c", config)["changed"] is False
+    assert empty.json("pull", "-c", config)["lists"][0]["changed"] is False
     sealed = empty.json("verify", empty.release, "--cert", empty.office / "exports/seal.pem")
     assert sealed["names"] is None
     replayed = ("verify", empty.release, "--cert", empty.office / "exports/seal.pem", "--register", register)
@@ -685,11 +685,12 @@ def test_brakes_stop_a_mass_addition_twice(many: tuple[Shell, Path]) -> None:
     braked = shell("pull", "-c", config, expect=1)
     assert "+ site-0.example (domain) added" in braked.stdout
     assert (shell.folder / "isp/rpz.zone").read_bytes() == zone
-    assert len(json.loads(shell("--json", "pull", "-c", config, expect=1).stdout)["added"]) == 21
+    (told,) = json.loads(shell("--json", "pull", "-c", config, expect=1).stdout)["lists"]
+    assert (len(told["added"]), told["exit_code"], told["changed"]) == (21, 1, False)
     shell("pull", "-c", config, "--accept", expect=1)  # a bare --accept is for first pulls only
     match = re.search("--accept ([0-9a-f]{32})", braked.stderr)
     assert match is not None
-    assert shell.json("pull", "-c", config, "--accept", match[1])["changed"] is True
+    assert shell.json("pull", "-c", config, "--accept", match[1])["lists"][0]["changed"] is True
 
 
 def test_names_that_a_provider_never_blocks(listed: Shell) -> None:
@@ -745,7 +746,7 @@ def test_targets_that_cannot_be_changed(listed: Shell) -> None:
 
 def test_a_check_command_that_says_no(listed: Shell) -> None:
     config = listed.subscribe()
-    config.write_text(re.sub(r"(    path: .*)", r'\1\n    check: "grep -q never {file}"', config.read_text()))
+    config.write_text(re.sub(r"(      path: .*)", r'\1\n      check: "grep -q never {file}"', config.read_text()))
     result = listed("pull", "-c", config, "--accept", expect=1)
     assert re.search(r"the check of .*rpz.zone failed: grep exited with 1\n.*the installed file stays", result.stderr)
 
@@ -757,7 +758,7 @@ def test_subscribe_refusals(listed: Shell) -> None:
         (("http://x.example/", "--root", root, *to), "url: 'http://x.example/'; allowed: https://HOST"),
         (("https://x.example/", "--root", "absent", *to), "the root absent cannot be read"),
         (("https://x.example/", "--root", root, "--to", "rpz"), "'rpz' is not FORMAT=PATH"),
-        (("https://x.example/", "--root", root, "--to", "bind=/x"), "targets.0.format: 'bind'; allowed: csv, dnsmasq"),
+        (("https://x.example/", "--root", root, "--to", "bind=/x"), "0.format: 'bind'; allowed: csv, dnsmasq"),
         (("https://x.example/", "--root", root, *to, *to), "one path twice"),
     ]
     for args, message in words:
@@ -769,9 +770,9 @@ def test_subscribe_refusals(listed: Shell) -> None:
 
 def test_a_subscription_shows_all_its_faults(empty: Shell) -> None:
     path = empty.folder / "subscription.yaml"
-    path.write_text("url: ftp://x.example\nlist: X\nenvironment: testing\nroot: 12\ntargets: []\nmore: 1\n")
+    path.write_text("url: ftp://x.example\nenvironment: testing\nroot: 12\nlists: {X: []}\nmore: 1\n")
     result = empty.refused("pull", "-c", path, code=2, message="has 6 faults")
-    for key in ("url", "list", "environment", "root", "targets", "more"):
+    for key in ("url", "lists.X", "environment", "root", "more"):
         assert re.search(rf"^blocklist: hint: {key}: ", result.stderr, re.MULTILINE)
     path.write_text("url: [")
     empty.refused("pull", "-c", path, code=2, message="subscription.yaml")
@@ -794,7 +795,7 @@ def _to_production(_: Shell, config: Path) -> None:
 
 
 def _to_other_list(_: Shell, config: Path) -> None:
-    _rewrite(config, "list", "other")
+    config.write_text(config.read_text().replace(f'"{LIST}":', "other:"))
 
 
 def _to_nobody(_: Shell, config: Path) -> None:
@@ -812,7 +813,7 @@ def _to_changed_root(_: Shell, config: Path) -> None:
         (_to_other_root, 3, "not genuine"),
         (_to_production, 3, "test is not production"),
         (_to_other_list, 2, "publishes no other/acts.jsonl"),
-        (_to_nobody, 5, "https://127.0.0.1:1 does not answer"),
+        (_to_nobody, 5, "https://127.0.0.1:1/metadata/2.root.json does not answer"),
         (_to_changed_root, 3, "is not the root that"),
     ],
 )

@@ -17,7 +17,6 @@ from tuf.ngclient import Updater
 
 from blocklist import acts, policy
 from blocklist.acts import read_line
-from blocklist.client import subscription
 from blocklist.client.pull import ANY_CHANGE
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.names import Name, Scope
@@ -73,10 +72,9 @@ class Both:
     def provider(self, folder: Path, list_id: str) -> Provider:
         made = Provider(folder, self.first.exports.as_uri(), self.first.root.read_bytes())
         if list_id != LIST:
-            made.subscription = subscription.write(
-                *(folder / "other.yaml", self.first.exports.as_uri(), list_id, "test"),
-                *(self.first.root.read_bytes(), made.targets),
-            )
+            made.edit(lists={list_id: tuple(made.targets)}, path=folder / "other.yaml")
+            (folder / "other.state").mkdir()
+            (folder / "other.state/root.json").write_bytes(self.first.root.read_bytes())
         return made
 
 

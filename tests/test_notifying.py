@@ -434,7 +434,7 @@ def test_pull_prints_what_is_new(present: Site, tmp_path: Path, monkeypatch: pyt
     run(present, monkeypatch, "publish")
     result = run(present, monkeypatch, "--json", "pull", "-c", config)
     assert result.stderr == ""
-    members = json.loads(result.stdout)
+    (members,) = json.loads(result.stdout)["lists"]
     (entry,) = members["announced"]
     assert (entry["to"], entry["state"]) == ("platform", "waiting")
     assert "names" not in entry
@@ -444,5 +444,5 @@ def test_pull_prints_what_is_new(present: Site, tmp_path: Path, monkeypatch: pyt
     run(present, monkeypatch, "publish")
     told = run(present, monkeypatch, "pull", "-c", config).stderr
     assert re.search(r"release \S+ installed: 1 added.*\n.*\nBlock 1 name before .*\n  \+ three\.example", told)
-    members = json.loads(run(present, monkeypatch, "--json", "pull", "-c", config).stdout)
+    (members,) = json.loads(run(present, monkeypatch, "--json", "pull", "-c", config).stdout)["lists"]
     assert (members["announced"], members["block_before"], members["restore_before"]) == ([], None, None)

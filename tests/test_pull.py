@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import stat
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import DAY, HOUR, LIST, START, Breaking, Provider, Site
+from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
-from blocklist import acts, files, formats
+from blocklist import acts, files, formats, receipts
+from blocklist.client import subscription
 from blocklist.client.pull import ANY_CHANGE, Outcome
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.policy import Brakes
-from blocklist.release import ACTS
+from blocklist.release import BrakeError
 
 SECOND = timedelta(seconds=1)
 
@@ -76,9 +78,7 @@ def provider(story: Story, tmp_path: Path) -> Provider:
     return story.provider(tmp_path)
 
 
-def refused(
-    provider: Provider, now: datetime, kind: type[BlocklistError], match: str, **options: object
-) -> BlocklistError:
+def refused(provider: Provider, now: datetime, kind: type[BlocklistError], match: str, **options: object) -> Any:
     kept = provider.kept()
     with pytest.raises(kind, match=match) as caught:
         provider.pull(now, **options)
@@ -141,11 +141,12 @@ def test_a_format_of_a_newer_program_is_passed_over(
 ) -> None:
     """The policy that was adopted names a format that this client does not know: its own targets go on."""
     monkeypatch.delitem(formats.FORMATS, "knot")
+    monkeypatch.setattr(subscription, "FORMATS", tuple(formats.FORMATS))
     provider = story.provider(tmp_path)
     assert blocked(provider) == FIRST
     story.show(tmp_path, "more")
     outcome = provider.pull(story.at["more"])
-    assert outcome.notes == ("the list is also published as knot, which this program does not know",)
+    assert outcome.notes == ["the list is also published as knot, which this program does not know"]
     assert blocked(provider) == MORE
     with pytest.raises(UsageError, match="knot"):
         Provider(tmp_path / "other", story.tree("first").as_uri(), story.site.root.read_bytes(), formats=["knot"])
@@ -153,15 +154,18 @@ def test_a_format_of_a_newer_program_is_passed_over(
 
 def test_nothing_new(provider: Provider, story: Story) -> None:
     kept = provider.kept()
-    stamps = {path: path.stat().st_mtime_ns for path in provider.folder.rglob("*") if path.is_file()}
+    watch = {"metadata", "last.json", "verified.json"}  # what a pull saw, and that there was one
+    stamps = {
+        path: path.stat().st_mtime_ns
+        for path in provider.folder.rglob("*")
+        if path.is_file() and not watch & set(path.parts)
+    }
     outcome = provider.pull(story.at["first"] + HOUR)
     assert not outcome.changed
     assert outcome.plan is None
     assert set(outcome.installed) == {str(target.path) for target in provider.targets}
     assert provider.kept() == kept
-    assert {path: path.stat().st_mtime_ns for path in stamps if "metadata" not in path.parts} == {
-        path: stamp for path, stamp in stamps.items() if "metadata" not in path.parts
-    }
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
 
 
 def test_additions_removals_and_lapses(provider: Provider, story: Story, tmp_path: Path) -> None:
@@ -193,21 +197,19 @@ def test_a_release_without_news_moves_the_validity(provider: Provider, story: St
     assert after["release"] > before["release"]
 
 
-def test_record_and_receipt(provider: Provider, story: Story) -> None:
-    accepted, receipt = provider.accepted(), json.loads((provider.state / "receipt.json").read_bytes())
+def test_the_record(provider: Provider, story: Story) -> None:
+    accepted = provider.accepted()
     digests = {str(target.path): files.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
-    assert accepted["register"] == receipt["register"] == story.site.founded.register
-    assert accepted["release"] == int(story.at["first"].timestamp())
+    assert accepted["register"] == story.site.founded.register
+    assert accepted["release"] == accepted["let_in"] == accepted["serial"] == int(story.at["first"].timestamp())
     assert accepted["valid_until"] == (story.at["first"] + 12 * HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert accepted["head"] == receipt["head"]
     assert accepted["head"]["seq"] == 7
-    assert accepted["acts_length"] == (provider.state / ACTS).stat().st_size
-    assert accepted["installed"] == receipt["installed"] == digests
-    assert receipt["names"] == 3
-    assert receipt["received"] == story.at["first"].strftime("%Y-%m-%dT%H:%M:%SZ")
-    assert (receipt["list"], receipt["environment"]) == (LIST, "test")
-    for name in ("accepted.json", "receipt.json"):
-        assert stat.S_IMODE((provider.state / name).stat().st_mode) == 0o600
+    assert accepted["acts_length"] == provider.acts_path.stat().st_size
+    assert accepted["installed"] == digests
+    assert accepted["names"] == 3
+    assert (accepted["held"], accepted["installing"]) == (None, False)
+    for path in (provider.record_path, provider.list_state.receipt_path, provider.acts_path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 # --- What somebody did to the files -----------------------------------------------------------------------------------
@@ -243,14 +245,14 @@ def test_a_file_that_we_did_not_write(story: Story, tmp_path: Path) -> None:
 
 def test_a_target_that_is_added_later(provider: Provider, story: Story) -> None:
     more = replace(provider.targets[0], path=provider.folder / "more.zone")
-    provider.edit(targets=(*provider.targets, more))
+    provider.aim(*provider.targets, more)
     assert provider.pull(story.at["first"]).changed
     assert more.path.read_text() == provider.installed()
 
 
 def test_a_target_that_is_taken_away_is_left_alone(provider: Provider, story: Story) -> None:
-    provider.edit(targets=provider.targets[:1])
-    assert provider.pull(story.at["first"]).changed
+    provider.aim(*provider.targets[:1])
+    assert not provider.pull(story.at["first"]).changed
     assert "one.example" in provider.installed("hosts")
     assert list(provider.accepted()["installed"]) == [str(provider.targets[0].path)]
 
@@ -268,9 +270,16 @@ def test_the_state_was_deleted(provider: Provider, story: Story) -> None:
 
 
 def test_a_damaged_record(provider: Provider, story: Story) -> None:
-    path = provider.state / "accepted.json"
+    path = provider.record_path
     good = json.loads(path.read_bytes())
-    for damaged in (b"", b"{}", b"[]", b"\xff", json.dumps(good | {"release": 10**30}).encode(), b"[" * 100_000):
+    for damaged in (
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        json.dumps(good | {"newest": good["newest"] | {"release": 10**30}}).encode(),
+        b"[" * 100_000,
+    ):
         path.write_bytes(damaged)
         error = refused(provider, story.at["first"], UsageError, "is damaged")
         assert "remove it" in error.hint
@@ -297,7 +306,50 @@ def test_a_checksum_is_good_for_one_plan(provider: Provider, story: Story, tmp_p
     story.show(tmp_path, "more")
     checksum = refused(provider, story.at["more"], RefusedError, "2 names").hint.split("--accept ")[-1]
     story.show(tmp_path, "lapsed")  # two names more, and two less
-    refused(provider, story.at["lapsed"], RefusedError, "2 names are added", accept=checksum)
+    outcome = provider.attempt(story.at["lapsed"], accept=checksum)
+    assert isinstance(outcome.error, BrakeError)
+    assert outcome.error.plan.checksum != checksum
+    assert not blocked(provider) & {"four.example", "www.five.example"}
+
+
+def test_a_checksum_lets_its_change_in_whichever_release_carries_it(tmp_path: Path) -> None:
+    site = Site(tmp_path / "site", datetime.now(UTC))
+    site.block("one.example")
+    site.publish()
+    provider = Provider(tmp_path / "provider", site.exports.as_uri(), site.root.read_bytes())
+    provider.pull(site.now, accept="any")
+    provider.edit(brakes=Brakes(1, 100, 0))
+    site.now += HOUR
+    site.block("two.example", "three.example")
+    site.publish()
+    checksum = refused(provider, site.now, BrakeError, "2 names").plan.checksum
+    site.now += 7 * HOUR
+    assert site.publish().changed  # nothing but a later release of the same
+    assert refused(provider, site.now, BrakeError, "2 names").plan.checksum == checksum
+    assert provider.pull(site.now, accept=checksum).changed
+    assert {"two.example", "three.example"} <= blocked(provider)
+
+
+def test_promise_6_what_ended_comes_back_while_additions_wait(provider: Provider, story: Story, tmp_path: Path) -> None:
+    """The brake holds the additions of a release and never its endings; the header says what was left out."""
+    provider.edit(brakes=Brakes(1, 100, 0))
+    story.show(tmp_path, "lapsed")
+    outcome = provider.attempt(story.at["lapsed"])
+    assert isinstance(outcome.error, BrakeError)
+    assert outcome.changed
+    assert blocked(provider) == {"one.example", "*.one.example"}
+    zone = provider.installed()
+    assert "; Waiting for the provider's word since release" in zone
+    assert f"{int(story.at['lapsed'].timestamp())} 300 60" not in zone  # its names are not those of that serial
+    again = provider.attempt(story.at["lapsed"] + SECOND)
+    assert (again.exit_code, again.changed, provider.installed()) == (1, False, zone)
+    assert provider.pull(story.at["lapsed"] + 2 * SECOND, accept=outcome.error.plan.checksum).changed
+    assert blocked(provider) == (MORE - FIRST) | {"one.example", "*.one.example"}
+    assert serial(provider) > int(re.findall(r"localhost\. (\d+) 300", zone)[0])
+
+
+def serial(provider: Provider) -> int:
+    return int(re.findall(r"hostmaster\.localhost\. (\d+) 300", provider.installed())[0])
 
 
 @pytest.mark.parametrize(
@@ -396,7 +448,7 @@ def test_two_pulls_at_once(provider: Provider, story: Story) -> None:
 def failing(provider: Provider, number: int, **commands: str) -> None:
     targets = list(provider.targets)
     targets[number] = replace(targets[number], **commands)
-    provider.edit(targets=tuple(targets))
+    provider.aim(*targets)
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -416,8 +468,9 @@ def test_promise_7_a_failed_reload_holds_no_other_target_and_is_tried_again(
         assert provider.targets[number].path.read_bytes() == before[number]
         assert b"four.example" in provider.targets[1 - number].path.read_bytes()
         assert leftovers(provider) == []
-    receipt = json.loads((provider.state / "receipt.json").read_bytes())
-    assert list(receipt["installed"]) == [str(provider.targets[1 - number].path)]
+    receipt = receipts.read(provider.list_state.receipt_path.read_bytes()).receipt
+    assert [entry for entry, _ in receipt.installed] == [provider.targets[1 - number].format]
+    assert receipt.failed == (provider.targets[number].format,)
     failing(provider, number, reload="true")
     outcome = provider.pull(story.at["more"])
     assert not outcome.failures
@@ -438,7 +491,7 @@ def test_promise_7_a_check_that_says_no(provider: Provider, story: Story, tmp_pa
 
 
 def test_promise_7_a_folder_that_is_gone(provider: Provider, story: Story, tmp_path: Path) -> None:
-    provider.edit(targets=(replace(provider.targets[0], path=tmp_path / "gone/list.zone"), provider.targets[1]))
+    provider.aim(replace(provider.targets[0], path=tmp_path / "gone/list.zone"), provider.targets[1])
     story.show(tmp_path, "more")
     for _ in range(2):
         (failure,) = provider.pull(story.at["more"]).failures
@@ -454,12 +507,12 @@ def test_a_pull_that_died_between_rename_and_record_is_reloaded(
     provider: Provider, story: Story, tmp_path: Path
 ) -> None:
     log = tmp_path / "reloads"
-    provider.edit(targets=tuple(replace(target, reload=f"sh -c 'echo x >> {log}'") for target in provider.targets))
-    record = (provider.state / "accepted.json").read_bytes()
+    provider.aim(*(replace(target, reload=f"sh -c 'echo x >> {log}'") for target in provider.targets))
+    record = (provider.record_path).read_bytes()
     story.show(tmp_path, "more")
     provider.pull(story.at["more"])
     assert log.read_text() == "x\n" * 2
-    (provider.state / "accepted.json").write_bytes(record)  # the machine died before this was written
+    (provider.record_path).write_bytes(record)  # the machine died before this was written
     assert not provider.pull(story.at["more"]).failures
     assert log.read_text() == "x\n" * 4
     assert not provider.pull(story.at["more"]).changed
@@ -515,7 +568,7 @@ def copied(origin: Provider) -> Provider:
 
 
 def test_a_format_that_is_published_no_more_holds_no_other_target(tmp_path: Path) -> None:
-    site = Site(tmp_path, START)
+    site = Site(tmp_path, datetime.now(UTC))  # python-tuf looks at the real clock
     provider = Provider(tmp_path / "isp", site.exports.as_uri(), site.root.read_bytes(), formats=("rpz", "hosts"))
     site.block("bad.example")
     site.publish()

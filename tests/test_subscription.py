@@ -10,9 +10,8 @@ import pytest
 from kit import key
 from tuf.api.metadata import Metadata, Root, Snapshot
 
-from blocklist.client import subscription
-from blocklist.client.install import Target
-from blocklist.client.subscription import BRAKES, Subscription
+from blocklist.client import subscribing, subscription
+from blocklist.client.subscription import BRAKES, Subscription, Target
 from blocklist.documents import DocumentError
 from blocklist.errors import BlocklistError, TargetError, UsageError
 from blocklist.policy import Brakes
@@ -38,16 +37,19 @@ LIST = "apology-of-terrorism"
 
 FULL = f"""\
 url: {URL}/
-list: {LIST}
 environment: production
 root: "{DIGEST}"
-targets:
-  - format: rpz
-    path: zones/list.zone
-    check: named-checkzone -q list.example {{file}}
-    reload: rndc reload list.example
-  - format: hosts
-    path: /etc/hosts.blocked
+lists:
+  {LIST}:
+    - format: rpz
+      path: zones/list.zone
+      check: named-checkzone -q list.example {{file}}
+      reload: rndc reload list.example
+    - format: hosts
+      path: /etc/hosts.blocked
+  mirror-sites:
+    - format: rpz
+      path: /etc/mirrors.zone
 brakes:
   added: 5
   added_percent: 10
@@ -56,6 +58,8 @@ ca: tls/ca.pem
 client_certificate: tls/client.pem
 client_key: tls/client.key
 proxy: http://proxy.example:3128
+provider: isp-one
+receipt_key: isp-one.pem
 """
 
 
@@ -78,22 +82,27 @@ def edited(old: str, new: str) -> str:
 
 def test_every_field() -> None:
     read = parse(FULL)
-    assert (read.url, read.list_id, read.environment, read.root) == (f"{URL}/", LIST, "production", DIGEST)
-    assert read.targets == (
-        Target(
-            "rpz",
-            Path("/provider/zones/list.zone"),
-            "named-checkzone -q list.example {file}",
-            "rndc reload list.example",
+    assert (read.url, read.environment, read.root) == (f"{URL}/", "production", DIGEST)
+    assert read.base == URL
+    assert read.lists == {
+        LIST: (
+            Target(
+                "rpz",
+                Path("/provider/zones/list.zone"),
+                "named-checkzone -q list.example {file}",
+                "rndc reload list.example",
+            ),
+            Target("hosts", Path("/etc/hosts.blocked")),
         ),
-        Target("hosts", Path("/etc/hosts.blocked")),
-    )
+        "mirror-sites": (Target("rpz", Path("/etc/mirrors.zone")),),
+    }
     assert read.brakes == Brakes(5, 10, 0)
     assert read.never_block == {"isp.example", "intranet.example.com"}
     assert read.ca == Path("/provider/tls/ca.pem")
     assert read.client_certificate == Path("/provider/tls/client.pem")
     assert read.client_key == Path("/provider/tls/client.key")
     assert read.proxy == "http://proxy.example:3128"
+    assert (read.provider, read.receipt_key) == ("isp-one", Path("/provider/isp-one.pem"))
     assert read.state == Path("/provider/list.state")
 
 
@@ -109,7 +118,7 @@ def test_relative_paths_start_at_the_file(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     read = parse(FULL, Path("here/list.yaml"))
     assert read.path == tmp_path / "here/list.yaml"
-    assert read.targets[0].path == tmp_path / "here/zones/list.zone"
+    assert read.lists[LIST][0].path == tmp_path / "here/zones/list.zone"
     assert read.state == tmp_path / "here/list.state"
 
 
@@ -121,14 +130,18 @@ def test_what_is_written_reads_back_and_explains_itself(tmp_path: Path) -> None:
         ),
         Target("hosts", tmp_path / "hosts"),
     ]
-    made = subscription.write(path, URL, LIST, "test", ROOT, targets)
+    options = {"client_certificate": "/a b.pem", "client_key": "/a.key", "proxy": "http://proxy.example:3128"}
+    lists = [(LIST, targets), ("other", [Target("json", tmp_path / "other.json")])]
+    made = subscribing.write(path, URL, "test", ROOT, lists, list(options.items()))
     assert made == subscription.load(path)
-    assert made.targets == tuple(targets)
-    assert (made.url, made.list_id, made.environment, made.root) == (URL, LIST, "test", DIGEST)
+    assert made.lists == {list_id: tuple(wanted) for list_id, wanted in lists}
+    assert (made.url, made.environment, made.root) == (URL, "test", DIGEST)
+    assert (made.client_certificate, made.client_key) == (Path("/a b.pem"), Path("/a.key"))
+    assert (made.ca, made.proxy) == (None, "http://proxy.example:3128")
     assert (made.state / "root.json").read_bytes() == ROOT
     assert made.state.stat().st_mode & 0o777 == 0o700
     text = path.read_text()
-    for field in ("url", "list", "root", "targets", "brakes", "never_block"):
+    for field in ("url", "environment", "root", "lists", "brakes", "never_block"):
         comment = text.split(f"\n{field}:")[0].rsplit("\n", 1)[-1]
         assert comment.startswith("# "), field
     assert "client_certificate" in text
@@ -137,15 +150,15 @@ def test_what_is_written_reads_back_and_explains_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("list_id", ["no", "on", "y", "true", "null", "off"])
 def test_a_list_may_be_called_what_yaml_takes_for_something_else(tmp_path: Path, list_id: str) -> None:
-    made = subscription.write(tmp_path / "list.yaml", URL, list_id, "test", ROOT, [Target("rpz", tmp_path / "z")])
-    assert made.list_id == list_id
+    made = subscribing.write(tmp_path / "list.yaml", URL, "test", ROOT, [(list_id, [Target("rpz", tmp_path / "z")])])
+    assert list(made.lists) == [list_id]
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "list.yaml"
     path.write_text("mine")
     with pytest.raises(UsageError, match="exists"):
-        subscription.write(path, URL, LIST, "test", ROOT, [Target("rpz", tmp_path / "z")])
+        subscribing.write(path, URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert path.read_text() == "mine"
 
 
@@ -156,7 +169,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 )
 def test_what_is_no_root_is_not_pinned(tmp_path: Path, root: bytes) -> None:
     with pytest.raises(UsageError, match="not a TUF root"):
-        subscription.write(tmp_path / "list.yaml", URL, LIST, "test", root, [Target("rpz", tmp_path / "z")])
+        subscribing.write(tmp_path / "list.yaml", URL, "test", root, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,14 +178,14 @@ def test_what_is_no_root_is_not_pinned(tmp_path: Path, root: bytes) -> None:
 )
 def test_what_would_not_read_back_is_not_written(tmp_path: Path, url: str, list_id: str, format_id: str) -> None:
     with pytest.raises(DocumentError):
-        subscription.write(tmp_path / "list.yaml", url, list_id, "test", ROOT, [Target(format_id, tmp_path / "z")])
+        subscribing.write(tmp_path / "list.yaml", url, "test", ROOT, [(list_id, [Target(format_id, tmp_path / "z")])])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TargetError) as caught:
-        subscription.write(tmp_path / "file/list.yaml", URL, LIST, "test", ROOT, [Target("rpz", tmp_path / "z")])
+        subscribing.write(tmp_path / "file/list.yaml", URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert caught.value.exit_code == 6
 
 
@@ -185,35 +198,37 @@ def test_missing(tmp_path: Path) -> None:
 def test_every_fault_at_once() -> None:
     text = f"""\
 url: http://blocklist.example
-list: Upper
 environment: staging
 root: {DIGEST[:-1]}
-targets:
-  - format: bind
-    path: ""
-    reload: "rndc 'reload"
-  - path: x
+lists:
+  Upper:
+    - format: bind
+      path: ""
+      reload: "rndc 'reload"
+    - path: x
 brakes:
   added: -1
 never_block: [UPPER.example, "*.example"]
 client_key: x
+receipt_key: x
 proxi: http://proxy.example
 """
     found = faults(text)
     assert set(found) == {
         "url",
-        "list",
         "environment",
         "root",
-        "targets.0.format",
-        "targets.0.path",
-        "targets.0.reload",
-        "targets.1.format",
+        "lists.Upper",
+        "lists.Upper.0.format",
+        "lists.Upper.0.path",
+        "lists.Upper.0.reload",
+        "lists.Upper.1.format",
         "brakes.added",
         "brakes.added_percent",
         "never_block.0",
         "never_block.1",
         "client_key",
+        "provider",
         "proxi",
     }
     assert "did you mean proxy?" in found["proxi"]
@@ -262,18 +277,22 @@ def test_addresses_that_are_good(url: str) -> None:
         (DIGEST, DIGEST.upper(), "root"),
         (DIGEST, DIGEST[:-1] + "g", "root"),
         (f'root: "{DIGEST}"', f"root: {'1' * 64}", "root"),
-        ("path: /etc/hosts.blocked", "path: zones/list.zone", "targets"),
+        ("path: /etc/hosts.blocked", "path: zones/list.zone", "lists"),
+        ("path: /etc/mirrors.zone", "path: zones/list.zone", "lists"),
         ("environment: production", "environment: Production", "environment"),
         ("added: 5", "added: 5.0", "brakes.added"),
         ("added_percent: 10", "added_percent: 101", "brakes.added_percent"),
         ("added: 5", "added: yes", "brakes.added"),
-        ("check: named-checkzone -q list.example {file}", 'check: "named-checkzone \'x"', "targets.0.check"),
-        ("check: named-checkzone -q list.example {file}", 'check: " "', "targets.0.check"),
+        ("check: named-checkzone -q list.example {file}", 'check: "named-checkzone \'x"', f"lists.{LIST}.0.check"),
+        ("check: named-checkzone -q list.example {file}", 'check: " "', f"lists.{LIST}.0.check"),
         ("client_certificate: tls/client.pem\n", "", "client_key"),
         ("client_key: tls/client.key\n", "", "client_key"),
         ("never_block: [isp.example, intranet.example.com]", "never_block: isp.example", "never_block"),
         ("ca: tls/ca.pem", "ca: [tls/ca.pem]", "ca"),
-        (f"list: {LIST}", f"list: {LIST}\nlist: other", "list"),
+        ("environment: production", "environment: production\nenvironment: test", "environment"),
+        ("provider: isp-one", "provider: Isp One", "provider"),
+        ("provider: isp-one\n", "", "provider"),
+        (f"  {LIST}:", "  metadata:", "lists.metadata"),
     ],
 )
 def test_a_fault_in_one_place(old: str, new: str, key: str) -> None:
@@ -298,6 +317,8 @@ def test_too_large_or_not_utf_8(tmp_path: Path) -> None:
 
 
 def test_no_targets() -> None:
-    start, end = FULL.index("targets:"), FULL.index("brakes:")
-    assert set(faults(FULL[:start] + "targets: []\n" + FULL[end:])) == {"targets"}
-    assert set(faults(FULL[:start] + FULL[end:])) == {"targets"}
+    start, end = FULL.index("lists:"), FULL.index("brakes:")
+    assert set(faults(FULL[:start] + "lists: {}\n" + FULL[end:])) == {"lists"}
+    assert set(faults(FULL[:start] + "lists: []\n" + FULL[end:])) == {"lists"}
+    assert set(faults(FULL[:start] + f"lists: {{{LIST}: []}}\n" + FULL[end:])) == {f"lists.{LIST}"}
+    assert set(faults(FULL[:start] + FULL[end:])) == {"lists"}

@@ -39,7 +39,13 @@ GROUPS = {
     },
     later("Publish"): {"plan": "publish", "publish": "publish", "lint": "lint"},
     later("Office"): {"key": "officers", "officer": "officers", "policy": "policies"},
-    later("Provider"): {"subscribe": "provider", "pull": "provider", "verify": "provider", "check": "check"},
+    later("Provider"): {
+        "subscribe": "subscribe",
+        "pull": "provider",
+        "rollback": "provider",
+        "verify": "verify",
+        "check": "check",
+    },
 }
 """The help's groups, by who uses them: each command and the module that holds it."""
 

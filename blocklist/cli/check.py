@@ -13,10 +13,11 @@ import click
 
 from blocklist.cli.common import Settings, Verb, clock, finish, say, workspace
 from blocklist.cli.output import progress, table, urgent
+from blocklist.cli.provider import SUBSCRIPTION
 from blocklist.client import probe, subscription
 from blocklist.client.ask import Manner, Server, ask
 from blocklist.client.probe import Kind, Result, Verdict
-from blocklist.client.replayed import accepted_snapshot, snapshot_at
+from blocklist.client.replayed import accepted_edition, snapshot_at
 from blocklist.errors import UnreachableError, UsageError
 from blocklist.fields import format_instant
 from blocklist.formats import folder_name
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from blocklist.measures import Measures
     from blocklist.release import Snapshot
 
-_SUBSCRIPTION = "subscription.yaml"
 _KINDS = {
     Kind.PROBE: later("probe"),
     Kind.LISTED: later("listed"),
@@ -97,9 +97,10 @@ def check_command(settings: Settings, resolver: str, config: Path | None, sample
 
 def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snapshot, Measures]:
     """What the resolver should have: from a subscription, or from the workspace of the office."""
-    default = settings.folder / _SUBSCRIPTION
+    default = settings.folder / SUBSCRIPTION
     if config is not None or default.exists():
-        return accepted_snapshot(subscription.load(config or default), now, progress)
+        made = subscription.load(config or default)
+        return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
     from blocklist.store import Store
 
     here = workspace(settings)

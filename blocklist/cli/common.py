@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from blocklist.cli.output import faint, progress, urgent
+from blocklist.cli.output import ERROR, NOTICE, faint, progress, urgent
 from blocklist.cli.output import say as say  # commands take these from here
 from blocklist.cli.output import table as table
 from blocklist.errors import BlocklistError, UsageError
@@ -176,12 +176,16 @@ def counted(count: int, what: str = "name") -> str:
 
 def fail(error: BlocklistError, color: bool | None = None) -> NoReturn:
     """Print an error as one line and a hint, and exit with its code."""
-    # click's context, which knows about colour, is closed by now.
-    line = _("blocklist: {word}: {message}", word=urgent(_("error")), message=error.message)
-    click.echo(line, err=True, color=color)
-    for line in error.hint.splitlines():
-        click.echo(faint(_("blocklist: {word}: {message}", word=_("hint"), message=line)), err=True, color=color)
+    complain(error, color)
     sys.exit(error.exit_code)
+
+
+def complain(error: BlocklistError, color: bool | None = None) -> None:
+    """Print an error as one line and a hint."""
+    # When a command has ended, click's context, which knows about colour, is closed: it is told.
+    say(_("blocklist: {word}: {message}", word=urgent(_("error")), message=error.message), ERROR, color)
+    for line in error.hint.splitlines():
+        say(faint(_("blocklist: {word}: {message}", word=_("hint"), message=line)), NOTICE, color)
 
 
 def ask(settings: Settings, question: str) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from blocklist import acts, fields
 from blocklist.cli.common import Settings, Verb, counted, finish, office, say, shown, table
+from blocklist.cli.provider import metrics_option
+from blocklist.cli.standings import show_standings
+from blocklist.client import subscription
 from blocklist.errors import UsageError
 from blocklist.fields import format_instant
 from blocklist.messages import _, later, plural, preferred
@@ -198,10 +202,20 @@ def _about(body: acts.Body) -> Iterator[str]:
         yield _("until {until}", until=shown(review_by))
 
 
-@click.command("status", cls=Verb)
+@click.command("status", cls=Verb, short_help="Say how things stand, and what waits for whom.")
+@click.option("-c", "config", type=click.Path(path_type=Path), metavar="FILE", help="At a provider: the subscription.")
+@metrics_option
 @click.pass_obj
-def status_command(settings: Settings) -> None:
-    """Say how things stand, and what waits for whom."""
+def status_command(settings: Settings, config: Path | None, metrics: Path | None) -> None:
+    """Say how things stand: at the office what waits for whom, at a provider (-c) what is installed.
+
+    At a provider the exit code is 4 when no accepted release is valid, else 0.
+    """
+    if config is not None:
+        show_standings(settings, subscription.load(config), metrics)
+        return
+    if metrics is not None:
+        raise UsageError(_("--metrics is for a provider"), _("name its subscription with -c"))
     with office(settings) as opened:
         now = status(opened)
     if settings.json:

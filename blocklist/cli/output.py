@@ -46,9 +46,24 @@ def faint(text: str) -> str:
     return click.style(text, dim=True)
 
 
-def say(text: str) -> None:
-    """A message for the person."""
-    click.echo(text, err=True)
+INFO, NOTICE, WARNING, ERROR = 6, 5, 4, 3
+"""Levels of syslog (RFC 5424, section 6.2.1), which journald sorts and filters by."""
+
+
+def say(text: str, level: int = INFO, color: bool | None = None) -> None:
+    """A message for the person, or for the journal, where each of its lines says how much it matters."""
+    if _to_journal():
+        text = "\n".join(f"<{level}>{line}" for line in click.unstyle(text).splitlines())
+    click.echo(text, err=True, color=color)
+
+
+def _to_journal() -> bool:
+    """Whether standard error is a stream of journald (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

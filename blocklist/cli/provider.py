@@ -1,89 +1,50 @@
-"""`subscribe`, `pull`, `verify`: what an internet provider runs."""
+"""`pull` and `rollback`: what an internet provider runs from a timer, and by hand when it must."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from blocklist import files
-from blocklist.acts import ENVIRONMENTS
-from blocklist.cli.common import Settings, Verb, agreed, clock, fail, finish, say
-from blocklist.cli.output import progress
-from blocklist.cli.publish import counts, plan_members, print_plan, show_braked
+from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish, say
+from blocklist.cli.output import NOTICE, WARNING, progress
 from blocklist.client import subscription
-from blocklist.client.install import Target
-from blocklist.client.pull import ANY_CHANGE, pull
-from blocklist.client.verify import verify
-from blocklist.errors import UsageError
-from blocklist.fields import format_instant
-from blocklist.formats import folder_name
-from blocklist.messages import _, later, plural, shown
-from blocklist.release import BrakeError, announcement
+from blocklist.client.pull import ANY_CHANGE, Options, locked, pull, worst
+from blocklist.messages import _, later, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blocklist.client.pull import Outcome
+    from blocklist.client.subscription import Subscription
+    from blocklist.errors import BlocklistError
     from blocklist.release import Plan
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_MAX_ROOT = 512 * 1024
-_SUBSCRIPTION = "subscription.yaml"
+SUBSCRIPTION = "subscription.yaml"
 
-
-def _file_option(*names: str) -> Callable[[_F], _F]:
-    """Which subscription; by default that of the workspace folder."""
-    shown_default = later("subscription.yaml in -C")
-    return click.option(*names, type=click.Path(path_type=Path), show_default=shown_default, metavar="FILE")
-
-
-@click.command("subscribe", cls=Verb, short_help="Write a subscription and pin the publisher's root.")
-@click.argument("url")
-@click.option("--list", "list_id", required=True, metavar="ID")
-@click.option(
-    "--root", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The publisher's TUF root."
+config_option = click.option(
+    "-c",
+    "config",
+    type=click.Path(path_type=Path),
+    show_default=later("subscription.yaml in -C"),
+    metavar="FILE",
+    help="The subscription.",
 )
-@click.option("--environment", type=click.Choice(ENVIRONMENTS), default="production", show_default=True)
-@click.option("--to", "targets", multiple=True, required=True, metavar="FORMAT=PATH", help="Which export goes where.")
-@click.option("--reload", "reload_command", default="", metavar="COMMAND", help="Run after a file is in place.")
-@_file_option("-o", "output")
-@click.pass_obj
-def subscribe_command(
-    settings: Settings,
-    url: str,
-    list_id: str,
-    root: Path,
-    environment: str,
-    targets: tuple[str, ...],
-    reload_command: str,
-    output: Path | None,
-) -> None:
-    """Write a subscription and pin the publisher's root, which was given to you out of band."""
-    wanted = [_target(text, reload_command) for text in targets]
-    pinned = files.read(root, _("the root"), _MAX_ROOT, _("the office hands it out as 1.root.json"))
-    made = subscription.write(output or settings.folder / _SUBSCRIPTION, url, list_id, environment, pinned, wanted)
-    members: dict[str, object] = {"subscription": str(made.path), "root": made.root}
-    finish(
-        settings,
-        members,
-        _("{path} written; root {root}\n  next: blocklist pull -c {path}", path=made.path, root=made.root),
-    )
+metrics_option = click.option(
+    "--metrics", type=click.Path(path_type=Path), metavar="FILE", help="Write metrics for Prometheus there."
+)
 
 
-def _target(text: str, reload_command: str) -> Target:
-    format_id, equals, path = text.partition("=")
-    if not equals or not path:
-        raise UsageError(
-            _("{text!r} is not FORMAT=PATH", text=text), _("for example --to rpz=/var/lib/bind/blocklist.zone")
-        )
-    return Target(format_id, Path(path).absolute(), reload=reload_command)
+def load(settings: Settings, config: Path | None) -> Subscription:
+    """The subscription that was named, or that of the workspace folder."""
+    return subscription.load(config or settings.folder / SUBSCRIPTION)
 
 
-@click.command("pull", cls=Verb)
-@_file_option("-c", "config")
+@click.command("pull", cls=Verb, short_help="Fetch, verify, replay and install the newest release.")
+@config_option
 @click.option(
     "--accept",
     is_flag=False,
@@ -92,104 +53,169 @@ def _target(text: str, reload_command: str) -> Target:
     help="Let in a first pull, or with CHECKSUM exactly that change.",
 )
 @click.option("--adopt", is_flag=True, help="Replace target files that this program did not write.")
+@click.option("--resume", is_flag=True, help="End the hold of a rollback.")
+@click.option("--prune-lapsed", is_flag=True, help="Leave out names past their review date if no release comes.")
+@metrics_option
 @click.pass_obj
-def pull_command(settings: Settings, config: Path | None, accept: str | None, adopt: bool) -> None:
-    """Fetch, verify, replay and install the newest release.
+def pull_command(
+    settings: Settings,
+    config: Path | None,
+    accept: str | None,
+    adopt: bool,
+    resume: bool,
+    prune_lapsed: bool,
+    metrics: Path | None,
+) -> None:
+    """Fetch, verify, replay and install the newest release of every list.
 
     \b
     Exit codes: 0 installed or unchanged, 1 refused by a brake or check, 2 usage, 3 verification failed,
     4 stale, 5 unreachable, 6 a target could not be changed. Whatever fails, what is installed stays.
     """  # noqa: D301  (click's own mark)
-    made = subscription.load(config or settings.folder / _SUBSCRIPTION)
-    try:
-        outcome = pull(made, clock(), accept=accept, adopt=adopt, confirm=_confirm, progress=progress)
-    except BrakeError as error:
-        show_braked(settings, error)
-        raise
-    finish(settings, _pulled(outcome), _said(outcome) if not outcome.failures else "")
+    made = load(settings, config)
+    options = Options(accept, adopt, resume, prune_lapsed, _confirm, progress)
+    outcomes = pull(made, clock(), options)
+    if settings.json:
+        finish(settings, {"lists": [_members(outcome) for outcome in outcomes]})
+    for outcome in outcomes:
+        _report(settings, outcome, several=len(outcomes) > 1)
+    if metrics is not None:
+        from blocklist.client.standing import standings, write_metrics
+
+        write_metrics(metrics, standings(made, clock()))
+    if code := worst(outcomes):
+        sys.exit(code)
+
+
+def _report(settings: Settings, outcome: Outcome, *, several: bool) -> None:
+    """What happened to one list, for people and for the journal."""
+    if not settings.json and outcome.error is not None and hasattr(outcome.error, "plan"):
+        from blocklist.cli.plans import print_plan
+
+        print_plan(outcome.error.plan)
+    if not settings.json and outcome.exit_code == 0:
+        text = _said(outcome)
+        say(f"{outcome.list_id}: {text}" if several else text)
     for note in outcome.notes:
-        say(note)
+        say(note, WARNING)
     if outcome.notice is not None and not settings.json:
         for line in outcome.notice.lines():
-            say(line)
-    for failure in outcome.failures[1:]:
-        say(_("blocklist: error: {message}", message=failure.message))
-    if outcome.failures:
-        fail(outcome.failures[0])
+            say(line, NOTICE)
+    for failure in outcome.errors:
+        complain(failure)
 
 
-def _pulled(outcome: Outcome) -> dict[str, object]:
-    """What a pull did, as JSON."""
-    notice = outcome.notice
+def _members(outcome: Outcome) -> dict[str, object]:
+    """What a pull did to one list, as JSON."""
+    notice, plan = outcome.notice, outcome.plan or getattr(outcome.error, "plan", None)
     members: dict[str, object] = {
+        "list": outcome.list_id,
         "release": outcome.release,
         "installed": list(outcome.installed),
         "changed": outcome.changed,
-        "announced": [announcement(request) for request in notice.requests] if notice else [],
-        "block_before": _instant(notice.block_before if notice else None),
-        "restore_before": _instant(notice.restore_before if notice else None),
+        "exit_code": outcome.exit_code,
+        "errors": [failure.message for failure in outcome.errors],
+        "notes": outcome.notes,
+        "announced": [],
+        "block_before": None,
+        "restore_before": None,
     }
-    return members if outcome.plan is None else members | plan_members(outcome.plan)
+    if plan is not None:
+        from blocklist.cli.plans import plan_members
+
+        members |= plan_members(plan)
+    if notice is not None:
+        from blocklist.release import announcement
+
+        members["announced"] = [announcement(request) for request in notice.requests]
+        members["block_before"] = _instant(notice.block_before)
+        members["restore_before"] = _instant(notice.restore_before)
+    return members
 
 
 def _instant(instant: datetime | None) -> str | None:
+    from blocklist.fields import format_instant
+
     return None if instant is None else format_instant(instant)
 
 
 def _said(outcome: Outcome) -> str:
-    name = folder_name(datetime.fromtimestamp(outcome.release, UTC))
+    name = release_name(outcome.release)
     if outcome.changed and outcome.plan is not None:
+        from blocklist.cli.plans import counts
+
         text = _("release {name} installed: {changes}", name=name, changes=counts(outcome.plan))
         return f"{text}\n  {', '.join(outcome.installed)}"
     return _("release {name} is installed already, nothing was changed", name=name)
 
 
+def release_name(number: int) -> str:
+    """The folder name of a release."""
+    from blocklist.formats import folder_name
+
+    return folder_name(datetime.fromtimestamp(number, UTC))
+
+
 def _confirm(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         return False
+    from blocklist.cli.plans import print_plan
+
     print_plan(plan)
     return agreed(_("Install this list for the first time?"))
 
 
-@click.command("verify", cls=Verb, short_help="Check a downloaded release.")
-@click.argument("release", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--cert", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The authority, seal.pem.")
-@click.option("--register", metavar="ID", help="The founding id: replay what two officers signed.")
+@click.command("rollback", cls=Verb, short_help="Return to a release that was installed before, and hold it.")
+@click.argument("release", required=False, metavar="[RELEASE]")
+@config_option
 @click.pass_obj
-def verify_command(settings: Settings, release: Path, cert: Path, register: str | None) -> None:
-    """Check a downloaded release: its seal, its sums and, with --register, every act behind it."""
-    result = verify(release, cert, register, clock())
+def rollback_command(settings: Settings, release: str | None, config: Path | None) -> None:
+    """Return to what RELEASE listed, by default the release before the one that is installed, and hold it there.
+
+    What has ended since then does not come back. Until 'pull --resume' a pull adds nothing; endings go on.
+    """
+    from blocklist.client.hold import rollback
+    from blocklist.client.subscription import require_list
+
+    made = load(settings, config)
+    list_id = require_list(made, settings.list_id)
+    with locked(made):
+        done = rollback(made, list_id, release, clock(), progress)
+    name = release_name(done.to.release)
     members: dict[str, object] = {
-        "instant": format_instant(result.instant),
-        "valid_until": format_instant(result.valid_until),
-        "sealed_by": result.sealed_by,
-        "files": list(result.files),
-        "missing": list(result.missing),
-        "names": result.names,
-        "unknown_formats": list(result.unknown),
+        "list": list_id,
+        "release": name,
+        "serial": done.applied.record.serial,
+        "names": done.applied.record.names,
+        "waiting": done.waiting,
+        "ended": done.ended,
+        "installed": list(done.applied.installed),
+        "errors": [failure.message for failure in done.applied.failures],
     }
     lines = [
-        _(
-            "sealed by {authority}, made {instant}, valid until {end}",
-            authority=result.sealed_by,
-            instant=shown(result.instant),
-            end=shown(result.valid_until),
-        )
+        plural(
+            "held at release {name}: {count} name is installed",
+            "held at release {name}: {count} names are installed",
+            done.applied.record.names,
+            name=name,
+        ),
+        *_left_out(done.waiting, done.ended),
+        _("  next: blocklist pull -c {path} --resume", path=made.path),
     ]
-    if result.missing:
-        lines.append(_("not here, so not checked: {names}", names=", ".join(result.missing)))
-    if result.names is None:
-        lines.append(_("seal only: this does not show that two officers signed for each name (give --register ID)"))
-    else:
-        lines.append(
-            plural(
-                "{count} name, two officers signed for it; the exports are what they signed",
-                "{count} names, two officers signed for each; the exports are what they signed",
-                result.names,
-            )
-        )
-    if result.unknown:
-        lines.append(
-            _("only sealed, in a format that this program does not know: {formats}", formats=", ".join(result.unknown))
-        )
     finish(settings, members, "\n".join(lines))
+    _exit_with(done.applied.failures)
+
+
+def _left_out(waiting: int, ended: int) -> list[str]:
+    added = plural(
+        "  {count} that a later release added is out", "  {count} that later releases added are out", waiting
+    )
+    gone = plural("  {count} that has ended since stays out", "  {count} that have ended since stay out", ended)
+    return [text for count, text in ((waiting, added), (ended, gone)) if count]
+
+
+def _exit_with(failures: Sequence[BlocklistError]) -> None:
+    for failure in failures:
+        complain(failure)
+    if failures:
+        sys.exit(failures[0].exit_code)

@@ -1,15 +1,14 @@
-"""Getting bytes from the publisher: bounded, without redirects, over HTTPS or from a local tree."""
+"""The published tree, read through TUF: what the metadata say, and the files that they name."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
-import requests
 from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
@@ -19,129 +18,93 @@ from tuf.api.exceptions import (
 )
 from tuf.ngclient import FetcherInterface, Updater
 
-from blocklist import __version__, files
-from blocklist.errors import StaleError, TargetError, UnreachableError, UsageError, VerificationError
-from blocklist.messages import _, later
+from blocklist import files
+from blocklist.client.transport import CHUNK, KEEP, TransportError, unusable
+from blocklist.errors import (
+    BlocklistError,
+    StaleError,
+    TargetError,
+    UnreachableError,
+    UsageError,
+    VerificationError,
+)
+from blocklist.messages import _
+from blocklist.replay import read_lines
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import TargetFile
+    from datetime import datetime
+
+    from tuf.api.metadata import Key, TargetFile
 
     from blocklist.client.subscription import Subscription
-
-TIMEOUT = (10, 30)
-"""Seconds to connect, and to wait for the next bytes."""
-
-CHUNK = 256 * 1024
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
+    from blocklist.client.transport import Transport
 
 
-class HttpsFetcher(FetcherInterface):
-    """HTTPS through `requests`; the environment is not consulted, so no variable can replace the trusted CA."""
+class TransportFetcher(FetcherInterface):
+    """What python-tuf fetches, by our transport."""
 
-    def __init__(self, subscription: Subscription) -> None:
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.verify = str(subscription.ca) if subscription.ca else True
-        if subscription.client_certificate and subscription.client_key:
-            self._session.cert = (str(subscription.client_certificate), str(subscription.client_key))
-        if subscription.proxy:
-            self._session.proxies = {"https": subscription.proxy}
-        self._session.headers["User-Agent"] = f"blocklist/{__version__}"
-        self._response: requests.Response | None = None
-
-    def close(self) -> None:
-        """Close every connection, also that of an answer which nobody wanted to read to its end."""
-        self._drop()
-        self._session.close()
-
-    def _drop(self) -> None:
-        if self._response is not None:
-            self._response.close()
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
     def _fetch(self, url: str) -> Iterator[bytes]:
-        return self.fetch_from(url, 0)
-
-    def fetch_from(self, url: str, offset: int) -> Iterator[bytes]:
-        """The file from `offset` on.
-
-        Raises:
-            DownloadHTTPError: The answer is not the file, or not that part of it.
-        """
-        headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"} if offset else {}
-        response = self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
-        if response.status_code != (206 if offset else 200):
-            response.close()
-            raise DownloadHTTPError(
-                _("{url} answered {status}", url=url, status=response.status_code), response.status_code
-            )
-        if offset and not _starts_at(response.headers.get("Content-Range", ""), offset):
-            response.close()
-            raise DownloadHTTPError(_("{url} answered with another range", url=url), response.status_code)
-        self._drop()
-        self._response = response
-        return _body(response)
+        answer = self._transport.get(url)
+        if answer.status != 200:
+            raise DownloadHTTPError(unusable(url, answer.status), answer.status)
+        return answer.chunks
 
 
-def _starts_at(content_range: str, offset: int) -> bool:
-    match = _CONTENT_RANGE.fullmatch(content_range)
-    return match is not None and int(match[1]) == offset
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """The acts of a release as they were fetched: what follows the first `known_length` octets of `known`.
 
+    When that is nothing, `news` is the whole.
+    """
 
-def _body(response: requests.Response) -> Iterator[bytes]:
-    # What requests raises is an OSError too, and must not look like one of the disk that the bytes go to.
-    try:
-        with response:
-            yield from response.iter_content(CHUNK)
-    except requests.RequestException as fault:
-        raise DownloadError(_("{url} broke off", url=response.url)) from fault
+    known: Path
+    known_length: int
+    news: Path
 
-
-class FileFetcher(FetcherInterface):
-    """A published tree on a file system of this machine."""
-
-    def close(self) -> None:
-        """Nothing is open between two files."""
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        return self.fetch_from(url, 0)
-
-    def fetch_from(self, url: str, offset: int) -> Iterator[bytes]:
-        """The file from `offset` on.
-
-        Raises:
-            DownloadHTTPError: It is not there.
-        """
-        path = Path(unquote(urlsplit(url).path))
-        if not path.is_file():
-            raise DownloadHTTPError(_("{path} is not there", path=path), 404)
-        return _read(path, offset)
-
-
-def _read(path: Path, offset: int) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
+    def chunks(self) -> Iterator[bytes]:
+        """All of them, as bytes."""
+        if self.known_length:
+            yield from first_octets(self.known, self.known_length)
+        with self.news.open("rb") as stream:
             while chunk := stream.read(CHUNK):
                 yield chunk
-    except OSError as fault:
-        raise DownloadError(_("{path} cannot be read", path=path)) from fault
+
+    def lines(self) -> Iterator[bytes]:
+        """Their envelopes.
+
+        Raises:
+            ActError: See `read_lines`.
+        """
+        with ExitStack() as opened:
+            if self.known_length:
+                known = opened.enter_context(self.known.open("rb"))
+                yield from read_lines(known, self.known_length)
+            yield from read_lines(opened.enter_context(self.news.open("rb")))
+
+
+def first_octets(path: Path, length: int) -> Iterator[bytes]:
+    """The beginning of a file, as far as it goes."""
+    with path.open("rb") as stream:
+        while length and (chunk := stream.read(min(CHUNK, length))):
+            length -= len(chunk)
+            yield chunk
 
 
 class Publisher:
     """The published tree of one subscription, read through TUF."""
 
-    def __init__(self, subscription: Subscription, root: bytes) -> None:
-        self._url = subscription.url.rstrip("/")
-        https = self._url.startswith("https://")
-        self._fetcher: HttpsFetcher | FileFetcher = HttpsFetcher(subscription) if https else FileFetcher()
-        metadata = subscription.state / "metadata"
-        files.make_folder(metadata, 0o700)
+    def __init__(self, subscription: Subscription, root: bytes, transport: Transport) -> None:
+        self._url = subscription.base
+        self._transport = transport
+        self._folder = subscription.state / "metadata"
+        files.make_folder(self._folder, 0o700)
         with _translated(self._url):
-            self._updater = Updater(str(metadata), f"{self._url}/metadata", fetcher=self._fetcher, bootstrap=root)
-
-    def close(self) -> None:
-        """Close what is open to the publisher."""
-        self._fetcher.close()
+            self._updater = Updater(
+                str(self._folder), subscription.metadata_url, fetcher=TransportFetcher(transport), bootstrap=root
+            )
 
     def refresh(self) -> None:
         """Update the TUF metadata.
@@ -149,10 +112,41 @@ class Publisher:
         Raises:
             StaleError: The newest metadata have expired.
             UnreachableError: The publisher does not answer.
-            VerificationError: The metadata are not genuine, or older than what was seen before.
+            VerificationError: The metadata are not genuine, older than what was seen before, or count a key twice.
         """
         with _translated(self._url):
-            self._updater.refresh()
+            try:
+                self._updater.refresh()
+            finally:
+                # What was seen must not be forgotten by a power cut: python-tuf renames, and does not sync.
+                _sync_tree(self._folder)
+            _check_keys(self._updater._trusted_set.root.keys.values())
+            delegations = self._updater._trusted_set.targets.delegations
+            if delegations is not None:
+                _check_keys(delegations.keys.values())
+
+    def keep(self) -> None:
+        """Make durable what was seen of the lists' own metadata."""
+        with _translated(self._url):
+            _sync_tree(self._folder)
+
+    @property
+    def root_version(self) -> int:
+        """The version of the newest root."""
+        # ngclient has no public way to what it trusts; `refresh` has verified it. So below.
+        return int(self._updater._trusted_set.root.version)
+
+    def expires(self, list_ids: Iterable[str]) -> datetime:
+        """When the first of all metadata that were used expires."""
+        trusted = self._updater._trusted_set
+        roles = (
+            trusted.root,
+            trusted.timestamp,
+            trusted.snapshot,
+            trusted.targets,
+            *map(trusted.__getitem__, list_ids),
+        )
+        return min(role.expires for role in roles)
 
     def target(self, path: str) -> TargetFile:
         """What the metadata say about one file.
@@ -175,12 +169,10 @@ class Publisher:
 
     def release_number(self, list_id: str) -> int:
         """The version of the list's role, which is the release's number."""
-        # ngclient has no public way to a delegated role's version; `target` has loaded and verified it.
-        role = self._updater._trusted_set[list_id]
-        return int(role.version)
+        return int(self._updater._trusted_set[list_id].version)
 
-    def content(self, target: TargetFile, limit: int) -> bytes:
-        """A small file, verified.
+    def content(self, target: TargetFile, limit: int, known: Path) -> bytes:
+        """A small file, verified; fetched only if `known` is not that file, and kept there.
 
         Raises:
             VerificationError: It is not the file that the metadata name.
@@ -190,103 +182,147 @@ class Publisher:
             raise VerificationError(
                 _("{path} has {length} bytes, more than {most}", path=target.path, length=target.length, most=limit)
             )
+        if files.digest_of(known) == target.hashes.get("sha256"):
+            return files.read(known, target.path, limit)
         with _translated(self._url):
-            content = b"".join(self._bounded(self._fetcher.fetch(self._address(target)), target.length))
+            content = b"".join(_bounded(self._whole(target), target.length))
             target.verify_length_and_hashes(content)
+        files.replace(known, content, 0o600)
         return content
 
-    def download(self, target: TargetFile, path: Path, known: Path, known_length: int) -> None:
-        """Fetch a file that only grows to `path`: what `known` holds already is not fetched again.
+    def download(self, target: TargetFile, path: Path, known: Path, known_length: int) -> Acts:
+        """Fetch a file that only grows; what `known` holds already does not travel again, the rest goes to `path`.
 
         Raises:
             VerificationError: It is not the file that the metadata name.
             UnreachableError: It could not be fetched.
             TargetError: It could not be written.
         """
+        signed = (target.hashes.get("sha256"), target.length)
+        acts = Acts(known, known_length, path)
+        if 0 < known_length <= target.length and known.exists() and self._continue(target, acts, signed):
+            return acts
         with _translated(self._url):
-            if 0 < known_length <= target.length and self._continue(target, path, known, known_length):
-                return
-            written = self._write(path, self._bounded(self._fetcher.fetch(self._address(target)), target.length))
-        if written != (target.hashes.get("sha256"), target.length):
+            written = self._write(path, _bounded(self._whole(target), target.length))
+        if written != signed:
             raise VerificationError(
-                _("{path} at {url} is not the file that was signed", path=target.path, url=self._url), _(_KEEP)
+                _("{path} at {url} is not the file that was signed", path=target.path, url=self._url), _(KEEP)
             )
+        return Acts(known, 0, path)
 
-    def _continue(self, target: TargetFile, path: Path, known: Path, known_length: int) -> bool:
-        """Append to what is known; any mismatch means that the whole has to be fetched."""
-        rest = target.length - known_length
+    def _continue(self, target: TargetFile, acts: Acts, signed: tuple[str | None, int]) -> bool:
+        """Fetch what follows what is known; any mismatch means that the whole has to be fetched."""
+        rest = target.length - acts.known_length
         try:
-            news = self._fetcher.fetch_from(self._address(target), known_length) if rest else iter(())
-            written = self._write(path, _joined(known, known_length, self._bounded(news, rest)))
-        except (DownloadError, requests.RequestException):
+            self._write(acts.news, self._part(target, acts.known_length, rest) if rest else iter(()))
+            return files.digest(acts.chunks()) == signed
+        except (TransportError, DownloadError, OSError):
             return False
-        return written == (target.hashes.get("sha256"), target.length)
+
+    def _whole(self, target: TargetFile) -> Iterator[bytes]:
+        answer = self._transport.get(self._address(target))
+        if answer.status != 200:
+            raise _not_there(self._url, self._address(target), answer.status)
+        return answer.chunks
+
+    def _part(self, target: TargetFile, offset: int, length: int) -> Iterator[bytes]:
+        answer = self._transport.get(self._address(target), offset)
+        if answer.status != 206:
+            raise _not_there(self._url, self._address(target), answer.status)
+        return _bounded(answer.chunks, length)
 
     @staticmethod
     def _write(path: Path, chunks: Iterator[bytes]) -> files.Written:
         with files.written(path):
             path.unlink(missing_ok=True)
-            return files.write_chunks(path, chunks)
+            return files.write_chunks(path, chunks, 0o600)
 
     def _address(self, target: TargetFile) -> str:
         return f"{self._url}/targets/{target.get_prefixed_paths()[0]}"
 
-    @staticmethod
-    def _bounded(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
-        left = length
-        for chunk in chunks:
-            left -= len(chunk)
-            if left < 0:
-                raise DownloadLengthMismatchError(_("the answer is longer than {length} bytes", length=length))
-            yield chunk
+
+def _not_there(base: str, url: str, status: int) -> TransportError:
+    fault = unusable(url, status)
+    return TransportError(_("{url} does not answer as a publisher: {fault}", url=base, fault=fault), _(KEEP))
 
 
-def _joined(known: Path, length: int, news: Iterator[bytes]) -> Iterator[bytes]:
-    with known.open("rb") as stream:
-        left = length
-        while left and (chunk := stream.read(min(CHUNK, left))):
-            left -= len(chunk)
-            yield chunk
-    yield from news
+def _bounded(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    left = length
+    for chunk in chunks:
+        left -= len(chunk)
+        if left < 0:
+            raise DownloadLengthMismatchError(_("the answer is longer than {length} bytes", length=length))
+        yield chunk
 
 
-def _innermost(fault: BaseException) -> str:
-    """What happened at last, in the words of the system: libraries wrap it many times."""
-    proxy = isinstance(fault.__cause__, requests.exceptions.ProxyError)
-    while True:
-        wrapped = [fault.__cause__, getattr(fault, "reason", None), *fault.args[:1], fault.__context__]
-        inner = next((entry for entry in wrapped if isinstance(entry, BaseException)), None)
-        if inner is None:
-            words = (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:200]
-            return _("at the proxy: {fault}", fault=words) if proxy else words
-        fault = inner
+def _check_keys(keys: Iterable[Key]) -> None:
+    """One key under two ids would count twice towards a threshold, and python-tuf lets it.
+
+    Raises:
+        VerificationError: A key is there twice.
+    """
+    seen: set[bytes] = set()
+    for key in keys:
+        value = _canonical(str(key.keyval.get("public")))
+        if value in seen:
+            raise VerificationError(
+                _("the metadata hold one key under two ids, which would count as two signatures"), _(KEEP)
+            )
+        seen.add(value)
+
+
+def _canonical(text: str) -> bytes:
+    """A public key however it is spelled: hexadecimal (Ed25519), or PEM."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        pass
+    try:
+        key = load_pem_public_key(text.encode())
+        raw = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except ValueError:
+        return text.encode()
+    return raw
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
 
 
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Turn what tuf and requests raise into the tree of errors whose exit codes operators know."""
+    """Turn what tuf raises into the tree of errors whose exit codes operators know."""
     try:
         yield
+    except BlocklistError:
+        raise
     except ExpiredMetadataError as fault:
         raise StaleError(
-            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _(_KEEP)
+            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _(KEEP)
         ) from fault
     except DownloadLengthMismatchError as fault:
         raise VerificationError(
-            _("{url} sends more than was signed: {fault}", url=url, fault=fault), _(_KEEP)
+            _("{url} sends more than was signed: {fault}", url=url, fault=fault), _(KEEP)
         ) from fault
-    except (DownloadError, requests.RequestException) as fault:
+    except DownloadError as fault:
+        if isinstance(fault.__cause__, BlocklistError):
+            raise fault.__cause__ from fault
         raise UnreachableError(
-            _("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _(_KEEP)
+            _("{url} does not answer as a publisher: {fault}", url=url, fault=fault), _(KEEP)
         ) from fault
     except (RepositoryError, ValueError) as fault:
         raise VerificationError(
-            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _(_KEEP)
+            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _(KEEP)
         ) from fault
     except OSError as fault:
         raise TargetError(
-            _("the metadata could not be kept: {fault}", fault=fault.strerror or fault), _(_KEEP)
+            _("the metadata could not be kept: {fault}", fault=fault.strerror or fault), _(KEEP)
         ) from fault
-
-
-_KEEP = later("the list that is installed stays; tell the office if this goes on")

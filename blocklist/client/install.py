@@ -11,25 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from blocklist import commands, files
+from blocklist.client.subscription import Target
 from blocklist.errors import RefusedError, TargetError
 from blocklist.files import Written
 from blocklist.messages import _
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One file that `pull` keeps: its format, its path, and the operator's own commands.
-
-    In `check`, `{file}` stands for the candidate; `reload` runs after the file is in place.
-    """
-
-    format: str
-    path: Path
-    check: str = ""
-    reload: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,27 @@
-"""What a subscriber remembers of the release that it accepted, and what it reads of the one that is offered."""
+"""What a subscriber remembers of one list: which releases it accepted, and what it installed (`accepted.json`).
+
+The acts of all of them are in one file, in which each release is the beginning of the next one's acts. The record
+says how long; what a crash left behind that is read by nobody.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from blocklist import files
 from blocklist.errors import UsageError
 from blocklist.fields import ActError, Ref, format_instant, parse_instant
 from blocklist.messages import _
 
-if TYPE_CHECKING:
-    from tuf.api.metadata import TargetFile
-
 MAX_STATE = 4 * 1024 * 1024
+KEPT = 3
+"""Releases that `rollback` can return to, each of other names than the one after it."""
+
 _NUMBERS = range(1, 2**32)
 """What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
 
@@ -27,39 +31,136 @@ MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, Rec
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The record of the release that was accepted last (`accepted.json`).
+    """A release that was accepted: `acts_length` octets of the acts are its own, `names` is how many it lists."""
 
-    `installed` has the SHA-256 of each target that holds this release, and nothing for one that could not be changed.
-    """
-
-    register: str
     release: int
     valid_until: datetime
     head: Ref
     acts_length: int
     checkpoint: Ref
-    installed: Mapping[str, str]
+    names: int
 
     @property
     def instant(self) -> datetime:
         """The instant of the release."""
         return datetime.fromtimestamp(self.release, UTC)
 
-    def to_bytes(self) -> bytes:
-        """The record's file."""
-        members = {
-            "register": self.register,
+    def to_json(self) -> dict[str, object]:
+        """Its part of the record."""
+        return {
             "release": self.release,
             "valid_until": format_instant(self.valid_until),
             "head": self.head.to_json(),
             "acts_length": self.acts_length,
             "checkpoint": self.checkpoint.to_json(),
-            "installed": dict(self.installed),
+            "names": self.names,
+        }
+
+    @classmethod
+    def read(cls, members: Mapping[str, Any]) -> Accepted:
+        """From its part of the record.
+
+        Raises:
+            One of `MALFORMED`, ActError: It is none.
+        """
+        return cls(
+            read_number(members["release"]),
+            parse_instant(members["valid_until"]),
+            read_ref(members["head"]),
+            int(members["acts_length"]),
+            read_ref(members["checkpoint"]),
+            int(members["names"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What was put at a target's path: its SHA-256, or nothing when it could not be changed.
+
+    `stamp` is how the file system saw it then: as long as it says the same, nobody has touched the file.
+    """
+
+    sha256: str
+    stamp: str
+
+    @classmethod
+    def at(cls, path: Path, sha256: str) -> Installed:
+        """The file that is in place now."""
+        return cls(sha256, files.stamp(path))
+
+    def holds(self, path: Path) -> bool:
+        """Whether the file is still the one that was installed."""
+        if not self.sha256:
+            return False
+        return files.stamp(path) == self.stamp or files.digest_of(path) == self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The state of one list at one subscriber.
+
+    Attributes:
+        register: The founding id.
+        acts: The name of the file of the acts.
+        newest: The release that was accepted last.
+        kept: The releases that were installed last, newest first, each of other names than the one after it.
+        let_in: That of them whose additions are installed; an older one than `newest` while additions wait.
+        held: Since when the list is held there, if `rollback` holds it.
+        serial: The highest serial that was written.
+        names: How many names are installed.
+        lapses: The first review date of them.
+        installing: Whether an installation was begun whose end is not known.
+        installed: What is at each target's path.
+    """
+
+    register: str
+    acts: str
+    newest: Accepted
+    kept: tuple[Accepted, ...]
+    let_in: int
+    held: datetime | None = None
+    serial: int = 0
+    names: int = 0
+    lapses: datetime | None = None
+    installing: bool = False
+    installed: Mapping[str, Installed] = field(default_factory=dict)
+
+    @property
+    def base(self) -> Accepted:
+        """The release whose additions are installed."""
+        return next(accepted for accepted in self.kept if accepted.release == self.let_in)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there may be additions in the newest release that are not let in."""
+        return self.let_in != self.newest.release
+
+    def let_all_in(self, accepted: Accepted, *, other_names: bool) -> Record:
+        """The record once a release is accepted with all that it adds."""
+        older = self.kept if other_names or self.let_in != self.kept[0].release else self.kept[1:]
+        older = tuple(entry for entry in older if entry.release != accepted.release)
+        kept = (accepted, *older)[:KEPT]
+        return replace(self, newest=accepted, kept=kept, let_in=accepted.release, held=None)
+
+    def to_bytes(self) -> bytes:
+        """The record's file."""
+        members = {
+            "register": self.register,
+            "acts": self.acts,
+            "newest": self.newest.to_json(),
+            "kept": [accepted.to_json() for accepted in self.kept],
+            "let_in": self.let_in,
+            "held": self.held and format_instant(self.held),
+            "serial": self.serial,
+            "names": self.names,
+            "lapses": self.lapses and format_instant(self.lapses),
+            "installing": self.installing,
+            "installed": {path: {"sha256": on.sha256, "stamp": on.stamp} for path, on in self.installed.items()},
         }
         return json.dumps(members, indent=1).encode() + b"\n"
 
     @classmethod
-    def load(cls, path: Path) -> Accepted | None:
+    def load(cls, path: Path) -> Record | None:
         """The record, or None before the first pull.
 
         Raises:
@@ -69,72 +170,52 @@ class Accepted:
             return None
         content = files.read(path, _("the record of the last pull"), MAX_STATE)
         try:
-            members = json.loads(content)
-            return cls(
-                str(members["register"]),
-                _number(members["release"]),
-                parse_instant(members["valid_until"]),
-                _ref(members["head"]),
-                int(members["acts_length"]),
-                _ref(members["checkpoint"]),
-                {str(target): str(digest) for target, digest in members["installed"].items()},
-            )
+            return cls._read(json.loads(content))
         except (ActError, *MALFORMED) as fault:
             raise UsageError(
                 _("{path} is damaged", path=path), _("remove it; the next pull then asks as the first one did")
             ) from fault
 
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What the metadata say is published: all of it signed, none of it believed before step 4."""
-
-    number: int
-    head: Ref
-    acts: TargetFile
-    since: tuple[Ref, datetime] | None
-    list_id: str
-    environment: str
-    register: str
-    checkpoint: Ref
-
     @classmethod
-    def read(cls, number: int, acts: TargetFile, changes: TargetFile, pin: bytes) -> Offer:
-        """Put together what the publisher's role and the heads' pin say.
-
-        Raises:
-            One of `MALFORMED`: They say nothing of the kind.
-        """
-        stated, since = json.loads(pin), changes.custom["since"]
-        return cls(
-            _number(number),
-            _ref(acts.custom["head"]),
-            acts,
-            None if since is None else (_ref(since["head"]), _instant(since["number"])),
-            str(stated["list"]),
-            str(stated["environment"]),
-            str(stated["register"]),
-            _ref(stated["checkpoint"]),
+    def _read(cls, members: Mapping[str, Any]) -> Record:
+        made = cls(
+            register=str(members["register"]),
+            acts=str(members["acts"]),
+            newest=Accepted.read(members["newest"]),
+            kept=tuple(map(Accepted.read, members["kept"])),
+            let_in=read_number(members["let_in"]),
+            held=members["held"] and parse_instant(members["held"]),
+            serial=int(members["serial"]),
+            names=int(members["names"]),
+            lapses=members["lapses"] and parse_instant(members["lapses"]),
+            installing=bool(members["installing"]),
+            installed={
+                str(path): Installed(str(on["sha256"]), str(on["stamp"])) for path, on in members["installed"].items()
+            },
         )
-
-    @property
-    def instant(self) -> datetime:
-        """The release's instant."""
-        return datetime.fromtimestamp(self.number, UTC)
+        if Path(made.acts).name != made.acts or made.let_in not in [accepted.release for accepted in made.kept]:
+            raise ValueError("it does not fit together")
+        return made
 
 
-def _ref(members: Mapping[str, Any]) -> Ref:
+def read_ref(members: Mapping[str, Any]) -> Ref:
+    """An act by number and id.
+
+    Raises:
+        One of `MALFORMED`: It is none.
+    """
     seq = int(members["seq"])
     if seq < 1:
         raise ValueError(f"there is no act {seq}")
     return Ref(seq, str(members["id"]))
 
 
-def _number(value: object) -> int:
+def read_number(value: object) -> int:
+    """The number of a release.
+
+    Raises:
+        ValueError: It is none.
+    """
     if type(value) is not int or value not in _NUMBERS:
         raise ValueError(f"{value} is no number of a release")
     return value
-
-
-def _instant(value: object) -> datetime:
-    return datetime.fromtimestamp(_number(value), UTC)

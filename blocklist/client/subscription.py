@@ -2,125 +2,75 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blocklist import files, formats
-from blocklist.acts import ENVIRONMENTS
-from blocklist.client.install import Target
+from blocklist import files
 from blocklist.documents import Checker, DocumentError, read_yaml
 from blocklist.errors import UsageError
 from blocklist.messages import _
-from blocklist.policy import Brakes
+from blocklist.policy import FORMATS, Brakes
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
 """The provider's brakes unless it writes others; endings are never braked at a provider, so `removed` is not used."""
 
+ENVIRONMENTS = ("test", "production")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_FILE = 1024 * 1024
-_REQUIRED = "url list environment root targets"
-_OPTIONAL = "brakes never_block ca client_certificate client_key proxy"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_TEMPLATE = """\
-# A subscription to a signed block list. `blocklist pull -c {name}` keeps the targets up to date.
+_REQUIRED = "url environment root lists"
+_OPTIONAL = "brakes never_block ca client_certificate client_key proxy provider receipt_key"
+_FILES = ("ca", "client_certificate", "client_key", "receipt_key")
 
-# Where the list is published: https://..., or file:///... for a local tree.
-url: {url}
 
-# Which list, and of which environment: a list of another one is refused.
-list: {list}
-environment: {environment}
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file that `pull` keeps: its format, its path, and the operator's own commands.
 
-# SHA-256 of the publisher's TUF root that you were given; it is the only thing that is trusted from the start.
-root: "{root}"
+    In `check`, `{file}` stands for the candidate; `reload` runs after the file is in place.
+    """
 
-# Which export goes to which file. Optional for each: `check`, a command that must accept the candidate, {{file}}, and
-# `reload`, a command to run once the file is in place. Commands run without a shell.
-targets:
-{targets}
-# At most this many names may be added by one release unasked; on a list of over 100 names, at most this percentage.
-brakes:
-  added: {brakes.added}
-  added_percent: {brakes.added_percent}
-
-# Names that are never blocked here without your word, with everything below them.
-never_block: []
-
-# For HTTPS, each optional: ca (file), client_certificate and client_key (files), proxy (URL).
-"""
+    format: str
+    path: Path
+    check: str = ""
+    reload: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A valid subscription; every path is absolute."""
+    """A valid subscription; every path is absolute. `lists` has the targets of each list."""
 
     path: Path
     url: str
-    list_id: str
     environment: str
     root: str
-    targets: tuple[Target, ...]
-    brakes: Brakes
-    never_block: frozenset[str]
+    lists: Mapping[str, tuple[Target, ...]]
+    brakes: Brakes = BRAKES
+    never_block: frozenset[str] = field(default_factory=frozenset)
     ca: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
     proxy: str = ""
+    provider: str = ""
+    receipt_key: Path | None = None
 
     @property
     def state(self) -> Path:
         """Where `pull` keeps what it accepted, beside the subscription."""
         return self.path.with_name(f"{self.path.stem}.state")
 
+    @property
+    def base(self) -> str:
+        """The publisher's address without a slash at its end."""
+        return self.url.rstrip("/")
 
-def write(path: Path, url: str, list_id: str, environment: str, root: bytes, targets: Sequence[Target]) -> Subscription:
-    """Write a new subscription and pin `root`.
-
-    Raises:
-        UsageError: A value is not valid, or `path` exists.
-        TargetError: It could not be written.
-    """
-    _check_root(root)
-    if path.exists():
-        raise UsageError(_("{path} exists", path=path), _("edit it, or choose another file with -o"))
-    text = _TEMPLATE.format(
-        name=path.name,
-        url=json.dumps(url),
-        list=json.dumps(list_id),
-        environment=environment,
-        root=hashlib.sha256(root).hexdigest(),
-        targets="".join(map(_target_text, targets)),
-        brakes=BRAKES,
-    )
-    subscription = parse(text.encode(), path)
-    files.make_folder(path.parent)
-    files.make_folder(subscription.state, 0o700)
-    files.replace(subscription.state / "root.json", root)
-    files.replace(path, text.encode())
-    return subscription
-
-
-def _check_root(root: bytes) -> None:
-    from tuf.api.exceptions import RepositoryError
-    from tuf.api.metadata import Metadata, Root
-
-    try:
-        metadata: Metadata[Root] = Metadata.from_bytes(root)
-        metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
-    except (RepositoryError, ValueError, AttributeError) as fault:
-        raise UsageError(_("that is not a TUF root that its own keys signed"), _("the office hands it out")) from fault
-
-
-def _target_text(target: Target) -> str:
-    lines = [f"  - format: {target.format}", f"    path: {json.dumps(str(target.path))}"]
-    commands = {"check": target.check, "reload": target.reload}
-    lines += [f"    {key}: {json.dumps(command)}" for key, command in commands.items() if command]
-    return "\n".join(lines) + "\n"
+    @property
+    def metadata_url(self) -> str:
+        """Where the TUF metadata are."""
+        return f"{self.base}/metadata"
 
 
 def load(path: Path) -> Subscription:
@@ -150,26 +100,23 @@ def parse(content: bytes, path: Path) -> Subscription:
 def _read(checker: Checker, entries: Mapping[str, object], path: Path) -> Subscription:
     """Read every key, so that every fault is noted; the result means nothing when there are faults."""
     folder = path.parent
-
-    def file(key: str) -> Path | None:
-        return folder / checker.text(entries[key], key) if key in entries else None
-
+    named = {key: folder / checker.text(entries[key], key) for key in _FILES if key in entries}
     subscription = Subscription(
         path=path,
         url=_url(checker, entries["url"]),
-        list_id=checker.identifier(entries["list"], "list"),
         environment=checker.choice(entries["environment"], "environment", ENVIRONMENTS),
         root=_digest(checker, entries["root"]),
-        targets=_targets(checker, entries["targets"], folder),
+        lists=_lists(checker, entries["lists"], folder),
         brakes=_brakes(checker, entries["brakes"]) if "brakes" in entries else BRAKES,
         never_block=_never_block(checker, entries.get("never_block", [])),
-        ca=file("ca"),
-        client_certificate=file("client_certificate"),
-        client_key=file("client_key"),
         proxy=checker.text(entries["proxy"], "proxy") if "proxy" in entries else "",
+        provider=checker.identifier(entries["provider"], "provider") if "provider" in entries else "",
+        **named,
     )
     if (subscription.client_certificate is None) != (subscription.client_key is None):
         checker.fault("client_key", _("one without the other"), _("client_certificate and client_key together"))
+    if subscription.receipt_key is not None and "provider" not in entries:
+        checker.fault("provider", _("missing"), _("the id under which the office knows the key of receipts"))
     return subscription
 
 
@@ -191,24 +138,34 @@ def _is_url(text: str) -> bool:
 
 
 def _digest(checker: Checker, value: object) -> str:
-    if isinstance(value, str) and _SHA256.fullmatch(value):
+    if isinstance(value, str) and SHA256.fullmatch(value):
         return value
     checker.fault("root", value, _("the SHA-256 of the publisher's root: 64 hexadecimal digits, in quotes"))
     return ""
 
 
-def _targets(checker: Checker, value: object, folder: Path) -> tuple[Target, ...]:
-    targets = []
-    for key, item in checker.items(value, "targets", 1, 64):
+def _lists(checker: Checker, value: object, folder: Path) -> dict[str, tuple[Target, ...]]:
+    entries = checker.pairs(value, "lists")
+    if isinstance(value, dict) and not 1 <= len(entries) <= 32:
+        checker.fault("lists", _("{count} lists", count=len(entries)), _("1 to 32 lists, each with its targets"))
+    lists = {
+        checker.identifier(list_id, f"lists.{list_id}"): tuple(_targets(checker, targets, f"lists.{list_id}", folder))
+        for list_id, targets in entries.items()
+    }
+    paths = [target.path for targets in lists.values() for target in targets]
+    if len(set(paths)) != len(paths):
+        checker.fault("lists", _("one path twice"), _("each path once"))
+    return lists
+
+
+def _targets(checker: Checker, value: object, path: str, folder: Path) -> Iterator[Target]:
+    for key, item in checker.items(value, path, 1, 64):
         entry = checker.section(item, key, "format path", "check reload")
         commands = {
             name: _command(checker, entry[name], f"{key}.{name}") for name in ("check", "reload") if name in entry
         }
-        format_id = checker.choice(entry["format"], f"{key}.format", sorted(formats.FORMATS))
-        targets.append(Target(format_id, folder / checker.text(entry["path"], f"{key}.path"), **commands))
-    if len({target.path for target in targets}) != len(targets):
-        checker.fault("targets", _("one path twice"), _("each path once"))
-    return tuple(targets)
+        format_id = checker.choice(entry["format"], f"{key}.format", sorted(FORMATS))
+        yield Target(format_id, folder / checker.text(entry["path"], f"{key}.path"), **commands)
 
 
 def _command(checker: Checker, value: object, key: str) -> str:
@@ -228,3 +185,22 @@ def _brakes(checker: Checker, value: object) -> Brakes:
     entry = checker.section(value, "brakes", "added added_percent")
     added = checker.integer(entry["added"], "brakes.added", 0, 10_000_000)
     return Brakes(added, checker.integer(entry["added_percent"], "brakes.added_percent", 0, 100), 0)
+
+
+def require_list(subscription: Subscription, list_id: str | None) -> str:
+    """The list of a subscription that was named, or its only one.
+
+    Raises:
+        UsageError: There are several and none was named, or it has none of that id.
+    """
+    there = ", ".join(subscription.lists)
+    if list_id is None and len(subscription.lists) == 1:
+        return next(iter(subscription.lists))
+    if list_id is None:
+        raise UsageError(_("this subscription has several lists: {lists}", lists=there), _("name one with --list"))
+    if list_id not in subscription.lists:
+        raise UsageError(
+            _("this subscription has no list {list_id}; it has {lists}", list_id=list_id, lists=there),
+            _("check --list"),
+        )
+    return list_id

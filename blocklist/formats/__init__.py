@@ -46,6 +46,14 @@ def folder_instant(name: str) -> datetime:
     return datetime.strptime(name, _FOLDER).replace(tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a provider made of a release on its own machine: other names than were published, or another serial."""
+
+    serial: int
+    remarks: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Release:
     """What identifies one release: `number` is its instant in Unix seconds (DESIGN.md section 3)."""
@@ -57,6 +65,12 @@ class Release:
     freshness: int
     head: Ref
     count: int
+    changed: Changed | None = None
+
+    @property
+    def serial(self) -> int:
+        """The serial of a zone: the number of the release, unless a provider had to write a higher one."""
+        return self.changed.serial if self.changed else self.number
 
     @cached_property
     def instant(self) -> datetime:
@@ -75,6 +89,7 @@ class Release:
 
     def facts(self) -> dict[str, object]:
         """What every file of the release says of itself."""
+        changed = {"changed": {"serial": self.serial, "remarks": list(self.changed.remarks)}} if self.changed else {}
         return {
             "list": self.list_id,
             "environment": self.environment,
@@ -85,6 +100,7 @@ class Release:
             "register": self.register,
             "head": self.head.to_json(),
             "names": self.count,
+            **changed,
         }
 
 
@@ -98,6 +114,7 @@ def header(release: Release, policy: Policy, sign: str, remarks: Sequence[str] =
         "Verify: openssl cms -verify -cades -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS"
         " -CAfile seal.pem -no-CApath -no-CAstore -out /dev/null && sha256sum --strict --ignore-missing -c SHA256SUMS",
         f"Register {release.register}, head: act {release.head.seq}, {release.head.id}",
+        *(release.changed.remarks if release.changed else ()),
         *remarks,
     ]
     parts = (line[start : start + _LINE] for line in lines for start in range(0, len(line), _LINE))

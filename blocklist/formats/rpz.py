@@ -22,7 +22,7 @@ def render(measures: Measures, policy: Policy, release: Release) -> Iterator[byt
     yield header(release, policy, ";", ("Give the zone a name of at most 30 characters; owners are relative to it.",))
     yield (
         f"$TTL {policy.ttl}\n"
-        f"@ SOA localhost. hostmaster.localhost. {release.number} {REFRESH} {RETRY} {EXPIRE} {MINIMUM}\n"
+        f"@ SOA localhost. hostmaster.localhost. {release.serial} {REFRESH} {RETRY} {EXPIRE} {MINIMUM}\n"
         "@ NS localhost.\n"
     ).encode()
     for names, owners, nothing in ((measures.domain, ("{}", "*.{}"), "CNAME ."), (measures.host, ("{}",), "CNAME *.")):

@@ -1,0 +1,235 @@
+"""Bytes from a publisher: over HTTPS, or from a published tree on this machine. Nothing here knows what they mean.
+
+Everything is bounded: the time until an answer begins, the speed at which it goes on, the tries. How many bytes an
+answer may have is up to whoever reads it, since only that one knows.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from blocklist import __version__
+from blocklist.errors import BlocklistError, UnreachableError
+from blocklist.messages import _, later
+
+if TYPE_CHECKING:
+    import requests
+
+    from blocklist.client.subscription import Subscription
+
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and to wait for the next bytes."""
+
+PATIENCE = 60.0
+"""Seconds until an answer has begun, tries and all; and what a slow one gets beside the time that its bytes take."""
+
+SLOWEST = 10_000
+"""Octets a second; who sends less for longer than `PATIENCE` does not want to be read to the end."""
+
+TRIES = 3
+BACK_OFF = 0.5
+"""How often a failed connection or an answer 5xx is tried again; and seconds between the tries, doubled each time."""
+
+CHUNK = 256 * 1024
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
+KEEP = later("the list that is installed stays; tell the office if this goes on")
+
+
+class TransportError(UnreachableError):
+    """No usable answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that is not the fault of the network: its status, what identifies its content, and its content."""
+
+    status: int
+    marks: Mapping[str, str] = field(default_factory=dict)
+    chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
+
+
+class Transport(Protocol):
+    """A way to one publisher."""
+
+    def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
+        """The file at `url`.
+
+        Args:
+            url: Below the publisher's address.
+            offset: Ask for what follows so many octets; the answer has status 206, or is the whole.
+            marks: Those of the answer that is known; the status is 304 when the file is still that one.
+
+        Raises:
+            TransportError: There is no answer; reading its chunks raises it too.
+        """
+
+    def close(self) -> None:
+        """Leave nothing open."""
+
+
+def transport(subscription: Subscription) -> Transport:
+    """The way to the publisher of a subscription."""
+    return HttpsTransport(subscription) if subscription.url.startswith("https://") else FileTransport()
+
+
+class HttpsTransport:
+    """HTTPS through `requests`; the environment is not consulted, so no variable can replace the trusted CA."""
+
+    def __init__(self, subscription: Subscription) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util.retry import Retry
+
+        again = Retry(
+            total=None,
+            connect=TRIES,
+            status=TRIES,
+            read=0,  # what was asked may have been done, and what was half read is not started anew
+            redirect=0,
+            other=0,
+            status_forcelist=range(500, 600),
+            backoff_factor=BACK_OFF,
+            raise_on_status=False,
+            respect_retry_after_header=False,
+        )
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.mount("https://", HTTPAdapter(max_retries=again))
+        self._session.verify = str(subscription.ca) if subscription.ca else True
+        if subscription.client_certificate and subscription.client_key:
+            self._session.cert = (str(subscription.client_certificate), str(subscription.client_key))
+        if subscription.proxy:
+            self._session.proxies = {"https": subscription.proxy}
+        self._session.headers["User-Agent"] = f"blocklist/{__version__}"
+        self._response: requests.Response | None = None
+
+    def close(self) -> None:
+        """Close every connection, also that of an answer which nobody wanted to read to its end."""
+        self._drop()
+        self._session.close()
+
+    def _drop(self) -> None:
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
+    def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
+        """See `Transport`."""
+        self._drop()
+        headers = _conditions(marks or {})
+        if offset:
+            headers |= {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
+        started = time.monotonic()
+        response = self._response = self._begun(url, headers)
+        if response.status_code == 206 and not _starts_at(response.headers.get("Content-Range", ""), offset):
+            raise TransportError(_("{url} answered with another range", url=url), _(KEEP))
+        known = {name: value for name in ("ETag", "Last-Modified") if (value := response.headers.get(name))}
+        return Answer(response.status_code, known, self._body(response, started))
+
+    def _begun(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        """The answer up to its headers. A server may send those octet by octet, which no time-out of a socket ends."""
+        done: SimpleQueue[requests.Response | Exception] = SimpleQueue()
+
+        def ask() -> None:
+            try:
+                done.put(self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False))
+            except Exception as fault:  # raised again where the answer is waited for
+                done.put(fault)
+
+        threading.Thread(target=ask, daemon=True).start()
+        try:
+            response = done.get(timeout=PATIENCE)
+        except Empty as fault:
+            raise _failed(url, TimeoutError(_("no answer within {seconds} seconds", seconds=PATIENCE))) from fault
+        if isinstance(response, Exception):
+            raise _failed(url, response) from response
+        return response
+
+    def _body(self, response: requests.Response, started: float) -> Iterator[bytes]:
+        received, read = 0, _reader(response)
+        while True:
+            # Not iter_content: it waits until a chunk is full, however slowly that fills.
+            try:
+                chunk = read()
+            except Exception as fault:  # what two libraries and ssl raise here has no common name
+                raise _failed(response.url, fault) from fault
+            if not chunk:
+                return
+            received += len(chunk)
+            if time.monotonic() - started > PATIENCE + received / SLOWEST:
+                raise _failed(response.url, TimeoutError(_("it sends too slowly")))
+            yield chunk
+
+
+def _reader(response: requests.Response) -> Callable[[], bytes]:
+    return lambda: bytes(response.raw.read1(CHUNK, decode_content=True))
+
+
+def _conditions(marks: Mapping[str, str]) -> dict[str, str]:
+    """The headers of a request for a file that has changed (RFC 9110, section 13.1)."""
+    names = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+    return {names[name]: value for name, value in marks.items() if name in names}
+
+
+def _starts_at(content_range: str, offset: int) -> bool:
+    match = _CONTENT_RANGE.fullmatch(content_range)
+    return match is not None and int(match[1]) == offset
+
+
+class FileTransport:
+    """A published tree on a file system of this machine."""
+
+    def close(self) -> None:
+        """Nothing is open between two files."""
+
+    def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
+        """See `Transport`."""
+        path = Path(unquote(urlsplit(url).path))
+        if not path.is_file():
+            return Answer(404)
+        status = path.stat()
+        known = {"ETag": f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"}
+        if marks == known:
+            return Answer(304)
+        return Answer(206 if offset else 200, known, _read(path, offset))
+
+
+def _read(path: Path, offset: int) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(offset)
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except OSError as fault:
+        raise _failed(str(path), fault) from fault
+
+
+def unusable(url: str, status: int) -> str:
+    """What is wrong with an answer of another status than was hoped for."""
+    if status == 404:
+        return _("{url} is not there", url=url)
+    return _("{url} answered {status}", url=url, status=status)
+
+
+def _failed(url: str, fault: BaseException) -> BlocklistError:
+    return TransportError(_("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _(KEEP))
+
+
+def _innermost(fault: BaseException) -> str:
+    """What happened at last, in the words of the system: libraries wrap it many times."""
+    proxy = type(fault).__name__ == "ProxyError"
+    while True:
+        wrapped = [fault.__cause__, getattr(fault, "reason", None), *fault.args[:1], fault.__context__]
+        inner = next((entry for entry in wrapped if isinstance(entry, BaseException)), None)
+        if inner is None:
+            words = (getattr(fault, "strerror", None) or str(fault) or type(fault).__name__)[:200]
+            return _("at the proxy: {fault}", fault=words) if proxy else words
+        fault = inner
