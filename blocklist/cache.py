@@ -2,7 +2,7 @@
 
 An account replays the acts that follow the head at which it last kept its state, each checked in full, and keeps the
 state again after every hundred or so. The cache is bound to that head: a register that does not hold it is replayed
-from its first act. So is every register in an audit and at a subscriber, who never look here.
+from its first act. So is every register in an audit and by the publisher, who never look here.
 
 A cache is trusted like the account that wrote it, whose programs could as well show it another register. It can be
 believed by nobody else: each account reads only the file that it owns and that nobody else may write. Whatever is
@@ -12,8 +12,6 @@ wrong with a file, it is as if there were none.
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 import stat
 from bisect import bisect_left
@@ -21,27 +19,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-from blocklist import __version__, acts, files
+from blocklist import acts, files, states
 from blocklist.acts import Body, SignedAct
-from blocklist.compact import Codec, codec
-from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Names
-from blocklist.measures import Measure
 from blocklist.messages import Progress, _, quietly
-from blocklist.names import Scope
-from blocklist.policy import Policy
 from blocklist.register import Register
 from blocklist.replay import CLOCK_TOLERANCE, extend
-from blocklist.signing import PublicKey
 from blocklist.store import Store
-
-KEEP_AFTER = 100
-"""How many acts are replayed before it is worth to keep the state anew."""
 
 MAX_NAMES = 100_000
 """The state of a larger register is not kept: few acts list so many names, and reading them costs more."""
@@ -49,22 +36,6 @@ MAX_NAMES = 100_000
 _MAX_FILE = 256 * 1024 * 1024
 _FOLDER_MODE = 0o1777
 """Every account that may enter `lists/` keeps a file here, the publisher's too; none can remove another's (sticky)."""
-
-_FIELDS: dict[str, Any] = {
-    "ids": list[str],
-    "at": datetime,
-    "list_id": str,
-    "environment": str,
-    "policies": list[tuple[datetime, Policy]],
-    "officers": dict[str, Officer],
-    "pending": dict[int, Pending],
-    "requests": dict[int, Request],
-    "recommendations": dict[int, Recommendation],
-    "erased": set[int],
-    "annulled": set[str],
-    "_holders": dict[PublicKey, str],
-}
-"""A register's attributes with their types; `_measures`, where names share their values, is written apart."""
 
 
 @dataclass(slots=True)
@@ -154,7 +125,7 @@ def open_state(store: Store, list_id: str, lists: Path, now: datetime, progress:
         for signed in extend(state.register, store.lines(list_id, after=before), now):
             state.index.note(signed)
             advance(1)
-    if len(state.register.ids) - before > KEEP_AFTER and len(state.register.measures()) <= MAX_NAMES:
+    if len(state.register.ids) - before > states.KEEP_AFTER and len(state.register.measures()) <= MAX_NAMES:
         _keep(path, state)
     return state
 
@@ -230,36 +201,11 @@ def _keep(path: Path, state: State) -> None:
         files.replace(path, to_cache(state), 0o600)
 
 
-# Its content: a line that says what it is and the digest of the rest, then compact JSON.
-
-
-@cache
-def _codecs() -> tuple[dict[str, Codec], Codec, str]:
-    """The codecs of a register's attributes, the one of a measure, and the digest of all their layouts."""
-    attributes, measure = {name: codec(hint) for name, hint in _FIELDS.items()}, codec(Measure)
-    layouts = [f"{name}: {part.layout}" for name, part in attributes.items()] + [measure.layout]
-    return attributes, measure, hashlib.sha256("\n".join(layouts).encode()).hexdigest()
-
-
-def _header(body: bytes) -> bytes:
-    """A cache of another version, of other rules or fields, or one that was damaged has another first line."""
-    words = ("blocklist cache", __version__, acts.RULES, _codecs()[2], hashlib.sha256(body).hexdigest())
-    return " ".join(map(str, words)).encode()
-
-
 def to_cache(state: State) -> bytes:
     """The content of a cache."""
-    register, index = state.register, state.index
-    index.settle()
-    members: dict[str, Any] = {
-        name: part.write(getattr(register, name)) if part.write else getattr(register, name)
-        for name, part in _codecs()[0].items()
-    }
-    members["_measures"] = _write_measures(register)
-    members["mentions"] = index.mentions
-    members["leads"] = list(index.leads.items())
-    body = json.dumps(members, separators=(",", ":")).encode()
-    return _header(body) + b"\n" + body
+    state.index.settle()
+    index = {"mentions": state.index.mentions, "leads": list(state.index.leads.items())}
+    return states.seal(states.write_register(state.register) | index)
 
 
 def from_cache(content: bytes) -> State:
@@ -268,34 +214,5 @@ def from_cache(content: bytes) -> State:
     Raises:
         ValueError: It is not the content of a cache, or one of another version.
     """
-    header, _end, body = content.partition(b"\n")
-    if header != _header(body):
-        raise ValueError("not a cache, or of another version")
-    members, register = json.loads(body), Register()
-    for name, part in _codecs()[0].items():
-        setattr(register, name, part.read(members[name]) if part.read else members[name])
-    _read_measures(register, members["_measures"])
-    return State(register, Index(members["mentions"], dict(members["leads"])))
-
-
-def _write_measures(register: Register) -> dict[str, object]:
-    """Each measure once, and each name with the place of its measure: names that share one go on sharing it."""
-    write = _codecs()[1].write
-    assert write is not None  # noqa: S101  (a dataclass always has one)
-    places: dict[int, int] = {}
-    rows: list[object] = []
-    scopes = {}
-    for scope, named in register.measures().by_scope():
-        for measure in named.values():
-            if places.setdefault(id(measure), len(places)) == len(rows):
-                rows.append(write(measure))
-        scopes[scope.value] = [list(named), [places[id(measure)] for measure in named.values()]]
-    return {"rows": rows, "scopes": scopes}
-
-
-def _read_measures(register: Register, members: dict[str, Any]) -> None:
-    read = _codecs()[1].read
-    assert read is not None  # noqa: S101
-    shared = [read(row) for row in members["rows"]]
-    for scope, (texts, places) in members["scopes"].items():
-        register._measures[Scope(scope)] = dict(zip(texts, map(shared.__getitem__, places), strict=True))
+    members = states.unseal(content)
+    return State(states.read_register(members), Index(members["mentions"], dict(members["leads"])))

@@ -117,6 +117,23 @@ def parse_instant(text: object) -> datetime:
     refuse(_("{text} is not an instant such as 2026-11-22T12:00:00Z", text=shown(text)))
 
 
+_FOLDER = "%Y%m%dT%H%M%SZ"
+
+
+def folder_name(instant: datetime) -> str:
+    """The name of the folder of the release of that instant, `20261122T120000Z`."""
+    return instant.strftime(_FOLDER)
+
+
+def folder_instant(name: str) -> datetime:
+    """The instant of the release whose folder has that name.
+
+    Raises:
+        ValueError: It is no such name.
+    """
+    return datetime.strptime(name, _FOLDER).replace(tzinfo=UTC)
+
+
 def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != set(keys):
         refuse(_("an object with exactly the keys {keys} is expected", keys=", ".join(keys)))

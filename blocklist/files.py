@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -89,7 +88,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Writ
 
 def beside(path: Path) -> Path:
     """A private, unused name in the folder of `path`, hence on its file system."""
-    return path.with_name(f"{TEMPORARY}{path.name}-{secrets.token_hex(6)}")
+    return path.with_name(f"{TEMPORARY}{path.name}-{os.urandom(6).hex()}")
 
 
 def replace(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -6,11 +6,12 @@ million records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
 from blocklist.names import Name, Scope, above, within
 
@@ -53,10 +54,14 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Names by scope with their measures."""
+    """Names by scope with their measures.
+
+    `parents` are the parents of all the names, and may be more; whoever made the names knows them already.
+    """
 
     domain: Mapping[str, Measure] = field(default_factory=dict)
     host: Mapping[str, Measure] = field(default_factory=dict)
+    parents: AbstractSet[str] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.domain) + len(self.host)
@@ -75,28 +80,21 @@ class Measures:
 
     def in_force(self, at: datetime, protected: AbstractSet[str]) -> Measures:
         """Those in force at `at`, but for names that are a protected subtree, below one or above one (promise 6)."""
-        parents, sheltered = above(protected), _Within(protected)
-        return Measures(
-            *(
-                {
-                    text: measure
-                    for text, measure in names.items()
-                    if measure.ended is None
-                    and at < measure.review_by
-                    and text not in parents
-                    and text not in protected
-                    and not sheltered[text.partition(".")[2]]
-                }
-                for _, names in self.by_scope()
-            )
-        )
+        met = above(protected) | protected
+        below = {parent for parent in self._all_parents() if within(parent, protected)}
+        withheld = {
+            text
+            for _, names in self.by_scope()
+            for text in (*(names.keys() & met), *(names if below else ()))
+            if text in met or text.partition(".")[2] in below
+        }
+        return self._kept(lambda measure: measure.ended is None and at < measure.review_by, withheld)
 
     def common(self, others: Measures) -> Measures:
         """Those on names that `others` has too, in the same scope."""
         pairs = zip(self.by_scope(), others.by_scope(), strict=True)
-        return Measures(
-            *({text: measure for text, measure in ours.items() if text in theirs} for (_, ours), (_, theirs) in pairs)
-        )
+        domain, host = ({text: ours[text] for text in ours if text in theirs} for (_, ours), (_, theirs) in pairs)
+        return Measures(domain, host, self.parents)
 
     def same_names(self, others: Measures) -> bool:
         """Whether both hold the same names in the same scopes, by whatever measures."""
@@ -104,16 +102,12 @@ class Measures:
 
     def not_lapsed(self, at: datetime) -> Measures:
         """Those whose review date has not come at `at`."""
-        return Measures(
-            *(
-                {text: measure for text, measure in names.items() if at < measure.review_by}
-                for _, names in self.by_scope()
-            )
-        )
+        return self._kept(lambda measure: at < measure.review_by)
 
     def next_lapse(self) -> datetime | None:
         """The first review date of all."""
-        return min((measure.review_by for _, names in self.by_scope() for measure in names.values()), default=None)
+        decisions = (measure for _, names in self.by_scope() for measure in _distinct(names).values())
+        return min((measure.review_by for measure in decisions), default=None)
 
     def rendered(self) -> Measures:
         """What exports hold: sorted, without the names that a listed domain covers.
@@ -121,26 +115,64 @@ class Measures:
         A more specific owner name in a policy zone takes its neighbours out of the wildcard above it, so a covered
         name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
         """
-        parents = {text.partition(".")[2] for names in (self.domain, self.host) for text in names}
-        covered = {parent for parent in parents if within(parent, self.domain.keys())}
+        covered = {parent for parent in self._all_parents() if within(parent, self.domain.keys())}
+        twice = self.host.keys() & self.domain.keys()
         return Measures(
-            {text: self.domain[text] for text in sorted(_outside(self.domain, covered))},
-            {text: self.host[text] for text in sorted(_outside(self.host, covered)) if text not in self.domain},
+            _Sorted(self.domain, sorted(_outside(self.domain, covered))),
+            _Sorted(self.host, sorted(text for text in _outside(self.host, covered) if text not in twice)),
+            self.parents,
         )
+
+    def _all_parents(self) -> AbstractSet[str]:
+        if self.parents is not None:
+            return self.parents
+        return parents_of(text for _, names in self.by_scope() for text in names)
+
+    def _kept(self, wanted: Callable[[Measure], bool], without: AbstractSet[str] = frozenset()) -> Measures:
+        """Those that are `wanted`, which is asked once for each of the few distinct measures, on other names."""
+        domain, host = (_those(names, wanted, without) for _, names in self.by_scope())
+        return Measures(domain, host, self.parents)
+
+
+def _those(
+    names: Mapping[str, Measure], wanted: Callable[[Measure], bool], without: AbstractSet[str]
+) -> dict[str, Measure]:
+    out = {key for key, measure in _distinct(names).items() if not wanted(measure)}
+    if not out and not without:
+        return dict(names)
+    return {text: measure for text, measure in names.items() if id(measure) not in out and text not in without}
+
+
+class _Sorted(Mapping[str, Measure]):
+    """Some names of a mapping, in the order of `texts`: a second dictionary of a million names takes longer to make."""
+
+    def __init__(self, names: Mapping[str, Measure], texts: list[str]) -> None:
+        self._names = names
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def __getitem__(self, text: str) -> Measure:
+        return self._names[text]
+
+    def values(self) -> ValuesView[Measure]:
+        """The measures in the order of the names."""
+        return cast(ValuesView[Measure], map(self._names.__getitem__, self._texts))
+
+
+def parents_of(names: Iterable[str]) -> set[str]:
+    """The parent of each name; of a million names they are few."""
+    return {text.partition(".")[2] for text in names}
+
+
+def _distinct(names: Mapping[str, Measure]) -> dict[int, Measure]:
+    return {id(measure): measure for measure in names.values()}
 
 
 def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:
     """The names whose parent is not one of `covered`; mostly there is none, and nothing to look at."""
     return (text for text in names if text.partition(".")[2] not in covered) if covered else names
-
-
-class _Within(dict[str, bool]):
-    """Whether a name is one of `subtrees` or below one, asked for the parents of a million names: few are distinct."""
-
-    def __init__(self, subtrees: AbstractSet[str]) -> None:
-        super().__init__()
-        self._subtrees = subtrees
-
-    def __missing__(self, text: str) -> bool:
-        self[text] = found = within(text, self._subtrees)
-        return found

@@ -176,8 +176,6 @@ def _opened(content: bytes) -> tuple[bytes, bytes | None]:
     if "payloadType" not in members:
         return content, None
     (entry,) = members["signatures"]
-    if members["payloadType"] != PAYLOAD_TYPE:
-        raise ValueError("an envelope of something else")
     payload, signature = (base64.b64decode(text, validate=True) for text in (members["payload"], entry["sig"]))
     if content != encode(_envelope(payload, _digest(entry["keyid"]), signature)):
         raise ValueError("not an envelope in its one form")

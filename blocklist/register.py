@@ -31,7 +31,7 @@ from blocklist.entries import (
 )
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
-from blocklist.measures import Measure, Measures, State
+from blocklist.measures import Measure, Measures, State, parents_of
 from blocklist.messages import _
 from blocklist.names import Scope, below_or_same
 from blocklist.policy import Policy
@@ -122,6 +122,7 @@ class Register:
         self.erased: set[int] = set()
         self.annulled: set[str] = set()
         self._measures: dict[Scope, dict[str, Measure]] = {Scope.DOMAIN: {}, Scope.HOST: {}}
+        self._parents: set[str] = set()
         self._holders: dict[PublicKey, str] = {}
 
     @property
@@ -141,7 +142,7 @@ class Register:
 
     def measures(self) -> Measures:
         """The last decision on every name that was ever listed, whatever its state."""
-        return Measures(self._measures[Scope.DOMAIN], self._measures[Scope.HOST])
+        return Measures(self._measures[Scope.DOMAIN], self._measures[Scope.HOST], self._parents)
 
     def in_force(self, at: datetime) -> Measures:
         """The measures that are in force at `at`, without those that meet a protected name."""
@@ -489,6 +490,7 @@ class Register:
             updates.append((scope, changed))
         for scope, changed in updates:
             self._measures[scope].update(changed)
+            self._parents |= parents_of(changed)
 
     # Oversight (LCEN art. 6-1 al. 3)
 

@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import compress
+from operator import is_not
 
 from blocklist import formats
 from blocklist.entries import Request
@@ -109,11 +111,14 @@ class Plan:
 def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Plan:
     """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
     old = before.measures if before else Measures()
-    ended = _difference(old, now.measures)
+    added = _difference(now.measures, old)
+    # What was there before is still there, unless the numbers say otherwise: then it is looked for.
+    still = len(now.measures) - len(added)
+    ended = _difference(old, now.measures) if still < len(old) else Names()
     lapsed = _select(ended, lambda name: _has_lapsed(decisions.get(name), now.instant))
     return Plan(
         since=int(before.instant.timestamp()) if before else None,
-        added=_difference(now.measures, old),
+        added=added,
         removed=_select(ended, lambda name: not _has_lapsed(decisions.get(name), now.instant)),
         lapsed=lapsed,
         renewed=_renewed(old, now.measures),
@@ -150,16 +155,12 @@ def _union(left: Names, right: Names) -> Names:
 def _renewed(old: Measures, new: Measures) -> Names:
     # A measure that no act touched is the same object in both snapshots of one replay: no need to compare a million.
     pairs = zip(old.by_scope(), new.by_scope(), strict=True)
-    return Names(
-        *(
-            tuple(
-                text
-                for text, measure in after.items()
-                if (known := before.get(text)) is not measure and known is not None and known != measure
-            )
-            for (_, before), (_, after) in pairs
-        )
-    )
+    return Names(*(tuple(_changed(before, after)) for (_, before), (_, after) in pairs))
+
+
+def _changed(before: Mapping[str, Measure], after: Mapping[str, Measure]) -> Iterator[str]:
+    others = compress(after, map(is_not, map(before.get, after), after.values())) if before else ()
+    return (text for text in others if (known := before.get(text)) is not None and known != after[text])
 
 
 class BrakeError(RefusedError):

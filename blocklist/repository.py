@@ -33,8 +33,8 @@ from tuf.api.metadata import (
 from blocklist import files, seal
 from blocklist.authority import issue_certificate, new_authority, new_revocation_list
 from blocklist.errors import TargetError, UsageError
-from blocklist.fields import Ref, encode
-from blocklist.formats import Release, folder_instant, folder_name
+from blocklist.fields import Ref, encode, folder_instant, folder_name
+from blocklist.formats import Release
 from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, S, read, signed_bytes, verified
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +15,12 @@ from blocklist.acts import Body, SignedAct
 from blocklist.desk import Desk
 from blocklist.entries import PENDING_FOR
 from blocklist.errors import BlocklistError, UsageError
-from blocklist.fields import Names, format_instant, parse_instant
-from blocklist.formats import folder_instant
+from blocklist.fields import Names, folder_instant, folder_name, format_instant, parse_instant
 from blocklist.messages import _, later, plain, plural, preferred, shown
 from blocklist.names import both_forms
 from blocklist.policy import Policy
 from blocklist.release import DELAY, SUMS
+from blocklist.reported import Report, Reported
 from blocklist.signing import PublicKey
 
 _HEAD = re.compile(rb"(?m)^# Register [0-9a-f]{64}, head: act (\d+), [0-9a-f]{64}$")
@@ -53,13 +53,17 @@ WORDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened: an act with its number, or what followed from the date or a release."""
+    """One thing that happened: an act with its number, or what followed from the date or a release.
+
+    For a release `reports` is what providers say of it; `details` has that in words.
+    """
 
     seq: int | None
     at: datetime
     by: str
     what: str
     details: tuple[str, ...] = ()
+    reports: tuple[Report, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """For `--json`."""
@@ -69,6 +73,7 @@ class Event:
             "by": self.by,
             "what": self.what,
             "details": list(self.details),
+            "providers": [report.to_json() for report in self.reports],
         }
 
 
@@ -93,6 +98,16 @@ class Releases:
         """
         place = bisect_left(self._folders, True, key=lambda path: holds(_head(path), folder_instant(path.name)))
         return folder_instant(self._folders[place].name) if place < len(self._folders) else None
+
+    def contradict(self, instant: datetime, head: int) -> bool:
+        """Whether there cannot have been a release of that instant with that head.
+
+        Of the time before the oldest release that is kept nothing is known.
+        """
+        names, name = [path.name for path in self._folders], folder_name(instant)
+        if name in names:
+            return _head(self._folders[names.index(name)]) != head
+        return bool(names) and name > names[0]
 
 
 def _head(folder: Path) -> int:
@@ -273,8 +288,7 @@ def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
         text: The canonical name.
         signed: The acts, as `survey.history` gives them.
     """
-    releases = Releases(opened.workspace.path / "exports" / opened.list_id)
-    life = _Life(releases, {entry.act.seq: entry.act.body for entry in signed}, text)
+    life = _Life(opened, {entry.act.seq: entry.act.body for entry in signed}, text)
     events: list[Event] = []
     for entry in signed:
         events += [*life.lapsed(entry.act.at), event(opened, entry), *life.after(entry)]
@@ -302,8 +316,10 @@ def _unapproved(opened: Desk, text: str, signed: list[SignedAct]) -> Iterator[Ev
 class _Life:
     """Follows one name through its acts: whether it is listed, and until when."""
 
-    def __init__(self, releases: Releases, bodies: Mapping[int, Body], text: str) -> None:
-        self._releases = releases
+    def __init__(self, opened: Desk, bodies: Mapping[int, Body], text: str) -> None:
+        self._releases = Releases(opened.workspace.path / "exports" / opened.list_id)
+        self._reported = Reported(opened.workspace.lists, opened.register)
+        self._now = opened.now
         self._bodies = bodies
         self._text = text
         self._until: datetime | None = None
@@ -314,12 +330,12 @@ class _Life:
         proposed = self._bodies.get(body.act.seq) if isinstance(body, acts.Approve) else None
         if isinstance(proposed, acts.Add) and isinstance(body, acts.Approve) and self._is_last(body, seq):
             self._until = proposed.review_by
-            yield from self._carried(seq)
+            yield from self._carried(seq, signed.act.at)
         elif isinstance(body, acts.Review) and body.review_by is not None:
             self._until = body.review_by
         elif self._until is not None and self._ends(body):
             self._until = None
-            yield from self._dropped(lambda head, _instant: head >= seq)
+            yield from self._dropped(signed.act.at, lambda head, _instant: head >= seq)
 
     def lapsed(self, now: datetime) -> Iterator[Event]:
         """The end of the measure by its date, if that has come."""
@@ -327,7 +343,7 @@ class _Life:
         if until is not None and until <= now:
             self._until = None
             yield Event(None, until, "", _("lapsed: nobody verified it again by its review date"))
-            yield from self._dropped(lambda _head, instant: instant >= until)
+            yield from self._dropped(until, lambda _head, instant: instant >= until)
 
     def _is_last(self, body: acts.Approve, seq: int) -> bool:
         """Whether this is the approval by which it was listed: with several, the last one is."""
@@ -341,16 +357,47 @@ class _Life:
             names = body.names if isinstance(body, acts.Remove | acts.Review) else None
         return names is not None and (self._text in names.domain or self._text in names.host)
 
-    def _carried(self, seq: int) -> Iterator[Event]:
+    def _carried(self, seq: int, since: datetime) -> Iterator[Event]:
         at = self._releases.first(lambda head, _instant: head >= seq)
         if at is not None:
-            before = shown(at + DELAY)
-            yield Event(
-                None, at, "", _("first release that carries it: providers block before {before}", before=before)
-            )
+            reports = self._reported.reports(since, at, lambda receipt: receipt.let_in.head.seq >= seq, self._now)
+            what = _("first release that carries it: providers block before {before}", before=shown(at + DELAY))
+            yield _told(at, what, reports, _BLOCKED, _NOT_BLOCKED)
 
-    def _dropped(self, holds: Callable[[int, datetime], bool]) -> Iterator[Event]:
+    def _dropped(self, since: datetime, holds: Callable[[int, datetime], bool]) -> Iterator[Event]:
         at = self._releases.first(holds)
         if at is not None:
-            before = shown(at + DELAY)
-            yield Event(None, at, "", _("first release without it: providers restore before {before}", before=before))
+            reports = self._reported.reports(since, at, lambda receipt: receipt.shown.instant >= at, self._now)
+            what = _("first release without it: providers restore before {before}", before=shown(at + DELAY))
+            yield _told(at, what, reports, _RESTORED, _NOT_RESTORED)
+
+
+# What providers say
+
+_BLOCKED = later("{provider} applied this release or a later one by {at}: {remarks}")
+_NOT_BLOCKED = later("{provider} has not reported that it applied this release or a later one; the time is over")
+_RESTORED = later("{provider} restored it by {at}: {remarks}")
+_NOT_RESTORED = later("{provider} has not reported that it restored it; the time is over")
+
+
+def _told(at: datetime, what: str, reports: Iterable[Report], done: str, missing: str) -> Event:
+    """The event of a release, with what providers say of it."""
+    told = tuple(reports)
+    return Event(None, at, "", what, tuple(line for report in told for line in _said_by(report, done, missing)), told)
+
+
+def _said_by(report: Report, done: str, missing: str) -> Iterator[str]:
+    if report.applied is not None:
+        yield _(done, provider=report.provider, at=shown(report.applied), remarks=", ".join(_remarks(report)))
+    elif report.late:
+        yield _(missing, provider=report.provider)
+    for path in report.damaged:
+        yield _("{path} is no receipt of this register any more, and does not count", path=path)
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    yield _("signed") if report.signed else _("not signed")
+    if report.late:
+        yield _("LATE (its first receipt)") if report.first else _("LATE")
+    if report.back is not None:
+        yield _("went back to an older release by {at}", at=shown(report.back))

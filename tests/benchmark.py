@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import kit
 from history import History
+from nginx import Publisher
+from pki import Authority
 
 from blocklist import files
 from blocklist.fields import Ref
@@ -184,14 +186,81 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     office = [blocklist, "-C", folder / "office"]
     ours = run([*office, "publish", "--accept", checksum], BLOCKLIST_KEYS=str(folder / "keys"))
     report(f"cold publish of {count:,} names to rpzgen", ours.seconds, theirs.seconds, 1.5, ours.peak, 1536 * MIB)
-    zone, provider, exports = folder / "rpz.zone", folder / "subscription.yaml", folder / "office/exports"
-    pin = ["--list", kit.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
-    run([blocklist, "subscribe", exports.as_uri(), *pin, "--to", f"rpz={zone}", "-o", provider])
-    pulled = run([blocklist, "pull", "-c", provider, "--accept"])
-    checked = run(["named-checkzone", "rpz.test", zone])
-    linted = run([blocklist, "lint", zone])
-    report(f"lint of {count:,} names to named-checkzone", linted.seconds, checked.seconds, 1, linted.peak, 1024 * MIB)
-    report(f"pull of {count:,} names to named-checkzone", pulled.seconds, checked.seconds, 0.5, pulled.peak, 1024 * MIB)
+    exports = folder / "office/exports"
+    first, link = folder / "first", folder / "tree"
+    shutil.copytree(exports, first, copy_function=os.link)
+    link.symlink_to(first)
+    pki = Authority.make(folder / "pki", "bench")
+    client = pki.issue("provider")
+    with Publisher(folder / "nginx", link, server_files(folder, pki), client, pki.certificate) as nginx:
+        zone, provider = folder / "rpz.zone", folder / "subscription.yaml"
+        pin = ["--list", kit.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
+        tls = ["--ca", pki.certificate, "--client-certificate", client[0], "--client-key", client[1]]
+        run([blocklist, "subscribe", nginx.url, *pin, *tls, "--to", f"rpz={zone}", "-o", provider])
+        pull = [blocklist, "pull", "-c", provider]
+        full = run([*pull, "--accept"])
+        whole = octets(nginx)
+        checked = run(["named-checkzone", "rpz.test", zone])
+        linted = run([blocklist, "lint", zone])
+        report(
+            f"lint of {count:,} names to named-checkzone", linted.seconds, checked.seconds, 1, linted.peak, 1024 * MIB
+        )
+        report(
+            f"full pull of {count:,} names to named-checkzone",
+            full.seconds,
+            checked.seconds,
+            0.4,
+            full.peak,
+            1024 * MIB,
+        )
+        measure_nothing_new(blocklist, pull, "over HTTPS")
+        octets(nginx)
+        with ProcessPoolExecutor(1) as pool:
+            pool.submit(add_one, folder).result()
+        link.unlink()
+        link.symlink_to(exports)
+        more = run(pull)
+        report("pull after one added name to a full pull", more.seconds, full.seconds, 0.5, more.peak, 1024 * MIB)
+        part = octets(nginx)
+        print(
+            f"octets of a pull after one added name: {part:,} of {whole:,}, {part / whole:.3%} (at most 1%)", flush=True
+        )
+    local = folder / "local.yaml"
+    run([blocklist, "subscribe", exports.as_uri(), *pin, "--to", f"rpz={folder}/local.zone", "-o", local])
+    run([blocklist, "pull", "-c", local, "--accept"])
+    measure_nothing_new(blocklist, [blocklist, "pull", "-c", local], "from a folder")
+
+
+def measure_nothing_new(blocklist: Path, pull: Sequence[object], how: str) -> None:
+    """A pull that finds nothing new, to the start-up of that command and of the program."""
+    run(pull)
+    ours = median(pull)
+    report(f"unchanged pull {how} to blocklist pull --help", ours, median([blocklist, "pull", "--help"]), 1.5)
+    report(f"unchanged pull {how} to blocklist --version", ours, median([blocklist, "--version"]), 1.5)
+
+
+def add_one(folder: Path) -> None:
+    """Publish one name more."""
+    site = kit.Site.at(folder, datetime.now(UTC).replace(microsecond=0))
+    site.block("one-more.test")
+    site.publish()
+
+
+def octets(nginx: Publisher) -> int:
+    """What nginx has sent since the last call."""
+    return sum(request.sent for request in nginx.requests())
+
+
+def server_files(folder: Path, pki: Authority) -> Path:
+    """What the configuration of nginx names."""
+    tls = folder / "tls"
+    tls.mkdir()
+    certificate, key = pki.issue("exports", "exports.blocklist.example")
+    shutil.copy(certificate, tls / "exports.pem")
+    shutil.copy(key, tls / "exports.key")
+    shutil.copy(pki.certificate, tls / "providers-ca.pem")
+    shutil.copy(pki.revocation_list(), tls / "providers-crl.pem")
+    return tls
 
 
 if __name__ == "__main__":

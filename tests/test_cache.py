@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
 from test_fold import new_world, step
 
-from blocklist import acts, cache, policy
+from blocklist import acts, cache, policy, states
 from blocklist.acts import SignedAct
 from blocklist.cache import Index, State, act, from_cache, open_state, to_cache
 from blocklist.compact import codec
@@ -135,7 +135,7 @@ def test_every_kind_of_act_comes_back() -> None:
 
 
 def test_every_attribute_of_a_register_has_its_type() -> None:
-    assert vars(Register()).keys() == cache._FIELDS.keys() | {"_measures"}
+    assert vars(Register()).keys() == states._FIELDS.keys() | {"_measures"}
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
@@ -225,7 +225,7 @@ def continued(signed: list[SignedAct]) -> Chain:
 
 def test_a_few_acts_are_replayed_and_many_are_kept(kept: Place, signed: list[SignedAct]) -> None:
     chain, before = continued(signed), kept.path.read_bytes()
-    kept.append([chain.propose(f"n{number:03d}.test") for number in range(cache.KEEP_AFTER)])
+    kept.append([chain.propose(f"n{number:03d}.test") for number in range(states.KEEP_AFTER)])
     assert_same(kept.open(), replayed(chain.signed))
     assert kept.path.read_bytes() == before
     kept.append([chain.propose("last.test")])
@@ -285,7 +285,7 @@ def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
 
 def whole(body: bytes) -> bytes:
     """Any content with the first line that it should have."""
-    return cache._header(body) + b"\n" + body
+    return states._header(body) + b"\n" + body
 
 
 def without(member: str) -> Callable[[bytes], bytes]:

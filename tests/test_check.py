@@ -20,7 +20,7 @@ import dns.message
 import dns.rcode
 import dns.rrset
 import pytest
-from kit import LIST, DAY, START, Chain, shipped_policy
+from kit import DAY, LIST, START, Chain, shipped_policy
 from servers import Named, Unbound
 from shell import Shell
 from upstream import Upstream

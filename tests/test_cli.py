@@ -23,6 +23,7 @@ from blocklist.cli import GROUPS, MODULES, main
 from blocklist.cli.common import read_date
 
 SUBCOMMANDS = {
+    "receipt": ["add"],
     "key": ["new"],
     "officer": ["appoint", "revoke", "list"],
     "policy": ["check", "show", "diff", "adopt"],

@@ -16,19 +16,19 @@ ORDER = (
     "documents",
     "fields",
     "acts policy guards signing measures intake seal",
-    "authority entries compact",
+    "authority entries compact receipts",
     "proposals",
     "register",
-    "replay policydiff",
+    "replay policydiff states",
     "formats",
     "release lint",
     "metadata",
     "store repository notices evidence",
     "client",
-    "workspace notifying cache tree",
+    "workspace notifying cache tree reported",
     "desk sources",
     "additions timeline auditing",
-    "office",
+    "office receiving",
     "survey due publishing adopting erasing",
     "export",
     "cli",
@@ -41,10 +41,11 @@ PROVIDER = {"client"}
 OFFICE = {
     "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
     "adopting", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+    "reported", "receiving",
 }  # fmt: skip
 PURE = (
     "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
-    "proposals", "register", "replay", "policydiff", "formats", "release", "lint", "notices",
+    "proposals", "register", "replay", "policydiff", "formats", "release", "lint", "notices", "receipts",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""
 IMPURE = {

@@ -37,7 +37,7 @@ GROUPS = {
         "audit": "dossiers",
         "dossier": "dossiers",
     },
-    later("Publish"): {"plan": "publish", "publish": "publish", "lint": "lint"},
+    later("Publish"): {"plan": "publish", "publish": "publish", "lint": "lint", "receipt": "receipts"},
     later("Office"): {"key": "officers", "officer": "officers", "policy": "policies"},
     later("Provider"): {
         "subscribe": "subscribe",

@@ -151,7 +151,7 @@ def _said(outcome: Outcome) -> str:
 
 def release_name(number: int) -> str:
     """The folder name of a release."""
-    from blocklist.formats import folder_name
+    from blocklist.fields import folder_name
 
     return folder_name(datetime.fromtimestamp(number, UTC))
 

@@ -13,7 +13,7 @@ from blocklist.cli.common import Settings, clock, counted, finish, shown
 from blocklist.cli.output import urgent
 from blocklist.client.standing import Standing, standings, write_metrics
 from blocklist.errors import StaleError
-from blocklist.formats import folder_name
+from blocklist.fields import folder_name
 from blocklist.messages import _, later
 
 if TYPE_CHECKING:
@@ -88,5 +88,5 @@ def _last(standing: Standing) -> Iterator[str]:
     yield _("  last pull {at}, exit code {code}", at=shown(last.at), code=last.exit_code)
     if last.message:
         yield "  " + urgent(last.message)
-    if last.success != last.at:
+    if last.exit_code:
         yield _("  last success {at}", at=shown(last.success)) if last.success else _("  no pull has succeeded yet")

@@ -42,7 +42,9 @@ class _Answers:
     metavar="[LIST/]FORMAT=PATH",
     help="Which export goes where; may be given again.",
 )
-@click.option("--check", "checks", multiple=True, metavar="[FORMAT=]COMMAND", help="Has to accept a candidate, {{file}}.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="[FORMAT=]COMMAND", help="Has to accept a candidate, {{file}}."
+)
 @click.option("--reload", "reloads", multiple=True, metavar="[FORMAT=]COMMAND", help="Run after a file is in place.")
 @click.option("--ca", metavar="FILE", help="The authority of the publisher's certificate.")
 @click.option("--client-certificate", metavar="FILE", help="Your certificate for HTTPS.")

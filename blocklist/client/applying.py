@@ -178,7 +178,8 @@ def _is_foreign(candidate: Staged, old: Mapping[str, Installed]) -> bool:
 def _install_one(candidate: Staged, old: Mapping[str, Installed], *, adopt: bool) -> bool:
     """Whether the target had to be touched."""
     target, recorded = candidate.target, old.get(str(candidate.target.path))
-    present = files.digest_of(target.path)
+    untouched = recorded is not None and recorded.stamp and recorded.stamp == files.stamp(target.path)
+    present = recorded.sha256 if recorded is not None and untouched else files.digest_of(target.path)
     if present == candidate.content.sha256:
         if recorded is None or recorded.sha256 != present:  # nobody knows whether it was reloaded
             install.reload(target)

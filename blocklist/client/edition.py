@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from blocklist.formats import Changed, folder_name
+from blocklist.fields import folder_name
+from blocklist.formats import Changed
 
 if TYPE_CHECKING:
     from blocklist.client.record import Record

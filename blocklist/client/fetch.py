@@ -72,8 +72,8 @@ class Acts:
             while chunk := stream.read(CHUNK):
                 yield chunk
 
-    def lines(self) -> Iterator[bytes]:
-        """Their envelopes.
+    def lines(self, offset: int = 0) -> Iterator[bytes]:
+        """Their envelopes, from `offset` on, which is at most the known length.
 
         Raises:
             ActError: See `read_lines`.
@@ -81,7 +81,8 @@ class Acts:
         with ExitStack() as opened:
             if self.known_length:
                 known = opened.enter_context(self.known.open("rb"))
-                yield from read_lines(known, self.known_length)
+                known.seek(offset)
+                yield from read_lines(known, self.known_length - offset)
             yield from read_lines(opened.enter_context(self.news.open("rb")))
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from blocklist.client.record import MALFORMED, Record, read_number, read_ref
 from blocklist.errors import VerificationError
-from blocklist.fields import Ref, format_instant
-from blocklist.formats import folder_name
+from blocklist.fields import Ref, folder_name, format_instant
 from blocklist.messages import _, later
 from blocklist.release import ACTS, CHANGES
 from blocklist.replay import CLOCK_TOLERANCE

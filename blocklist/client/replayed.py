@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from blocklist.client import verified
 from blocklist.client.edition import Edition, installed_edition
 from blocklist.client.offer import TELL, Offer
 from blocklist.client.record import Accepted, Record
@@ -18,7 +19,7 @@ from blocklist.measures import Measures
 from blocklist.messages import Progress, _
 from blocklist.register import Register
 from blocklist.release import Snapshot
-from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
+from blocklist.replay import CLOCK_TOLERANCE, extend, read_lines, replay
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Acts
@@ -37,6 +38,7 @@ class Replayed:
     Attributes:
         register: The register at its head.
         now: The offered release.
+        count: How many acts were replayed, the others having been verified before.
         since: The release that it compares itself with.
         seen: The one that was accepted last.
         base: The one whose additions are installed.
@@ -46,6 +48,7 @@ class Replayed:
 
     register: Register
     now: Snapshot
+    count: int
     since: Snapshot | None = None
     seen: Snapshot | None = None
     base: Snapshot | None = None
@@ -81,10 +84,13 @@ def replay_offer(
         marks.add(offer.since)
     if record is not None:
         marks |= {_mark(record.newest), _mark(record.base)}
-    taken: dict[_Mark, Snapshot] = {}
-    register = Register()
-    with progress(_("replaying the acts"), min(offer.head.seq, _MANY)) as advance:
-        for signed, register in replay(acts.lines(), now):
+    begun = verified.start(state, acts, min(ref.seq for ref, _instant in marks), now)
+    register, taken = begun.register, dict[_Mark, Snapshot]()
+    known = len(register.ids)
+    if known:
+        _take(register, register.head, marks, taken)
+    with progress(_("replaying the acts"), min(offer.head.seq, _MANY) - known) as advance:
+        for signed in extend(register, acts.lines(begun.length), now):
             if record is not None:
                 _check_not_backdated(record.newest, register, signed.act.seq)
             _take(register, signed.ref, marks, taken)
@@ -93,7 +99,7 @@ def replay_offer(
     if shown is None or register.head != offer.head:
         raise VerificationError(_("the acts do not end at the head that the release names"), _(TELL))
     _check_register(offer, register, of)
-    replayed = Replayed(register, shown)
+    replayed = Replayed(register, shown, len(register.ids) - known)
     if offer.since is not None:
         replayed.since = taken.get(offer.since)
         if replayed.since is None or replayed.since.instant >= shown.instant:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from blocklist import files
 from blocklist.client.state import Last, ListState
-from blocklist.fields import format_instant
-from blocklist.formats import folder_name
+from blocklist.fields import folder_name, format_instant
 
 if TYPE_CHECKING:
     from blocklist.client.record import Record

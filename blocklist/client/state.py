@@ -59,6 +59,11 @@ class ListState:
         return self.folder / "register.json"
 
     @property
+    def verified_path(self) -> Path:
+        """The register as it was verified last."""
+        return self.folder / "state.json"
+
+    @property
     def _last_path(self) -> Path:
         return self.folder / "last.json"
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from blocklist import files, formats
-from blocklist.client import applying, quick
+from blocklist.client import applying, quick, verified
 from blocklist.client.applying import Candidates
 from blocklist.client.edition import Edition, edition, installed_edition
 from blocklist.client.fetch import Publisher
@@ -25,9 +25,15 @@ from blocklist.client.receipting import write_receipt
 from blocklist.client.record import MAX_STATE, Accepted, Record
 from blocklist.client.replayed import Replayed, installation, replay_offer
 from blocklist.client.state import ListState
-from blocklist.errors import BlocklistError, RefusedError, StaleError, UnreachableError, VerificationError
-from blocklist.fields import Names, format_instant
-from blocklist.formats import folder_name
+from blocklist.errors import (
+    BlocklistError,
+    RefusedError,
+    StaleError,
+    TargetError,
+    UnreachableError,
+    VerificationError,
+)
+from blocklist.fields import Names, folder_name, format_instant
 from blocklist.messages import _, plural
 from blocklist.names import above, within
 from blocklist.notices import compare
@@ -103,20 +109,23 @@ class _ListPull:
                 step(*arguments)
             except BlocklistError as fault:
                 self.fails(fault)
+            except OSError as fault:  # what was kept here cannot be read
+                problem = _("{path}: {fault}", path=fault.filename or "-", fault=fault.strerror or fault)
+                self.fails(TargetError(problem, _("the list that is installed stays; look at this machine's disk")))
 
     def fails(self, fault: BlocklistError) -> None:
         """Note why the list is not brought up to date, and what that means for what is installed."""
-        record = self._record
-        if record is not None:
-            stays = _("; release {release} stays installed", release=folder_name(record.newest.instant))
-            if isinstance(fault, UnreachableError) and self._now >= record.newest.valid_until:
-                until = format_instant(record.newest.valid_until)
-                message = _(
-                    "{fault}; the newest release was valid until {valid_until}", fault=fault.message, valid_until=until
-                )
-                fault = StaleError(message, fault.hint)
-            if isinstance(fault, StaleError):
-                fault = StaleError(f"{fault.message}{stays}", fault.hint)
+        newest = self._record.newest if self._record else None
+        if newest is not None and isinstance(fault, UnreachableError) and self._now >= newest.valid_until:
+            fault = StaleError(fault.message, fault.hint)
+        if newest is not None and isinstance(fault, StaleError):
+            stays = _(
+                "{fault}; release {release}, valid until {valid_until}, stays installed",
+                fault=fault.message,
+                release=folder_name(newest.instant),
+                valid_until=format_instant(newest.valid_until),
+            )
+            fault = StaleError(stays, fault.hint)
         if self.outcome.error is None:
             self.outcome.error = fault
         else:
@@ -193,7 +202,7 @@ class _ListPull:
         chosen = self._chosen(replayed, braked)
         with applying.render(self._targets, chosen.shown) if chosen else Candidates() as candidates:
             self._check_exports(
-                publisher, replayed, candidates if chosen and not chosen.shown.changed else Candidates()
+                publisher, replayed, plan, candidates if chosen and not chosen.shown.changed else Candidates()
             )
             self.outcome.notes += replayed.notes
             if chosen is not None:
@@ -202,13 +211,15 @@ class _ListPull:
                 after = replace(after, acts=applying.commit_acts(self._state, acts, record, accepted.head))
                 self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
                 self._tell(replayed, plan)
+                verified.keep(self._state, after, replayed.register, replayed.count)
         if braked is not None:
             raise braked
 
-    def _check_exports(self, publisher: Publisher, replayed: Replayed, candidates: Candidates) -> None:
+    def _check_exports(self, publisher: Publisher, replayed: Replayed, plan: Plan, candidates: Candidates) -> None:
         """Step 4: what the publisher signed is what the acts say, byte for byte; `candidates` are rendered already."""
         now = replayed.now
-        plan = make_plan(replayed.since, now, replayed.register.measures())
+        if replayed.since is not replayed.base:
+            plan = make_plan(replayed.since, now, replayed.register.measures())
         self._compare(publisher, CHANGES, files.digest(changes(replayed.since, now, plan)))
         self._compare(publisher, ANNOUNCED, files.digest(announced(now)))
         if unknown := formats.unknown(now.policy.formats):
@@ -303,8 +314,11 @@ class _ListPull:
         outcome.release, outcome.changed = applied.record.newest.release, applied.changed
         outcome.installed, outcome.failures = applied.installed, applied.failures
         outcome.plan = plan
-        write_receipt(self._subscription, self._state, chosen, applied, plan, self._now)
         self._say_held(applied.record)
+        try:
+            write_receipt(self._subscription, self._state, chosen, applied, plan, self._now)
+        except BlocklistError as fault:  # the list is installed all the same
+            outcome.failures += (fault,)
 
     def _tell(self, replayed: Replayed, plan: Plan) -> None:
         """What the provider is told: what changed since the release that it accepted last."""

@@ -7,12 +7,10 @@ answer may have is up to whoever reads it, since only that one knows.
 from __future__ import annotations
 
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -136,6 +134,9 @@ class HttpsTransport:
 
     def _begun(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         """The answer up to its headers. A server may send those octet by octet, which no time-out of a socket ends."""
+        import threading
+        from queue import Empty, SimpleQueue
+
         done: SimpleQueue[requests.Response | Exception] = SimpleQueue()
 
         def ask() -> None:

@@ -14,7 +14,7 @@ from importlib import import_module
 from itertools import islice
 
 from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import Ref, format_instant
+from blocklist.fields import Ref, folder_name, format_instant
 from blocklist.measures import Measures
 from blocklist.messages import _, later
 from blocklist.names import is_host_name
@@ -27,23 +27,6 @@ _LINE = 400
 """Characters to a line of the header. After 1,024 octets dnsmasq takes what is left of a comment for an option."""
 
 Render = Callable[[Measures, Policy, "Release"], Iterator[bytes]]
-
-
-_FOLDER = "%Y%m%dT%H%M%SZ"
-
-
-def folder_name(instant: datetime) -> str:
-    """The name of the folder of the release of that instant, `20261122T120000Z`."""
-    return instant.strftime(_FOLDER)
-
-
-def folder_instant(name: str) -> datetime:
-    """The instant of the release whose folder has that name.
-
-    Raises:
-        ValueError: It is no such name.
-    """
-    return datetime.strptime(name, _FOLDER).replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
