@@ -291,6 +291,10 @@ def _let_lapse(demo: _Demo, per_step: float) -> None:
 
 
 def _look_back(demo: _Demo) -> None:
+    demo.step(_("How the provider stands; and its receipt, which it hands to the office."))
+    demo.blocklist("status -c provider/subscription.yaml")
+    receipt = f"provider/subscription.state/lists/{DEFAULT_LIST}/receipt.json"
+    demo.blocklist(f"receipt add {receipt} --provider isp-one")
     demo.step(_("What has to be done now, and what is known of one site."))
     demo.blocklist("due", expect=1)
     demo.blocklist("show bad.example")

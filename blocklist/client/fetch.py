@@ -19,7 +19,7 @@ from tuf.api.exceptions import (
 from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist import files
-from blocklist.client.transport import CHUNK, KEEP, TransportError, unusable
+from blocklist.client.transport import CHUNK, KEEP, TransportError, status_text, unusable
 from blocklist.errors import (
     BlocklistError,
     StaleError,
@@ -49,7 +49,7 @@ class TransportFetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         answer = self._transport.get(url)
         if answer.status != 200:
-            raise DownloadHTTPError(unusable(url, answer.status), answer.status)
+            raise DownloadHTTPError(status_text(url, answer.status), answer.status)
         return answer.chunks
 
 
@@ -223,13 +223,13 @@ class Publisher:
     def _whole(self, target: TargetFile) -> Iterator[bytes]:
         answer = self._transport.get(self._address(target))
         if answer.status != 200:
-            raise _not_there(self._url, self._address(target), answer.status)
+            raise unusable(self._url, self._address(target), answer.status)
         return answer.chunks
 
     def _part(self, target: TargetFile, offset: int, length: int) -> Iterator[bytes]:
         answer = self._transport.get(self._address(target), offset)
         if answer.status != 206:
-            raise _not_there(self._url, self._address(target), answer.status)
+            raise unusable(self._url, self._address(target), answer.status)
         return _bounded(answer.chunks, length)
 
     @staticmethod
@@ -240,11 +240,6 @@ class Publisher:
 
     def _address(self, target: TargetFile) -> str:
         return f"{self._url}/targets/{target.get_prefixed_paths()[0]}"
-
-
-def _not_there(base: str, url: str, status: int) -> TransportError:
-    fault = unusable(url, status)
-    return TransportError(_("{url} does not answer as a publisher: {fault}", url=base, fault=fault), _(KEEP))
 
 
 def _bounded(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:

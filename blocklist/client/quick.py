@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from blocklist import files
 from blocklist.client.record import MALFORMED, Record
 from blocklist.client.state import ListState
+from blocklist.client.transport import NO_NEWER_ROOT
 from blocklist.errors import BlocklistError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 _TOLERANCE = timedelta(minutes=5)
 _MAX_TIMESTAMP = 16 * 1024
 _MAX_KNOWN = 64 * 1024
-_NO_NEWER_ROOT = (403, 404)
 
 
 def nothing_new(subscription: Subscription, now: datetime, way: Transport, prune_lapsed: bool) -> bool:
@@ -43,7 +43,7 @@ def nothing_new(subscription: Subscription, now: datetime, way: Transport, prune
         if not all(_is_settled(subscription, list_id, now, prune_lapsed) for list_id in subscription.lists):
             return False
         root = way.get(f"{subscription.metadata_url}/{int(known['root']) + 1}.root.json")
-        return root.status in _NO_NEWER_ROOT and _is_same(subscription, way, known)
+        return root.status in NO_NEWER_ROOT and _is_same(subscription, way, known)
     except (BlocklistError, OSError, *MALFORMED):
         return False
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.client.subscription import BRAKES, SHA256, Subscription, Target, parse
-from blocklist.client.transport import KEEP, transport
+from blocklist.client.transport import KEEP, NO_NEWER_ROOT, transport, unusable
 from blocklist.errors import UsageError, VerificationError
 from blocklist.messages import _
 
@@ -140,9 +140,12 @@ def fetch_root(draft: Subscription) -> bytes:
     """
     with closing(transport(draft)) as way:
         for version in range(1, _MAX_VERSIONS + 1):
-            answer = way.get(f"{draft.metadata_url}/{version}.root.json")
-            if answer.status != 200:
+            url = f"{draft.metadata_url}/{version}.root.json"
+            answer = way.get(url)
+            if version > 1 and answer.status in NO_NEWER_ROOT:
                 break
+            if answer.status != 200:
+                raise unusable(draft.base, url, answer.status)
             root = b""
             for chunk in answer.chunks:
                 root += chunk

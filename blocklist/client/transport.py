@@ -37,6 +37,9 @@ BACK_OFF = 0.5
 """How often a failed connection or an answer 5xx is tried again; and seconds between the tries, doubled each time."""
 
 CHUNK = 256 * 1024
+NO_NEWER_ROOT = (403, 404)
+"""What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
+
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
 KEEP = later("the list that is installed stays; tell the office if this goes on")
 
@@ -130,7 +133,12 @@ class HttpsTransport:
         if response.status_code == 206 and not _starts_at(response.headers.get("Content-Range", ""), offset):
             raise TransportError(_("{url} answered with another range", url=url), _(KEEP))
         known = {name: value for name in ("ETag", "Last-Modified") if (value := response.headers.get(name))}
-        return Answer(response.status_code, known, self._body(response, started))
+        chunks = self._body(response, started)
+        if response.status_code not in (200, 206):
+            # Nobody reads what a refusal says; read to its end, the connection serves the next request.
+            next(chunks, b"")
+            next(chunks, b"")
+        return Answer(response.status_code, known, chunks)
 
     def _begun(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         """The answer up to its headers. A server may send those octet by octet, which no time-out of a socket ends."""
@@ -213,11 +221,17 @@ def _read(path: Path, offset: int) -> Iterator[bytes]:
         raise _failed(str(path), fault) from fault
 
 
-def unusable(url: str, status: int) -> str:
+def status_text(url: str, status: int) -> str:
     """What is wrong with an answer of another status than was hoped for."""
     if status == 404:
         return _("{url} is not there", url=url)
     return _("{url} answered {status}", url=url, status=status)
+
+
+def unusable(base: str, url: str, status: int) -> TransportError:
+    """The same as an error of the publisher at `base`."""
+    fault = status_text(url, status)
+    return TransportError(_("{url} does not answer as a publisher: {fault}", url=base, fault=fault), _(KEEP))
 
 
 def _failed(url: str, fault: BaseException) -> BlocklistError:
