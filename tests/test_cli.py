@@ -185,7 +185,7 @@ def test_text_of_the_main_job_keeps_data_and_messages_apart(empty: Shell) -> Non
         (("log",), r"\n9 +\S+ \S+ +head-1 +revoke +agent-2"),
         (("status",), "9 acts"),
         (("officer", "list"), "^OFFICER"),
-        (("plan",), "- bad.example .domain. removed\n0 added, 1 removed, 0 lapsed"),
+        (("plan",), r"-  bad.example +domain +act \d+: .*\n(?s:.*)0 added, 1 removed, 0 lapsed"),
         (("audit",), "^9 acts checked"),
     ]
     for words, printed in reads:
@@ -879,7 +879,7 @@ def test_many_names_are_cut_short_on_the_screen_only(many: tuple[Shell, Path]) -
     assert "  other-30.example and every" not in shown
     assert "  … and 21 more names" in shown
     shell("--as", "agent-2", "approve", "8")
-    assert "+ … and 22 more added" in shell("plan").stdout
+    assert "… and 22 more" in shell("publish", expect=1).stdout
     assert len(shell.json("plan")["added"]) == 72
     assert "site-0.example, site-1.example, site-10.example and 18 more" in " ".join(shell("log").stdout.split())
     assert len(shell.json("list")["measures"]) == 73

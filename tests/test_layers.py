@@ -30,7 +30,7 @@ ORDER = (
     "additions timeline auditing",
     "office receiving",
     "survey due publishing adopting erasing",
-    "export",
+    "export planning",
     "cli",
     "__main__",
 )
@@ -40,7 +40,7 @@ LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.spli
 PROVIDER = {"client"}
 OFFICE = {
     "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
-    "adopting", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+    "adopting", "planning", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
     "reported", "receiving",
 }  # fmt: skip
 PURE = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from hostile import key_of, later, next_line
 from kit import DAY, HOUR, LIST, LISTS, WEEK, Provider, Site, names, no_passphrase
+from shell import Shell
 
 from blocklist import acts, files, policy
 from blocklist.acts import read_line
@@ -471,3 +473,53 @@ def test_a_publisher_that_does_not_know_a_format_publishes_nothing(site: Site) -
         site.publish()
     assert "upgrade this program" in caught.value.hint
     assert everything(site.exports) == before
+
+
+# Why
+
+
+def test_a_plan_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each change with the act or the date behind it; what the guards refuse by now is named, and stays published."""
+    shell = Shell(tmp_path, monkeypatch)
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(tmp_path / "keys"))
+    site = Site(tmp_path, datetime.now(UTC) - HOUR)
+    site.block("gone.example", "guarded.example")
+    site.block("brief.example", review_by=site.now + timedelta(minutes=30))
+    site.publish()
+    site.now += timedelta(minutes=45)
+    site.remove("gone.example", reason="error")
+    seq = site.block("new.example")
+    with site.office("head-1") as office:
+        other = office.register.policy.to_json()
+        other["own"] = [*other["own"], "www.guarded.example"]
+        office.state(acts.Adopt(policy=other, files={"a.yaml": "0" * 64}, rules=1))
+    shown = shell("plan")
+    assert re.search(rf"\+  new\.example +domain +act {seq}: ground apology, until \d{{4}}", shown.stdout)
+    assert re.search(r"-  gone\.example +domain +act 8: listed by error", shown.stdout)
+    assert re.search(r"-  brief\.example +domain +lapsed \d{4}-\S+ \S+: nobody", shown.stdout)
+    assert "warning: listed against a guard: " in shown.stderr
+    assert "guarded.example" in shown.stderr
+    told = shell.json("plan")
+    changes = {entry["name"]: (entry["change"], entry["act"], entry["why"]) for entry in told["changes"]}
+    assert changes == {
+        "new.example": ("added", seq, "apology"),
+        "gone.example": ("removed", 8, "error"),
+        "brief.example": ("lapsed", 7, ""),
+    }
+    assert len(told["warnings"]) == 1
+    shell("publish")
+    assert "guarded.example" in (shell.release / "rpz.zone").read_text()
+
+
+def test_a_plan_says_that_a_name_is_protected_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = Shell(tmp_path, monkeypatch)
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(tmp_path / "keys"))
+    site = Site(tmp_path, datetime.now(UTC) - HOUR)
+    site.block("one.example")
+    site.publish()
+    site.now += timedelta(minutes=5)
+    with site.office("head-1") as office:
+        other = office.register.policy.to_json()
+        protected = sorted([*other["protected"], "one.example"])
+        office.state(acts.Adopt(policy=other | {"protected": protected}, files={"a.yaml": "0" * 64}, rules=1))
+    assert re.search(r"-  one\.example +domain +the policy protects it", shell("plan").stdout)

@@ -33,6 +33,11 @@ def print_plan(plan: Plan) -> None:
             click.echo(f"{sign} {text} ({scope}) {how}")
         if len(names) > SHOWN:
             click.echo(f"{sign} {plural('… and {count} more', '… and {count} more', len(names) - SHOWN)} {how}")
+    print_totals(plan)
+
+
+def print_totals(plan: Plan) -> None:
+    """How much a plan changes, and the checksum that accepts it."""
     click.echo(
         _(
             "{changes}; {names} before; checksum {checksum}",

@@ -6,33 +6,64 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, say, workspace
+from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, office, say, shown, table, workspace
 from blocklist.cli.output import progress
-from blocklist.cli.plans import counts, plan_members, print_plan, show_braked
-from blocklist.messages import _
+from blocklist.cli.plans import counts, plan_members, print_totals, show_braked
+from blocklist.messages import _, plural
+from blocklist.names import both_forms
+from blocklist.notices import SHOWN
 from blocklist.notifying import NotifyError
+from blocklist.planning import changes_of
 from blocklist.publishing import draft, publish
 from blocklist.release import BrakeError, announcement
+from blocklist.survey import against_rules
+from blocklist.timeline import said
 
 if TYPE_CHECKING:
+    from blocklist.planning import Change
     from blocklist.publishing import Draft, Result
 
 
-@click.command("plan", cls=Verb, short_help="Show what a publish would do, and what brakes it.")
+@click.command("plan", cls=Verb, short_help="Show what a publish would do and why, and what brakes it.")
 @click.pass_obj
 def plan_command(settings: Settings) -> None:
-    """Show what a publish would change and announce, and why it would be braked."""
+    """Show what a publish would change and announce, by which act or date, and why it would be braked.
+
+    What is listed against a guard is shown too: a name that is published stays until an officer ends it.
+    """
     made = draft(workspace(settings), clock(), progress)
-    notice = made.notice()
+    notice, changes = made.notice(), list(changes_of(made))
+    with office(settings) as opened:
+        warnings = list(against_rules(opened, made.now.measures))
     if settings.json:
         announced = [announcement(request) for request in notice.requests]
-        more = {"announced": announced, "due": made.due, "braked": list(made.braked)}
-        finish(settings, {**plan_members(made.plan), **more})
+        more = {"announced": announced, "due": made.due, "braked": list(made.braked), "warnings": warnings}
+        finish(settings, {**plan_members(made.plan), "changes": [change.to_json() for change in changes], **more})
         return
-    print_plan(made.plan)
+    if changes:
+        table(("", _("NAME"), _("SCOPE"), _("WHY")), map(_row, changes[: 2 * SHOWN]))
+    if len(changes) > 2 * SHOWN:
+        click.echo(plural("… and {count} more", "… and {count} more", len(changes) - 2 * SHOWN))
+    print_totals(made.plan)
     for line in notice.request_lines():
         click.echo(line)
+    for warning in warnings:
+        say(_("warning: {warning}", warning=warning))
     _say_brakes(made)
+
+
+def _row(change: Change) -> tuple[str, str, str, str]:
+    """A line of the table: what happens to a name, and the act or the date that says so."""
+    name, scope = both_forms(change.name.text), str(change.name.scope)
+    until = shown(change.review_by) if change.review_by else "-"
+    if change.what == "added":
+        why = _("act {seq}: ground {ground}, until {until}", seq=change.act, ground=change.code, until=until)
+        return "+", name, scope, why
+    if change.what == "lapsed":
+        return "-", name, scope, _("lapsed {until}: nobody verified it again", until=until)
+    if change.act is None:
+        return "-", name, scope, _("the policy protects it")
+    return "-", name, scope, _("act {seq}: {reason}", seq=change.act, reason=said(change.code))
 
 
 def _say_brakes(made: Draft) -> None:
