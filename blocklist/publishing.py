@@ -15,6 +15,7 @@ from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
+from blocklist.pruning import prune
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -77,7 +78,7 @@ class Draft:
 class Result:
     """The release that is current now, and whether this publish made it.
 
-    `notified` says that the office's command took a notice; `failure` why it did not.
+    `notified` says that the office's command took a notice; `failure` why it did not, or why old releases stay.
     """
 
     draft: Draft
@@ -186,7 +187,7 @@ def _release_and_tell(
             fault.hint = f"{fault.hint}\n{failure.message}"
         raise
     notified, failure = _tell(outbox, made, published=result.changed)
-    return replace(result, notified=notified, failure=failure)
+    return replace(result, notified=notified, failure=failure or result.failure)
 
 
 def _tell(outbox: Outbox | None, made: Draft, *, published: bool) -> tuple[bool, TargetError | None]:
@@ -216,7 +217,20 @@ def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None
         )
         raise BrakeError("; ".join(made.braked), hint, made.plan)
     require_publishable(made.now)
-    return _write(workspace, store, made)
+    failure = _prune(workspace, made)
+    return replace(_write(workspace, store, made), failure=failure)
+
+
+def _prune(workspace: Workspace, made: Draft) -> TargetError | None:
+    """Make room first; an old file that cannot be removed holds no news, and is told."""
+    if made.current is None:
+        return None
+    keep = timedelta(seconds=made.now.policy.keep)
+    try:
+        prune(workspace.path / "exports", made.list_id, made.current, keep, made.now.instant)
+    except TargetError as failure:
+        return failure
+    return None
 
 
 def _write(workspace: Workspace, store: Store, made: Draft) -> Result:

@@ -11,6 +11,7 @@ import grp
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import ssl
@@ -24,6 +25,7 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
+from pki import Authority
 from servers import free_port, until
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -162,6 +164,33 @@ class Nginx:
         return set(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split())
 
 
+@dataclass(frozen=True)
+class Clients:
+    """Certificates with their keys: one that is good, one that was revoked, one of another authority of that name."""
+
+    good: tuple[Path, Path]
+    revoked: tuple[Path, Path]
+    strange: tuple[Path, Path]
+
+    @classmethod
+    def of(cls, authority: Authority, folder: Path) -> Clients:
+        """Some of an authority; `folder` is for the other one."""
+        other = Authority.make(folder / "ca", authority.name.rfc4514_string().removeprefix("CN="))
+        return cls(authority.issue("isp-one"), authority.issue("isp-two"), other.issue("isp-one"))
+
+
+def certificates(folder: Path, pki: Authority, clients: Clients) -> Path:
+    """The folder of certificates that the configuration names."""
+    tls = folder / "tls"
+    tls.mkdir()
+    certificate, key = pki.issue("exports", "exports.blocklist.example")
+    shutil.copy(certificate, tls / "exports.pem")
+    shutil.copy(key, tls / "exports.key")
+    shutil.copy(pki.certificate, tls / "providers-ca.pem")
+    shutil.copy(pki.revocation_list(clients.revoked[0]), tls / "providers-crl.pem")
+    return tls
+
+
 class Publisher(Nginx):
     """The publisher's server of docs/nginx/publisher.conf, with the certificates in `tls`.
 
@@ -188,6 +217,12 @@ class Publisher(Nginx):
             connection.request(method, path, headers={"Host": "exports.blocklist.example", **lines})
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+    def serve(self, tree: Path) -> None:
+        """Serve another tree from now on."""
+        link = Path(str(self.places["EXPORTS"]))
+        link.unlink(missing_ok=True)
+        link.symlink_to(tree)
 
     def requests(self) -> list[Request]:
         """What was asked since the last call. nginx writes a line once an answer is sent, so ours comes after all."""

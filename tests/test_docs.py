@@ -14,7 +14,7 @@ import click
 import pytest
 import test_layers
 import yaml
-from kit import LIST, LISTS, Site
+from kit import LIST, LISTS, Provider, Site
 
 import blocklist
 from blocklist import acts, guards
@@ -42,6 +42,7 @@ def command_lines() -> Iterator[tuple[str, list[str]]]:
         lines += [line[2:] for code in blocks(text, "console") for line in code.splitlines() if line.startswith("$ ")]
         lines += re.findall(r"(?m)^ExecStart=(.*)$", text) + re.findall(r"(?m)^(?:[\d*/]+ ){5}(.*)$", text)
         for line in lines:
+            line = re.sub(r"^sudo -u \w+ ", "", line)
             for part in re.split(r"&&|\|\||[;|]", line):
                 words = shlex.split(part, comments=True)
                 for place, word in enumerate(words):
@@ -268,12 +269,53 @@ def test_exit_codes_are_those_of_the_program() -> None:
     assert [row[0] for row in rows(section("providers.md", "Exit codes"))] == ["0", *map(str, codes)]
 
 
+def test_the_worst_exit_code_is_that_of_the_program() -> None:
+    from blocklist.client.pull import _SEVERITY
+
+    (order,) = re.findall(r"the worst decides, in this order: ([\d, ]+\d)\.", section("providers.md", "Exit codes"))
+    assert order == ", ".join(map(str, _SEVERITY))
+
+
+def test_the_keys_of_a_subscription_are_explained() -> None:
+    written = {key for row in rows(section("providers.md", "The subscription")) for key in _ticked(row[0])}
+    known = f"{subscription._REQUIRED} {subscription._OPTIONAL}".split()
+    assert written == set(known)
+
+
+def test_every_file_of_the_state_folder_is_explained(tmp_path: Path) -> None:
+    """After a pull and one that found nothing new there is no other; of a short register no state is kept."""
+    site = Site(tmp_path / "site", datetime.now(UTC))
+    site.block("bad.example")
+    site.publish()
+    provider = Provider(tmp_path / "isp", site.exports.as_uri(), site.root.read_bytes())
+    for _ in range(2):
+        provider.pull(site.now, accept="any")
+    state = provider.state
+    found = {str(path.relative_to(state)) for path in state.rglob("*") if path.is_file()}
+    found = {re.sub(r"acts-.*\.jsonl", "acts-….jsonl", name).replace(LIST, "<list>", 1) for name in found}
+    found = {"metadata/" if name.startswith("metadata/") else name for name in found}
+    written = {name for row in rows(section("providers.md", "The state folder")) for name in _ticked(row[0])}
+    assert written == found | {"lists/<list>/state.json"}
+
+
+def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
+    from blocklist.client.standing import _METRICS
+
+    text = TEXT["providers.md"].split("\n## Monitoring\n")[1].split("\n## ")[0]
+    assert [_ticked(row[0])[0] for row in rows(text)] == [f"blocklist_{name}" for name in _METRICS]
+    (alerts,) = [yaml.safe_load(code) for code in blocks(text, "yaml")]
+    (group,) = alerts["groups"]
+    named = {name for rule in group["rules"] for name in re.findall(r"blocklist_\w+", rule["expr"])}
+    assert len(group["rules"]) == 5
+    assert named <= {f"blocklist_{name}" for name in _METRICS}
+
+
 # What is to be typed into other programs
 
 
 def _stock_command() -> str:
     (command,) = [code for code in blocks(TEXT["providers.md"], "sh") if "release=$(curl" in code]
-    return re.sub(r" +", " ", command[command.index("openssl") : command.index("\ngrep")])
+    return re.sub(r" +", " ", command[command.index("openssl") : command.index(" &&\ngrep")])
 
 
 def test_the_stock_verification_is_the_one_in_the_headers(tmp_path: Path) -> None:
@@ -320,7 +362,7 @@ def test_the_subscription_in_the_guide_is_valid(tmp_path: Path) -> None:
     read = subscription.parse(text.encode(), tmp_path / "subscription.yaml")
     assert read.environment == "production"
     for code in blocks(TEXT["providers.md"], "yaml"):
-        for command in re.findall(r'(?m)^    (?:check|reload): "(.*)"$', code):
+        for command in re.findall(r'(?m)^ +(?:check|reload): "(.*)"$', code):
             assert shlex.split(command)[0] in SERVER_COMMANDS
 
 

@@ -12,72 +12,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
-from kit import DAY, HOUR, LIST, Provider, Site
+from kit import HOUR, LIST, Provider, Site
+from pki import Authority
 
-from blocklist.client import fetch
+from blocklist.client import transport
 from blocklist.errors import BlocklistError
 from blocklist.release import ACTS
 
-# --- A private authority, and the server ------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority for servers and clients, in files."""
-
-    folder: Path
-    key: ec.EllipticCurvePrivateKey
-    name: x509.Name
-
-    @property
-    def certificate(self) -> Path:
-        return self.folder / "ca.pem"
-
-    @classmethod
-    def make(cls, folder: Path, name: str) -> Authority:
-        folder.mkdir()
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        made = cls(folder, ec.generate_private_key(ec.SECP256R1()), subject)
-        made._write("ca", made.key, subject, x509.BasicConstraints(ca=True, path_length=0), "cert")
-        return made
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """Certificate and key files, good for 127.0.0.1."""
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        key = ec.generate_private_key(ec.SECP256R1())
-        return self._write(name, key, subject, x509.BasicConstraints(ca=False, path_length=None), "end")
-
-    def _write(
-        self, stem: str, key: Any, subject: x509.Name, limits: x509.BasicConstraints, use: str
-    ) -> tuple[Path, Path]:
-        now, ca = datetime.now(UTC), use == "cert"
-        usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
-        certificate = (
-            x509.CertificateBuilder(self.name, subject, key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
-            .not_valid_after(now + DAY)
-            .add_extension(limits, critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
-            .sign(self.key, hashes.SHA256())
-        )
-        paths = self.folder / f"{stem}.pem", self.folder / f"{stem}.key"
-        paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
-        paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        return paths
+# --- The server -----------------------------------------------------------------------------------------------------
 
 
 class Server(ThreadingHTTPServer):
@@ -221,6 +167,33 @@ class Handler(BaseHTTPRequestHandler):
     def _silent(self, content: bytes) -> None:
         self.server.over.wait(60)
 
+    def _slow_headers(self, content: bytes) -> None:
+        self._drip(b"HTTP/1.0 200 OK\r\n" + b"X-Slow: 1\r\n" * 10_000 + b"\r\n" + content)
+
+    def _slow_body(self, content: bytes) -> None:
+        self._answer(200, Content_Length=len(content))
+        self._drip(content)
+
+    def _slow_gzip(self, content: bytes) -> None:
+        compressed = gzip.compress(content)
+        self._answer(200, Content_Length=len(compressed), Content_Encoding="gzip")
+        self._drip(compressed)
+
+    def _slow_range(self, content: bytes) -> None:
+        start = self._start()
+        if not start:
+            return self._answer(200, content)
+        rest = content[start:]
+        self._answer(206, Content_Length=len(rest), Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}")
+        return self._drip(rest)
+
+    def _drip(self, content: bytes) -> None:
+        """An octet at a time, each well within what a socket waits for."""
+        for octet in content:
+            if self.server.over.wait(0.01):
+                return
+            self.wfile.write(bytes([octet]))
+
     def _gzip(self, content: bytes) -> None:
         self._answer(200, gzip.compress(content), Content_Encoding="gzip")
 
@@ -278,6 +251,12 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Trees:
     site.block("two.example")
     site.publish()
     return Trees(site, folder / "first", site.exports, at)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr(transport, "BACK_OFF", 0)
 
 
 @pytest.fixture
@@ -359,7 +338,7 @@ def test_known_acts_that_were_damaged_are_fetched_again(
     provider: Provider, server: Server, trees: Trees, damage: str
 ) -> None:
     provider.pull(trees.at, accept="any")
-    known, change = provider.state / ACTS, DAMAGES[damage]
+    known, change = provider.acts_path, DAMAGES[damage]
     if change is None:
         known.unlink()
     else:
@@ -367,7 +346,7 @@ def test_known_acts_that_were_damaged_are_fetched_again(
     server.tree = trees.second
     assert provider.pull(trees.site.now).changed
     assert "two.example A " in provider.installed()
-    assert known.stat().st_size == provider.accepted()["acts_length"]
+    assert provider.acts_path.stat().st_size == provider.accepted()["acts_length"]
 
 
 @pytest.mark.parametrize("word", ["timestamp.json", "snapshot.json", "registers", ACTS])
@@ -445,9 +424,44 @@ def test_nobody_listens(provider: Provider, trees: Trees) -> None:
 
 
 def test_nobody_answers(provider: Provider, server: Server, trees: Trees, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "TIMEOUT", (5, 0.05))
+    monkeypatch.setattr(transport, "TIMEOUT", (5, 0.05))
     server.fault = ("timestamp.json", "silent")
     refused(provider, trees.at, 5, "does not answer as a publisher")
+
+
+@pytest.mark.parametrize("word", ["timestamp.json", f".{LIST}.json", "registers", ACTS])
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [("slow_headers", "no answer within"), ("slow_body", "too slowly"), ("slow_gzip", "too slowly")],
+)
+def test_an_answer_that_drips(
+    provider: Provider,
+    server: Server,
+    trees: Trees,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    message: str,
+    word: str,
+) -> None:
+    """Each octet comes in time, and the answer never. Nobody waits for the end of it."""
+    provider.pull(trees.at, accept="any")
+    (provider.list_state.folder / "register.json").unlink()  # so that it is fetched again
+    server.tree, server.fault = trees.second, (word, fault)
+    with monkeypatch.context() as changed:
+        changed.setattr(transport, "PATIENCE", 0.3)
+        refused(provider, trees.site.now, 5, message)
+    server.fault = ("", "")
+    assert provider.pull(trees.site.now).changed
+
+
+def test_new_acts_that_drip_are_fetched_as_a_whole(
+    provider: Provider, server: Server, trees: Trees, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.pull(trees.at, accept="any")
+    server.tree, server.fault = trees.second, (ACTS, "slow_range")
+    monkeypatch.setattr(transport, "PATIENCE", 0.3)
+    assert provider.pull(trees.site.now).changed
+    assert "two.example A " in provider.installed()
 
 
 METADATA_FAULTS = {

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
     "errors messages",
-    "names files commands copying",
+    "names files commands copying keyfiles tokens",
     "documents",
     "fields",
     "acts policy guards signing measures intake seal",
@@ -22,13 +22,14 @@ ORDER = (
     "replay policydiff states",
     "formats",
     "release lint",
-    "metadata",
+    "metadata remembered databases",
+    "sqlite postgres",
     "store repository notices evidence",
     "client",
     "workspace notifying cache tree reported",
-    "desk sources",
+    "desk sources mending moving",
     "additions timeline auditing",
-    "office receiving",
+    "office receiving pruning",
     "survey due publishing adopting erasing",
     "export planning",
     "cli",
@@ -39,8 +40,9 @@ ORDER = (
 LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.split()}
 PROVIDER = {"client"}
 OFFICE = {
+    "remembered", "databases", "sqlite", "postgres", "mending", "moving",
     "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
-    "adopting", "planning", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+    "adopting", "planning", "pruning", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
     "reported", "receiving",
 }  # fmt: skip
 PURE = (

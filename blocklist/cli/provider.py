@@ -13,6 +13,7 @@ from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish
 from blocklist.cli.output import NOTICE, WARNING, progress
 from blocklist.client import subscription
 from blocklist.client.pull import ANY_CHANGE, Options, locked, pull, worst
+from blocklist.errors import UsageError
 from blocklist.messages import _, later, plural
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def pull_command(
     4 stale, 5 unreachable, 6 a target could not be changed. Whatever fails, what is installed stays.
     """  # noqa: D301  (click's own mark)
     made = load(settings, config)
+    if settings.list_id is not None:
+        raise UsageError(_("a pull is of all lists of a subscription"), _("leave out --list"))
     options = Options(accept, adopt, resume, prune_lapsed, _confirm, progress)
     outcomes = pull(made, clock(), options)
     if settings.json:
@@ -93,7 +96,7 @@ def _report(settings: Settings, outcome: Outcome, *, several: bool) -> None:
         from blocklist.cli.plans import print_plan
 
         print_plan(outcome.error.plan)
-    if not settings.json and outcome.exit_code == 0:
+    if not settings.json and outcome.exit_code == 0 and (outcome.changed or not outcome.notes):
         text = _said(outcome)
         say(f"{outcome.list_id}: {text}" if several else text)
     for note in outcome.notes:
