@@ -89,7 +89,7 @@ def test_steps_and_answers(run: Run) -> None:
 def test_every_command_is_shown_as_it_can_be_typed(run: Run) -> None:
     """The commands are relative to the folder, so that they can be repeated there."""
     typed = re.findall(r"(?m)^\$ (blocklist .*)$", run.shown)
-    assert len(typed) == 25
+    assert len(typed) == 27
     assert [line for line in typed if str(run.folder) in line and "subscribe file://" not in line] == []
 
 
