@@ -90,10 +90,16 @@ class Measures:
         }
         return self._kept(lambda measure: measure.ended is None and at < measure.review_by, withheld)
 
-    def common(self, others: Measures) -> Measures:
-        """Those on names that `others` has too, in the same scope."""
+    def let_in(self, others: Measures, until: int) -> Measures:
+        """Those on names that `others` has too, in the same scope, approved by an act up to number `until`.
+
+        A name that ended and was listed again after that act is a new addition.
+        """
         pairs = zip(self.by_scope(), others.by_scope(), strict=True)
-        domain, host = ({text: ours[text] for text in ours if text in theirs} for (_, ours), (_, theirs) in pairs)
+        domain, host = (
+            {text: measure for text, measure in ours.items() if text in theirs and measure.approved <= until}
+            for (_, ours), (_, theirs) in pairs
+        )
         return Measures(domain, host, self.parents)
 
     def same_names(self, others: Measures) -> bool:

@@ -96,7 +96,8 @@ def _report(settings: Settings, outcome: Outcome, *, several: bool) -> None:
         from blocklist.cli.plans import print_plan
 
         print_plan(outcome.error.plan)
-    if not settings.json and outcome.exit_code == 0 and (outcome.changed or not outcome.notes):
+    tells = outcome.plan is not None if outcome.changed else not outcome.notes
+    if not settings.json and outcome.exit_code == 0 and tells:
         text = _said(outcome)
         say(f"{outcome.list_id}: {text}" if several else text)
     for note in outcome.notes:

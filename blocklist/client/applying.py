@@ -150,6 +150,7 @@ def apply(
         serial=max(after.serial, shown.release().serial),
         names=len(shown.measures),
         lapses=shown.measures.next_lapse(),
+        lapsed_at=edition.lapsed_at,
         installing=True,
         installed=pending,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from blocklist.fields import folder_name
@@ -18,21 +18,20 @@ if TYPE_CHECKING:
     from blocklist.client.record import Record
     from blocklist.release import Snapshot
 
-_SECOND = timedelta(seconds=1)
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Edition:
     """What is to be installed: `shown`, whose additions are those of the release `let_in`.
 
-    `waiting` names of the newest release are left out for now, and `lapsed` ones because their review date has passed.
+    `waiting` names of the newest release are left out for now, and `lapsed` ones because their review date had come at
+    `lapsed_at`.
     """
 
     shown: Snapshot
     let_in: int
     waiting: int = 0
     lapsed: int = 0
+    lapsed_at: datetime | None = None
 
 
 def edition(
@@ -50,30 +49,31 @@ def edition(
         newest: That release.
         record: What was accepted and installed before.
         now: The clock, for the serial of what is not as published.
-        base: Only names that this older release has too.
+        base: Only what this older release let in, and has not ended since.
         lapsed_at: Without the names whose review date has come by then.
         held: Whether the operator holds the list at `base`.
     """
-    let_in = newest.measures.common(base.measures) if base else newest.measures
+    let_in = newest.measures.let_in(base.measures, base.head.seq) if base else newest.measures
     kept = let_in.not_lapsed(lapsed_at) if lapsed_at else let_in
     waiting, lapsed = len(newest.measures) - len(let_in), len(let_in) - len(kept)
     from_release, number = int((base or newest).instant.timestamp()), newest.release().number
     last = record.serial if record else 0
     same = record is not None and _key(record) == (number, from_release, held, len(kept))
     if not (waiting or lapsed or held) and (number > last or (same and number == last)):
-        return Edition(newest, from_release)
+        return Edition(newest, from_release, lapsed_at=lapsed_at)
     # Secondaries ignore a serial that is not above the last one.
     serial = last if same and last > number else max(int(now.timestamp()), last + 1, number + 1)
     shown = replace(
         newest, measures=kept, changed=Changed(serial, tuple(_remarks(base, serial, waiting, lapsed, held)))
     )
-    return Edition(shown, from_release, waiting, lapsed)
+    return Edition(shown, from_release, waiting, lapsed, lapsed_at)
 
 
 def installed_edition(newest: Snapshot, base: Snapshot, record: Record, now: datetime) -> Edition:
-    """What the record says is installed: names that lapsed before the first one that will were left out."""
-    at = record.lapses - _SECOND if record.lapses else _NEVER
-    return edition(newest, record, now, base=base if record.waits else None, lapsed_at=at, held=record.held is not None)
+    """What the record says is installed."""
+    held = record.held is not None
+    back = base if record.waits or held else None
+    return edition(newest, record, now, base=back, lapsed_at=record.lapsed_at, held=held)
 
 
 def _key(record: Record) -> tuple[int, int, bool, int]:

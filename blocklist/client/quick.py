@@ -49,8 +49,9 @@ def nothing_new(subscription: Subscription, now: datetime, way: Transport, prune
 
 
 def _is_settled(subscription: Subscription, list_id: str, now: datetime, prune_lapsed: bool) -> bool:
-    record = ListState.of(subscription, list_id).record()
-    if record is None or record.installing or record.held or record.waits:
+    state = ListState.of(subscription, list_id)
+    record = state.record()
+    if record is None or record.installing or record.held or record.waits or not state.holds_acts(record):
         return False
     in_time = record.newest.instant <= now + _TOLERANCE and now < record.newest.valid_until
     lapsed = prune_lapsed and record.lapses is not None and record.lapses <= now

@@ -101,7 +101,7 @@ class Record:
 
     Attributes:
         register: The founding id.
-        acts: The name of the file of the acts.
+        acts: The name of the file of the acts; `acts_stamp` is how the file system saw it.
         newest: The release that was accepted last.
         kept: The releases that were installed last, newest first, each of other names than the one after it.
         let_in: That of them whose additions are installed; an older one than `newest` while additions wait.
@@ -109,6 +109,7 @@ class Record:
         serial: The highest serial that was written.
         names: How many names are installed.
         lapses: The first review date of them.
+        lapsed_at: The instant up to which lapsed names of the newest release were left out, if they were.
         installing: Whether an installation was begun whose end is not known.
         installed: What is at each target's path.
     """
@@ -118,10 +119,12 @@ class Record:
     newest: Accepted
     kept: tuple[Accepted, ...]
     let_in: int
+    acts_stamp: str = ""
     held: datetime | None = None
     serial: int = 0
     names: int = 0
     lapses: datetime | None = None
+    lapsed_at: datetime | None = None
     installing: bool = False
     installed: Mapping[str, Installed] = field(default_factory=dict)
 
@@ -137,7 +140,7 @@ class Record:
 
     def let_all_in(self, accepted: Accepted, *, other_names: bool) -> Record:
         """The record once a release is accepted with all that it adds."""
-        older = self.kept if other_names or self.let_in != self.kept[0].release else self.kept[1:]
+        older = self.kept if other_names else self.kept[1:]
         older = tuple(entry for entry in older if entry.release != accepted.release)
         kept = (accepted, *older)[:KEPT]
         return replace(self, newest=accepted, kept=kept, let_in=accepted.release, held=None)
@@ -147,6 +150,7 @@ class Record:
         members = {
             "register": self.register,
             "acts": self.acts,
+            "acts_stamp": self.acts_stamp,
             "newest": self.newest.to_json(),
             "kept": [accepted.to_json() for accepted in self.kept],
             "let_in": self.let_in,
@@ -154,6 +158,7 @@ class Record:
             "serial": self.serial,
             "names": self.names,
             "lapses": self.lapses and format_instant(self.lapses),
+            "lapsed_at": self.lapsed_at and format_instant(self.lapsed_at),
             "installing": self.installing,
             "installed": {path: {"sha256": on.sha256, "stamp": on.stamp} for path, on in self.installed.items()},
         }
@@ -184,10 +189,12 @@ class Record:
             newest=Accepted.read(members["newest"]),
             kept=tuple(map(Accepted.read, members["kept"])),
             let_in=read_number(members["let_in"]),
+            acts_stamp=str(members["acts_stamp"]),
             held=members["held"] and parse_instant(members["held"]),
             serial=int(members["serial"]),
             names=int(members["names"]),
             lapses=members["lapses"] and parse_instant(members["lapses"]),
+            lapsed_at=members["lapsed_at"] and parse_instant(members["lapsed_at"]),
             installing=bool(members["installing"]),
             installed={
                 str(path): Installed(str(on["sha256"]), str(on["stamp"])) for path, on in members["installed"].items()

@@ -42,6 +42,7 @@ class Replayed:
         since: The release that it compares itself with.
         seen: The one that was accepted last.
         base: The one whose additions are installed.
+        last: The one that was installed last; another one than `base` after a rollback.
         moved: Whether it is of another branch than what was accepted, and the heads signed that this is right.
         notes: What has to be reported.
     """
@@ -52,6 +53,7 @@ class Replayed:
     since: Snapshot | None = None
     seen: Snapshot | None = None
     base: Snapshot | None = None
+    last: Snapshot | None = None
     moved: bool = False
     notes: list[str] = field(default_factory=list)
 
@@ -83,7 +85,7 @@ def replay_offer(
     if offer.since is not None:
         marks.add(offer.since)
     if record is not None:
-        marks |= {_mark(record.newest), _mark(record.base)}
+        marks |= {_mark(record.newest), _mark(record.base), _mark(record.kept[0])}
     begun = verified.start(state, acts, min(ref.seq for ref, _instant in marks), now)
     register, taken = begun.register, dict[_Mark, Snapshot]()
     known = len(register.ids)
@@ -106,6 +108,7 @@ def replay_offer(
             raise VerificationError(_("the release compares itself with one that never was"), _(TELL))
     if record is not None:
         replayed.seen, replayed.base = taken.get(_mark(record.newest)), taken.get(_mark(record.base))
+        replayed.last = taken.get(_mark(record.kept[0]))
         if replayed.seen is None or replayed.base is None:
             _move_over(offer, state, record, replayed, now)
     return replayed

@@ -76,6 +76,10 @@ class ListState:
         """The acts of all accepted releases."""
         return self.folder / record.acts
 
+    def holds_acts(self, record: Record) -> bool:
+        """Whether nobody has touched the acts since they were written."""
+        return bool(record.acts_stamp) and files.stamp(self.acts_path(record)) == record.acts_stamp
+
     @staticmethod
     def acts_name(head: Ref) -> str:
         """The name of the file of the acts that end at `head`: another one for each branch of a register."""

@@ -150,6 +150,7 @@ class _ListPull:
         chosen = known.edition(record, self._now)
         with applying.render(self._targets, chosen.shown) as candidates:
             self._apply(chosen, record, candidates, None)
+        self.outcome.notes.append(_("the last pull was interrupted while it installed; it is finished now"))
 
     def run(self, publisher: Publisher) -> None:
         """Steps 1 to 8."""
@@ -173,7 +174,7 @@ class _ListPull:
         waits = record.waits and (record.held is None or self._options.resume)
         if offer.number != record.newest.release or waits or (record.held and self._options.resume):
             return False
-        return quick.targets_hold(record, self._targets)
+        return self._state.holds_acts(record) and quick.targets_hold(record, self._targets)
 
     def _check_fresh(self, valid_until: datetime) -> None:
         """The validity that the heads adopted, whatever expiry the publisher wrote: no old instant keeps a lapsed name.
@@ -208,7 +209,8 @@ class _ListPull:
             if chosen is not None:
                 accepted = _accepted(offer, replayed)
                 after = self._after(accepted, chosen, plan, replayed)
-                after = replace(after, acts=applying.commit_acts(self._state, acts, record, accepted.head))
+                name = applying.commit_acts(self._state, acts, record, accepted.head)
+                after = replace(after, acts=name, acts_stamp=files.stamp(self._state.folder / name))
                 self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
                 self._tell(replayed, plan)
                 verified.keep(self._state, after, replayed.register, replayed.count)
@@ -278,19 +280,22 @@ class _ListPull:
 
     def _chosen(self, replayed: Replayed, braked: BlocklistError | None) -> Edition | None:
         """What is installed of the release; None when nothing of it may be, or need be."""
-        record, base = self._record, replayed.base
+        record, base, now = self._record, replayed.base, self._now
+        # Past its review date nothing is shown again that was left out, and nothing at all where parts are left out.
+        lapsed_at = now if self._options.prune_lapsed else None
         if record is None or base is None:
-            return None if braked else edition(replayed.now, record, self._now)
+            return None if braked else edition(replayed.now, record, now, lapsed_at=lapsed_at)
         if record.held and not self._options.resume and braked is None:
-            return edition(replayed.now, record, self._now, base=base, held=True)
+            return edition(replayed.now, record, now, base=base, lapsed_at=now, held=True)
         if braked is None:
-            return edition(replayed.now, record, self._now)
+            if lapsed_at is None and replayed.now is replayed.seen:
+                lapsed_at = record.lapsed_at
+            return edition(replayed.now, record, now, lapsed_at=lapsed_at)
         if replayed.moved or replayed.seen is None:
             return None
         # Additions wait. What has ended comes back all the same.
-        held = record.held is not None
-        there = installed_edition(replayed.seen, base, record, self._now).shown.measures
-        wanted = edition(replayed.now, record, self._now, base=base, held=held)
+        there = installed_edition(replayed.seen, base, record, now).shown.measures
+        wanted = edition(replayed.now, record, now, base=base, lapsed_at=now, held=record.held is not None)
         return None if there.same_names(wanted.shown.measures) else wanted
 
     def _after(self, accepted: Accepted, chosen: Edition, plan: Plan, replayed: Replayed) -> Record:
@@ -301,7 +306,10 @@ class _ListPull:
             return replace(fresh, serial=record.serial, installed=record.installed) if record else fresh
         if chosen.let_in != accepted.release:
             return replace(record, newest=accepted)
-        return record.let_all_in(accepted, other_names=bool(len(plan.added) + len(plan.removed) + len(plan.lapsed)))
+        other_names = bool(len(plan.added) + len(plan.removed) + len(plan.lapsed))
+        if record.kept[0].release != record.let_in:  # after a rollback
+            other_names = replayed.last is None or not replayed.last.measures.same_names(replayed.now.measures)
+        return record.let_all_in(accepted, other_names=other_names)
 
     # Steps 6 to 8
 
@@ -347,7 +355,8 @@ class _ListPull:
         if not self._options.prune_lapsed or record is None or record.lapses is None or self._now < record.lapses:
             return
         known = installation(self._state, record, self._now, self._options.progress)
-        base, held = (known.base if record.waits else None), record.held is not None
+        held = record.held is not None
+        base = known.base if record.waits or held else None
         chosen = edition(known.newest, record, self._now, base=base, lapsed_at=self._now, held=held)
         failures = self.outcome.failures
         with applying.render(self._targets, chosen.shown) as candidates:
