@@ -255,7 +255,7 @@ def _current_faults(
     """
     try:
         current = repository.current(list_id)
-        damaged = repository.damaged(list_id)
+        damaged = repository.damaged(list_id, waiting=False)
     except BlocklistError as fault:
         yield Fault(None, fault.message)
         return

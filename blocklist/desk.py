@@ -82,7 +82,12 @@ class Desk:
 
     def _open(self) -> None:
         self.now = self._clock().replace(microsecond=0)
-        state = open_state(self.store, self.list_id, self.workspace.lists, self.now, self.progress)
+        try:
+            state = open_state(self.store, self.list_id, self.workspace.lists, self.now, self.progress)
+        except VerificationError as fault:
+            mend = _("to go on without the acts that do not verify, see 'blocklist store repair'")
+            fault.hint = f"{fault.hint}\n{mend}" if fault.hint else mend
+            raise
         self.register, self.index = state.register, state.index
 
     def __enter__(self) -> Desk:

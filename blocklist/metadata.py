@@ -61,3 +61,10 @@ def signed_bytes(signed: Root | Targets | Snapshot | Timestamp, keys: Iterable[S
     for key in keys:
         metadata.sign(signer(key), append=True)
     return metadata.to_bytes(JSONSerializer(compact=False))
+
+
+def add_signatures(metadata: Metadata[S], keys: Iterable[SigningKey]) -> bytes:
+    """The same metadata with one more signature by each key, as they are stored."""
+    for key in keys:
+        metadata.sign(signer(key), append=True)
+    return metadata.to_bytes(JSONSerializer(compact=False))

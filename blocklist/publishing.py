@@ -112,6 +112,11 @@ def _draft(
     outbox: Outbox | None = None,
 ) -> Draft:
     memory = HeadMemory(workspace.keys.path)
+    if workspace.repository.is_ahead(now):
+        raise RefusedError(
+            _("the published tree is dated in the future: somebody else signed it, or a clock was wrong"),
+            _("check this machine's clock; else the heads run: blocklist trust rotate publisher --stolen"),
+        )
     current = workspace.repository.current(list_id)
     known = outbox.told(current) if outbox else None
     before: Snapshot | None = None

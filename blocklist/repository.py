@@ -13,65 +13,30 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.x509 import load_pem_x509_certificate
-from tuf.api.metadata import (
-    DelegatedRole,
-    Delegations,
-    Key,
-    MetaFile,
-    Root,
-    Snapshot,
-    TargetFile,
-    Targets,
-    Timestamp,
-)
+from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
-from blocklist import files, seal
-from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import TargetError, UsageError
-from blocklist.fields import Ref, encode, folder_instant, folder_name
+from blocklist import files
+from blocklist.errors import BlocklistError, TargetError
+from blocklist.fields import Ref, folder_instant, folder_name
 from blocklist.formats import Release
+from blocklist.founding import create_metadata, create_seal, delegate, delegated, delegating_keys
 from blocklist.messages import _
-from blocklist.metadata import MAX_METADATA, S, read, signed_bytes, verified
+from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
+from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
-from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
+from blocklist.replay import CLOCK_TOLERANCE
+from blocklist.signing import KeyFolder, SigningKey
+from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, signed_by
+from blocklist.trust import Pin as Pin  # whoever founds a workspace takes it from here
+from blocklist.trustfolder import AUTHORITY, PIN, QUALIFIED_CHAIN, REVOCATIONS, TrustFolder
 
-OFFLINE_FOR = timedelta(days=365)
-"""Life of `root` and top-level `targets`, which heads sign with keys that are kept offline."""
+QUALIFIED_SEAL = "SHA256SUMS.qualified.p7s"
+"""A second seal beside the first, by a certificate that somebody else issued."""
 
-SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"
-_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP = Root.type, Targets.type, Snapshot.type, Timestamp.type
-_PIN = ".register.json"
 _WRITERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """What the heads state about one list, in the TUF target `registers/<list>.json`."""
-
-    list_id: str
-    environment: str
-    register: str
-    checkpoint: Ref
-
-    @property
-    def target(self) -> str:
-        """The TUF target path."""
-        return f"registers/{self.list_id}.json"
-
-    def to_bytes(self) -> bytes:
-        """The target's content."""
-        members = {
-            "list": self.list_id,
-            "environment": self.environment,
-            "register": self.register,
-            "checkpoint": self.checkpoint.to_json(),
-        }
-        return encode(members) + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +63,16 @@ class Repository:
     def __init__(self, path: Path, trust: Path) -> None:
         self.path = path
         self.trust = trust
+        self.heads = TrustFolder(trust)
         self._metadata = path / "metadata"
         self._targets = path / "targets"
 
-    # Founding
+    # What the heads sign
 
     def create(
         self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool, heads: Sequence[SigningKey] = ()
     ) -> bool:
         """Make what is missing of root, targets, seal and the list's role; returns whether anything was.
-
-        The keys of `root`, `targets` and the seal authority are the heads' and are encrypted; those of the list
-        roles, `snapshot`, `timestamp` and the seal are the publisher's, a machine, and are not.
 
         Args:
             pin: What the heads state about the list.
@@ -124,14 +87,14 @@ class Repository:
         """
         files.make_folder(self.trust)
         # Judged by what the heads keep, not by the tree: an emptied tree must not get a new root, which nobody pinned.
-        new_seal = not (self.trust / "seal.pem").exists()
+        new_seal = not (self.trust / AUTHORITY).exists()
         if new_seal:
-            self._create_seal(pin.environment, keys, now, encrypt=encrypt)
+            create_seal(self.heads, pin.environment, keys, now, encrypt=encrypt)
         new_root = not self.is_founded()
         if new_root:
-            self._create_metadata(pin, keys, now, encrypt=encrypt)
+            create_metadata(self.heads, pin, keys, now, encrypt=encrypt)
         elif heads:
-            self._delegate(pin, keys, heads, now)
+            delegate(self.heads, pin, keys, heads, now)
             with contextlib.suppress(TargetError):  # the tree may be closed to this account: `publish` mends it then
                 self.mend()
             return True
@@ -143,7 +106,7 @@ class Repository:
 
     def lists(self) -> set[str]:
         """The lists whose register the heads pinned, as far as the trust folder or the tree shows it."""
-        kept = (path.name.removesuffix(_PIN) for path in self.trust.glob(f"*{_PIN}"))
+        kept = (path.name.removesuffix(PIN) for path in self.trust.glob(f"*{PIN}"))
         return {*kept, *(path.name.split(".")[1] for path in (self._targets / "registers").glob("*.json"))}
 
     def delegating_keys(self, list_id: str, keys: KeyFolder) -> list[SigningKey]:
@@ -152,54 +115,76 @@ class Repository:
         Raises:
             UsageError: They are not all in the key folder, or the passphrase is wrong.
         """
-        if not self.is_founded() or list_id in _delegated(self._offline(_TARGETS, Targets)):
+        if not self.is_founded() or list_id in delegated(self.heads.targets()):
             return []
-        role = self._offline(_ROOT, Root).roles[_TARGETS]
-        named = [role_key_name(_TARGETS, keyid) for keyid in role.keyids]
-        found = [name for name in named if keys.has(name)]
-        if len(found) < role.threshold:
-            missing = ", ".join(name for name in named if name not in found)
-            raise UsageError(
-                _(
-                    "another list takes the heads' key {missing}, which is not in {path}",
-                    missing=missing,
-                    path=keys.path,
-                ),
-                _("copy it from its offline medium, run the command again, then take it away"),
-            )
-        return [keys.private(name) for name in found]
+        return delegating_keys(self.heads, keys)
 
     def mend(self) -> bool:
         """Put back what the tree lacks of the files that do not change with a release; returns whether it did.
 
+        A root that gives the publisher other keys is shown with the first release that these have signed, and not
+        before: until then nobody could read the tree.
+
         Raises:
             TargetError: A file could not be written.
         """
-        missing = [(path, content) for path, content in self._kept() if not _holds(path, content)]
+        newest = self._newest_shown()
+        kept = ((path, content) for path, content in self._kept() if _version(path, ROOT) <= newest)
+        missing = [(path, content) for path, content in kept if not _holds(path, content)]
         for path, content in missing:
             files.make_folder(path.parent)
             files.replace(path, content)
         return bool(missing)
 
+    def _newest_shown(self) -> int:
+        """The newest root under which the tree can be read."""
+        newest, *before = self.heads.every(ROOT, Root)
+        if not (self._metadata / "timestamp.json").exists():
+            return newest.signed.version
+        for root in (newest, *before):
+            if self._speaks(root.signed):
+                return root.signed.version
+        there = [_version(path, ROOT) for path in self._metadata.glob(f"*.{ROOT}.json")]
+        return max(there, default=newest.signed.version)
+
+    def _speaks(self, root: Root) -> bool:
+        """Whether timestamp, snapshot and targets of the tree are signed as a root wants it."""
+        try:
+            timestamp = read(self._metadata / "timestamp.json", Timestamp)
+            snapshot = read(self._metadata / f"{timestamp.signed.snapshot_meta.version}.{SNAPSHOT}.json", Snapshot)
+            targets = read(self.trust / f"{snapshot.signed.meta['targets.json'].version}.{TARGETS}.json", Targets)
+        except (BlocklistError, KeyError):
+            return False
+        return all(signed_by(metadata, root, metadata.signed.type) for metadata in (timestamp, snapshot, targets))
+
     def _kept(self) -> Iterator[tuple[Path, bytes]]:
         """Everything that the trust folder keeps for the tree: path in the tree, and content."""
-        for kept in sorted(self.trust.glob("*.*")):
-            content = files.read(kept, _("the kept file"), MAX_METADATA)
-            if kept.name.endswith(_PIN):
-                target = f"registers/{kept.name.removesuffix(_PIN)}.json"
-                yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
-            elif kept.suffix == ".json":
-                yield self._metadata / kept.name, content
-            elif kept.name in ("seal.pem", "seal.crl"):
-                yield self.path / kept.name, content
+        for kept, content in self.heads.pins():
+            target = f"registers/{kept.name.removesuffix(PIN)}.json"
+            yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
+        names = [f"{version}.{role}.json" for role in (ROOT, TARGETS) for version in self.heads.versions(role)]
+        for name in names:
+            yield self._metadata / name, files.read(self.trust / name, _("the kept file"), MAX_METADATA)
+        for name in (AUTHORITY, REVOCATIONS, QUALIFIED_CHAIN):
+            if (self.trust / name).exists():
+                yield self.path / name, files.read(self.trust / name, _("the kept file"), MAX_METADATA)
 
-    def damaged(self, list_id: str) -> list[Path]:
+    def damaged(self, list_id: str, *, waiting: bool = True) -> list[Path]:
         """The files of the tree that are not what was published last.
+
+        Args:
+            list_id: Whose release to look at, too.
+            waiting: Whether what the heads signed since counts, which the next release shows.
 
         Raises:
             VerificationError: The tree's metadata are not what the publisher signed.
         """
-        found = [path for path, content in self._kept() if not _holds(path, content)]
+        newest = self.heads.versions(ROOT)[0] if waiting else self._newest_shown()
+        kept = ((path, content) for path, content in self._kept() if _version(path, ROOT) <= newest)
+        found = [path for path, content in kept if not _holds(path, content)]
+        snapshot, targets = self._snapshot(), self.heads.targets().version
+        if waiting and snapshot is not None and snapshot.meta["targets.json"].version != targets:
+            found.append(self._metadata / f"{targets}.{TARGETS}.json")
         current = self.current(list_id)
         if current is None:
             return found
@@ -209,51 +194,10 @@ class Repository:
         latest = current.path.with_name("latest")
         return found if _holds(latest, f"{current.folder}\n".encode()) else [*found, latest]
 
-    def _create_seal(self, environment: str, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
-        authority_key, seal_key = ec.generate_private_key(ec.SECP384R1()), ec.generate_private_key(ec.SECP384R1())
-        authority = new_authority(f"blocklist seal authority, {environment}", authority_key, now)
-        certificate = issue_certificate(
-            authority, authority_key, seal_key.public_key(), f"blocklist seal, {environment}", now
-        )
-        _keep(keys, SEAL_AUTHORITY, authority_key, encrypt=encrypt)
-        _keep(keys, SEAL_ROLE, seal_key, encrypt=False)
-        revoked = new_revocation_list(authority, authority_key, {}, 1, now, OFFLINE_FOR.days + 30)
-        files.replace(self.trust / "seal.crt", certificate)
-        files.replace(self.trust / "seal.crl", revoked)
-        files.replace(self.trust / "seal.pem", authority)
-
-    def _create_metadata(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> None:
-        names = (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP, pin.list_id)
-        made = {name: ed25519.Ed25519PrivateKey.generate() for name in names}
-        public = {
-            name: _keep(keys, name, key, encrypt=encrypt and name in (_ROOT, _TARGETS)) for name, key in made.items()
-        }
-        expires = _whole_second(now + OFFLINE_FOR)
-        root = Root(version=1, expires=expires, consistent_snapshot=True)
-        for name in (_ROOT, _TARGETS, _SNAPSHOT, _TIMESTAMP):
-            root.add_key(public[name], name)
-        targets = Targets(version=1, expires=expires)
-        _let_in(targets, pin, public[pin.list_id])
-        files.replace(self.trust / f"{pin.list_id}{_PIN}", pin.to_bytes())
-        files.replace(self.trust / "1.targets.json", signed_bytes(targets, [made[_TARGETS]]))
-        files.replace(self.trust / "1.root.json", signed_bytes(root, [made[_ROOT]]))
-
-    def _delegate(self, pin: Pin, keys: KeyFolder, heads: Sequence[SigningKey], now: datetime) -> None:
-        """Sign a new version of top-level `targets` that has everything of the last one, and this list too."""
-        version = self._offline(_TARGETS, Targets).version
-        path = self.trust / f"{version}.targets.json"
-        # What stands there gets the heads' signature once more: so it must have had it before.
-        targets = verified(path, Targets, self._offline(_ROOT, Root), _TARGETS)
-        targets.version, targets.expires = version + 1, _whole_second(now + OFFLINE_FOR)
-        key = ed25519.Ed25519PrivateKey.generate()
-        _let_in(targets, pin, _keep(keys, pin.list_id, key, encrypt=False))
-        files.replace(self.trust / f"{pin.list_id}{_PIN}", pin.to_bytes())
-        files.replace(self.trust / f"{version + 1}.targets.json", signed_bytes(targets, heads))
-
     # Reading what is published
 
     def current(self, list_id: str) -> Published | None:
-        """The release that the metadata name now, or None before the first.
+        """The release that the metadata name now; None before the first, or if stolen keys signed it.
 
         Raises:
             VerificationError: The tree's metadata are not what the publisher signed.
@@ -270,31 +214,39 @@ class Repository:
         return Published(version, Ref(head["seq"], head["id"]), path, since and since["number"])
 
     def _role(self, list_id: str, version: int) -> Targets:
-        return verified(
-            self._metadata / f"{version}.{list_id}.json", Targets, self._offline(_TARGETS, Targets), list_id
-        )
+        """A list's own metadata, signed by the key that it has now, or had when they were made."""
+        path = self._metadata / f"{version}.{list_id}.json"
+        metadata, newest = read(path, Targets), self.heads.targets()
+        for targets in self.heads.every(TARGETS, Targets):
+            if list_id in delegated(targets.signed) and signed_by(metadata, targets.signed, list_id):
+                return metadata.signed
+        return verified(path, Targets, newest, list_id)
 
     def last_number(self) -> int:
         """The number of the last release of any list, 0 before the first."""
         snapshot = self._snapshot()
         return snapshot.version if snapshot else 0
 
-    def _snapshot(self) -> Snapshot | None:
-        if not (self._metadata / "timestamp.json").exists():
-            return None
-        root = self._offline(_ROOT, Root)
-        timestamp = verified(self._metadata / "timestamp.json", Timestamp, root, _TIMESTAMP)
-        return verified(self._metadata / f"{timestamp.snapshot_meta.version}.snapshot.json", Snapshot, root, _SNAPSHOT)
+    def is_ahead(self, now: datetime) -> bool:
+        """Whether the tree is dated further ahead than clocks may differ: nobody would take it, or what follows it."""
+        return self.last_number() > (now + CLOCK_TOLERANCE).timestamp()
 
-    def _offline(self, role: str, cls: type[S]) -> S:
-        """The newest version of `root` or `targets`, from the trust folder: the tree could have been emptied."""
-        versions = [int(path.name.split(".")[0]) for path in self.trust.glob(f"*.{role}.json")]
-        if not versions:
-            raise UsageError(
-                _("there is no {role} metadata in {trust}", role=role, trust=self.trust),
-                _("restore it from a backup; if 'blocklist init' was cut off, run it again"),
-            )
-        return read(self.trust / f"{max(versions)}.{role}.json", cls).signed
+    def _snapshot(self) -> Snapshot | None:
+        path = self._metadata / "timestamp.json"
+        if not path.exists():
+            return None
+        timestamp, stolen = read(path, Timestamp), self.heads.stolen()
+        # After a rotation the last release is signed with keys of an older root; the next one is not.
+        roots = [entry.signed for entry in self.heads.every(ROOT, Root)]
+        speaking = [root for root in roots if signed_by(timestamp, root, TIMESTAMP)]
+        believed = [root for root in speaking if not stolen & set(root.roles[TIMESTAMP].keyids)]
+        if speaking and not believed:
+            return None  # whatever it says, a thief may have said it
+        snapshot_path = self._metadata / f"{timestamp.signed.snapshot_meta.version}.{SNAPSHOT}.json"
+        snapshot = read(snapshot_path, Snapshot)
+        root = next((root for root in believed if signed_by(snapshot, root, SNAPSHOT)), roots[0])
+        verified(path, Timestamp, root, TIMESTAMP)
+        return verified(snapshot_path, Snapshot, root, SNAPSHOT)
 
     # Publishing
 
@@ -320,7 +272,7 @@ class Repository:
             UsageError: A key of the publisher is missing, or the heads did not let the list into the tree yet.
         """
         roles = self._publisher_keys(release.list_id, keys)
-        self._clear(release.list_id)
+        self._clear(release)
         folder = self.path / release.list_id / release.folder
         files.make_folder(folder.parent)
         files.make_folder(self._targets / release.list_id)
@@ -333,19 +285,38 @@ class Repository:
         return folder
 
     def _publisher_keys(self, list_id: str, keys: KeyFolder) -> dict[str, list[SigningKey]]:
-        root, targets = self._offline(_ROOT, Root), self._offline(_TARGETS, Targets)
-        delegated = _delegated(targets).get(list_id)
-        if delegated is None:
-            raise UsageError(
-                _("the heads did not sign for the list {list_id} in the published tree", list_id=list_id),
-                _("its founding was cut off: run 'blocklist init --list {list_id}' again", list_id=list_id),
-            )
-        wanted = {
-            list_id: delegated.keyids,
-            _SNAPSHOT: root.roles[_SNAPSHOT].keyids,
-            _TIMESTAMP: root.roles[_TIMESTAMP].keyids,
+        """The keys for the list's role, snapshot, timestamp, and every other list whose key was exchanged."""
+        root, targets = self.heads.root(), self.heads.targets()
+        require_delegated(targets, list_id)
+        shown = self._newest_shown()
+        roots = [root, *(entry.signed for entry in self.heads.every(ROOT, Root) if entry.signed.version == shown)]
+        snapshot = self._snapshot()
+        before = snapshot.meta["targets.json"].version if snapshot else 0
+        speak = [
+            entry.signed
+            for entry in self.heads.every(TARGETS, Targets)
+            if entry.signed.version in (before, targets.version)
+        ]
+        others = [other for other in self._others(snapshot, list_id) if self._is_unsigned(snapshot, other, targets)]
+        wanted: dict[str, Sequence[Root | Targets]] = {
+            list_id: speak,
+            SNAPSHOT: roots,
+            TIMESTAMP: roots,
+            **dict.fromkeys(others, speak),
         }
-        return {role: [keys.private(role_key_name(role, keyid)) for keyid in ids] for role, ids in wanted.items()}
+        return {role: role_keys(role, delegators, keys) for role, delegators in wanted.items()}
+
+    @staticmethod
+    def _others(snapshot: Snapshot | None, list_id: str) -> list[str]:
+        """The other lists that the tree shows now."""
+        names = [name.removesuffix(".json") for name in snapshot.meta] if snapshot else []
+        return [name for name in names if name not in (TARGETS, list_id)]
+
+    def _is_unsigned(self, snapshot: Snapshot | None, other: str, targets: Targets) -> bool:
+        """Whether the newest `targets` want other signatures on what another list published last."""
+        assert snapshot is not None  # noqa: S101  (there are no others without one)
+        path = self._metadata / f"{snapshot.meta[f'{other}.json'].version}.{other}.json"
+        return not signed_by(read(path, Targets), targets, other)
 
     def _write_release(
         self,
@@ -365,7 +336,9 @@ class Repository:
             written = {name: job.result() for name, job in jobs.items()}
             sums = make_sums({name: entry.sha256 for name, entry in written.items()})
             written[SUMS] = files.write_chunks(staging / SUMS, [sums])
-            written[SEAL] = files.write_chunks(staging / SEAL, [self._seal(sums, release.instant, keys)])
+            written[SEAL] = files.write_chunks(staging / SEAL, [sealed(self.heads, sums, release.instant, keys)])
+            for qualified in also_sealed(self.heads, sums, release.instant, keys):
+                written[QUALIFIED_SEAL] = files.write_chunks(staging / QUALIFIED_SEAL, [qualified])
             files.sync_folder(staging)
             staging.rename(folder)
             files.sync_folder(folder.parent)
@@ -377,13 +350,6 @@ class Repository:
             paths[name]: TargetFile(entry.length, {"sha256": entry.sha256}, paths[name])
             for name, entry in sorted(written.items())
         }
-
-    def _seal(self, sums: bytes, at: datetime, keys: KeyFolder) -> bytes:
-        certificate = files.read(self.trust / "seal.crt", _("the seal certificate"), MAX_METADATA)
-        key = keys.private(role_key_name(SEAL_ROLE, _certified_key_id(certificate)))
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise UsageError(_("the key of the seal is not an ECDSA key"), _("restore it from your backup"))
-        return seal.seal(sums, key, certificate, at)
 
     def _link(self, folder: Path, targets: Iterable[TargetFile]) -> None:
         """Give the files their hash-prefixed TUF names."""
@@ -400,7 +366,7 @@ class Repository:
         number, expires, list_id = release.number, release.valid_until, release.list_id
         previous = self._snapshot()
         meta = dict(previous.meta) if previous else {}
-        meta["targets.json"] = MetaFile(self._offline(_TARGETS, Targets).version)
+        meta["targets.json"] = MetaFile(self.heads.targets().version)
         meta[f"{list_id}.json"] = MetaFile(number)
         role = Targets(version=number, expires=expires, targets=targets)
         if previous and meta.keys() - {"targets.json", f"{list_id}.json"}:
@@ -408,17 +374,28 @@ class Repository:
             expires = max(expires, previous.expires)
         snapshot = Snapshot(version=number, expires=expires, meta=meta)
         timestamp = Timestamp(version=number, expires=expires, snapshot_meta=MetaFile(number))
+        self.mend()
+        for other in roles.keys() - {list_id, SNAPSHOT, TIMESTAMP}:
+            path = self._metadata / f"{meta[f'{other}.json'].version}.{other}.json"
+            files.replace(path, add_signatures(read(path, Targets), roles[other]))
         files.replace(self._metadata / f"{number}.{list_id}.json", signed_bytes(role, roles[list_id]))
-        files.replace(self._metadata / f"{number}.snapshot.json", signed_bytes(snapshot, roles[_SNAPSHOT]))
+        files.replace(self._metadata / f"{number}.snapshot.json", signed_bytes(snapshot, roles[SNAPSHOT]))
         files.replace(self.path / list_id / "latest", f"{release.folder}\n".encode())
-        files.replace(self._metadata / "timestamp.json", signed_bytes(timestamp, roles[_TIMESTAMP]))
+        files.replace(self._metadata / "timestamp.json", signed_bytes(timestamp, roles[TIMESTAMP]))
+        self.mend()  # a root that waited for what it wants signed can be shown now
 
     # After a crash
 
-    def _clear(self, list_id: str) -> None:
-        """Remove what a publisher that died left behind: unfinished files, and a release that was never committed."""
-        current = self.current(list_id)
-        number = current.number if current else 0
+    def _clear(self, release: Release) -> None:
+        """Remove what a publisher that died left behind: unfinished files, and a release that was never committed.
+
+        When stolen keys signed what the tree shows, nothing says which releases were genuine: those before this one
+        stay for `audit` to judge.
+        """
+        current, list_id = self.current(release.list_id), release.list_id
+        stolen = current is None and bool(self.heads.stolen()) and (self._metadata / "timestamp.json").exists()
+        number = current.number if current else release.number - 1 if stolen else 0
+        newest = release.number - 1 if stolen else self.last_number()
         with files.written(self.path):
             for unfinished in self.path.rglob(f"{files.TEMPORARY}*"):
                 shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
@@ -426,9 +403,7 @@ class Repository:
                 if folder_instant(folder.name).timestamp() > number:
                     self._forget(folder, current)
             for path in self._metadata.glob("*.json"):
-                version = path.name.split(".")[0]
-                role = path.name.split(".")[-2]
-                if version.isdigit() and role in (list_id, _SNAPSHOT) and int(version) > self.last_number():
+                if max(_version(path, list_id), _version(path, SNAPSHOT)) > newest:
                     path.unlink()
 
     def _forget(self, folder: Path, current: Published | None) -> None:
@@ -442,18 +417,14 @@ class Repository:
         shutil.rmtree(folder)
 
 
-def _certified_key_id(certificate_pem: bytes) -> str:
-    return PublicKey.wrap(load_pem_x509_certificate(certificate_pem).public_key()).keyid
+def _version(path: Path, role: str) -> int:
+    """The version in the name of a role's metadata; 0 if it is not one of that role."""
+    parts = path.name.split(".")
+    return int(parts[0]) if parts[1:] == [role, "json"] and parts[0].isdecimal() else 0
 
 
 def _releases(folder: Path) -> list[Path]:
     return [path for path in folder.glob("2*Z") if path.is_dir()]
-
-
-def _keep(keys: KeyFolder, role: str, key: SigningKey, *, encrypt: bool) -> Key:
-    public = signer(key).public_key
-    keys.create(role_key_name(role, public.keyid), key, encrypt=encrypt)
-    return public
 
 
 def _holds(path: Path, content: bytes) -> bool:
@@ -461,20 +432,3 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-def _whole_second(at: datetime) -> datetime:
-    return at.replace(microsecond=0)
-
-
-def _delegated(targets: Targets) -> dict[str, DelegatedRole]:
-    """The roles that top-level `targets` let speak, by list."""
-    return dict((targets.delegations and targets.delegations.roles) or {})
-
-
-def _let_in(targets: Targets, pin: Pin, key: Key) -> None:
-    """Add a list to top-level `targets`: its pin, and the role that alone speaks for its files."""
-    known = targets.delegations.keys if targets.delegations else {}
-    role = DelegatedRole(pin.list_id, [key.keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
-    targets.delegations = Delegations({**known, key.keyid: key}, {**_delegated(targets), pin.list_id: role})
-    targets.targets[pin.target] = TargetFile.from_data(pin.target, pin.to_bytes(), ["sha256"])

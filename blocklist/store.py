@@ -1,89 +1,42 @@
 """Where acts and dossiers are kept: SQL tables, append only.
 
 The database is not trusted: what counts is the chain and the signatures, and everything read from here is verified.
-The triggers keep an honest program from a mistake; a thief who owns the file can drop them, and the chain shows it.
-
-With SQLite the dossiers are in a second file beside the first, because a file is all that its permissions can
-protect: the publisher reads `register.db` and cannot open `dossiers.db`.
+Its triggers and roles keep an honest program from a mistake; a thief who owns it can drop them, and the chain shows it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 
-from blocklist import files
 from blocklist.acts import SignedAct
-from blocklist.copying import copied, is_there
-from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
+from blocklist.databases import ACTS, DOSSIERS, NO_ACT, ConflictError, Database, Row, octets
+from blocklist.errors import TargetError, UnreachableError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.messages import _
-from blocklist.register import Register
+from blocklist.postgres import URL_FILE, PostgresServer, configured, parsed
+from blocklist.remembered import HeadMemory
+from blocklist.sqlite import REGISTER, SqliteFiles
 
-_FILES = (("register.db", "register.db-wal"), ("dossiers.db", "dossiers.db-wal"))
-"""Each database with its log."""
-
-NO_ACT = "0" * 64
-"""What stands in column `prev` of a founding act: NULLs would all be distinct to UNIQUE (list, prev)."""
-
-_metadata = sa.MetaData()
-_acts = sa.Table(
-    "acts",
-    _metadata,
-    sa.Column("list", sa.String(32), nullable=False),
-    sa.Column("seq", sa.BigInteger, nullable=False),
-    sa.Column("id", sa.String(64), nullable=False, unique=True),
-    sa.Column("prev", sa.String(64), nullable=False),
-    sa.Column("envelope", sa.LargeBinary, nullable=False),
-    sa.PrimaryKeyConstraint("list", "seq"),
-    sa.UniqueConstraint("list", "prev"),
-)
-_confidential = sa.MetaData()
-_dossiers = sa.Table(
-    "dossiers",
-    _confidential,
-    sa.Column("act", sa.String(64), primary_key=True),
-    sa.Column("salt", sa.String(64), nullable=False),
-    sa.Column("content", sa.LargeBinary, nullable=False),
-)
+__all__ = ["NO_ACT", "ConflictError", "Dossier", "HeadMemory", "Row", "Store", "how_to_start"]
 
 _SALT = re.compile(r"[0-9a-f]{64}")
-
-
-def _octets(column: sa.Column[bytes]) -> sa.Cast[bytes]:
-    """Octets, whatever is stored: SQLite keeps a text in a column of octets if that is what it was given."""
-    return sa.cast(column, sa.LargeBinary)
-
-
-# INSERT OR REPLACE deletes a row without asking a DELETE trigger, so the insert itself has to be refused.
-_APPEND_ONLY = (
-    "CREATE TRIGGER IF NOT EXISTS acts_update BEFORE UPDATE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
-    "CREATE TRIGGER IF NOT EXISTS acts_delete BEFORE DELETE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
-    "CREATE TRIGGER IF NOT EXISTS acts_insert BEFORE INSERT ON acts WHEN EXISTS (SELECT 1 FROM acts WHERE id = NEW.id"
-    " OR list = NEW.list AND (seq = NEW.seq OR prev = NEW.prev)) BEGIN SELECT RAISE(ABORT, 'append only'); END",
-)
-
-
-class Row(NamedTuple):
-    """One row of the table of acts, as it is stored."""
-
-    seq: object
-    id: object
-    prev: object
-    envelope: bytes
+_WAITS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
+"""Seconds before each attempt to learn what became of an act, when the connection was lost while it was appended."""
+_PAGE = 128
+"""How many acts are read at once; one can hold ten thousand names."""
+_SLICE = 500
+"""How many ids one statement names: databases limit it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,150 +73,129 @@ class Dossier:
         return dict(json.loads(self.content))
 
 
-class HeadMemory:
-    """The last head of each register that a key folder has seen: an old backup or a fork does not hold it."""
-
-    def __init__(self, keys: Path) -> None:
-        self._folder = keys / "seen"
-        # Read before the register is: what another command appends in between is then no reason to be alarmed.
-        self._seen = {
-            path.stem: files.read(path, _("the remembered head"), 4096) for path in self._folder.glob("*.json")
-        }
-
-    def check(self, register: Register) -> None:
-        """Refuse a register that lost acts, and remember its head.
-
-        Raises:
-            VerificationError: The act seen last is not in it, or what was remembered is damaged.
-        """
-        if register.id in self._seen:
-            seq, act = _remembered(self._seen[register.id], self._folder / f"{register.id}.json")
-            if not 1 <= seq <= len(register.ids) or register.ids[seq - 1] != act:
-                raise VerificationError(
-                    _("the register lacks act {seq}, which these keys have seen", seq=seq),
-                    _("this is an older copy or a fork: restore the newest backup, or the acts of the last release"),
-                )
-            if seq == len(register.ids):
-                return
-        self.remember(register.id, register.head)
-
-    def remember(self, register_id: str, head: Ref) -> None:
-        """Keep `head` as the last one seen; whoever only reads and has no key folder keeps nothing."""
-        if not self._folder.parent.exists():
-            return
-        self._seen[register_id] = encode(head.to_json())
-        files.make_folder(self._folder, 0o700)
-        files.replace(self._folder / f"{register_id}.json", self._seen[register_id], 0o600)
-
-
-def _remembered(content: bytes, path: Path) -> tuple[int, str]:
-    try:
-        seen = json.loads(content)
-        return int(seen["seq"]), str(seen["id"])
-    except (ValueError, KeyError, TypeError) as fault:
-        raise VerificationError(
-            _("the remembered head {path} is damaged", path=path),
-            _("compare 'blocklist log' with the last release; if it is all there, delete this file"),
-        ) from fault
-
-
 def how_to_start(lists: Path) -> str:
     """What to do where no register is: found one, but never a second one where one was lost."""
     if (lists / "trust").exists():
-        return _("there was one: restore register.db and dossiers.db from the newest backup")
+        return _(
+            "there was one: restore register.db and dossiers.db from the newest backup; without one, its acts are in"
+            " every release: blocklist store restore"
+        )
     return _("make one with 'blocklist init', or give -C DIR")
 
 
-class ConflictError(RefusedError):
-    """Somebody else appended first; nothing was written."""
+def _opened(folder: Path, *, create: bool, read_only: bool) -> Database:
+    """The database of a folder `lists/`: the server that it names, or files in it."""
+    url = configured(folder)
+    if url is None:
+        return SqliteFiles(folder, create=create, read_only=read_only, missing=how_to_start(folder))
+    if (folder / REGISTER).exists():
+        raise UsageError(
+            _("{folder} holds register.db, and another database is named as well: {url}", folder=folder, url=URL_FILE),
+            _("one of the two is older: move register.db and dossiers.db away if 'blocklist store copy' moved them"),
+        )
+    return PostgresServer(parsed(url), read_only=read_only)
 
 
 class Store:
     """Acts and dossiers of one workspace.
 
     Args:
-        folder: The folder of `register.db` and `dossiers.db`; they are made when `create` is set.
-        create: Make the database; otherwise it has to be there.
-        read_only: Read a private copy, and make or change nothing in `folder`. So is a folder that cannot be written.
+        folder: The workspace's `lists/`. It holds the register itself (`register.db` and `dossiers.db`), or names the
+            server that does (`register.url`).
+        create: Make the files; otherwise they have to be there. A server's tables are its administrator's to make.
+        read_only: Read a private copy of the files, and make or change nothing. So is a folder that cannot be written.
+        database: Another database than that of the folder.
 
     Raises:
         UsageError: There is no register in `folder`, or this account may not read it.
+        UnreachableError: The server does not answer.
         TargetError: The database could not be made or copied.
         RefusedError: It is written to all the time, so that no copy is whole.
     """
 
-    def __init__(self, folder: Path, *, create: bool = False, read_only: bool = False) -> None:
-        path = folder / "register.db"
-        if create:
-            files.make_folder(folder)
-        elif not path.exists():
-            raise UsageError(_("there is no register in {folder}", folder=folder), how_to_start(folder))
-        self._shown = folder
-        closed = not create and not (os.access(folder, os.W_OK) and os.access(path, os.W_OK))
-        self._copy = copied(folder, _FILES) if read_only or closed else None
-        home = Path(self._copy.name) if self._copy is not None else folder
-        self._secret = home / "dossiers.db"
-        self._engine = _engine(home / "register.db", path)
-        self._vault: sa.Engine | None = None
-        if create:
-            with _writing(self._engine) as connection:
-                _metadata.create_all(connection)
-                for statement in _APPEND_ONLY:
-                    connection.exec_driver_sql(statement)
+    def __init__(
+        self, folder: Path, *, create: bool = False, read_only: bool = False, database: Database | None = None
+    ) -> None:
+        self._database = database or _opened(folder, create=create, read_only=read_only)
+
+    @classmethod
+    def at(cls, place: str, *, create: bool = False) -> Store:
+        """A register where somebody says that it is: the URL of a server, or a folder with the files themselves.
+
+        Raises:
+            BlocklistError: As above.
+        """
+        if "://" in place:
+            return cls(Path(), database=PostgresServer(parsed(place)))
+        folder = Path(place)
+        files = SqliteFiles(folder, create=create, read_only=False, missing=_("name a folder with register.db"))
+        return cls(folder, database=files)
 
     def close(self) -> None:
-        """Close the database files."""
-        self._engine.dispose()
-        if self._vault is not None:
-            self._vault.dispose()
-        if self._copy is not None:
-            self._copy.cleanup()
+        """Close the database."""
+        self._database.close()
+
+    @property
+    def shown(self) -> str:
+        """What people know the database as."""
+        return self._database.shown
+
+    @property
+    def database(self) -> Database:
+        """The database itself, for those who mend it."""
+        return self._database
 
     @property
     def has_dossiers(self) -> bool:
         """Whether any dossiers are kept here, for this account or for others."""
-        return is_there(self._shown / "dossiers.db")
+        return self._database.has_dossiers
 
     def lists(self) -> list[str]:
         """The ids of the lists that have a register here."""
-        with _reading(self._engine) as connection:
-            return sorted(connection.scalars(sa.select(_acts.c.list).where(_acts.c.seq == 1)))
+        with self._database.reading() as connection:
+            return sorted(connection.scalars(sa.select(ACTS.c.list).where(ACTS.c.seq == 1)))
 
     def every_list(self) -> list[str]:
         """The same, with those whose founding act is gone: what an audit looks at."""
-        with _reading(self._engine) as connection:
-            return sorted(map(str, connection.scalars(sa.select(_acts.c.list).distinct())))
+        with self._database.reading() as connection:
+            return sorted(map(str, connection.scalars(sa.select(ACTS.c.list).distinct())))
 
     def lines(self, list_id: str, after: int = 0) -> Iterator[bytes]:
         """The envelopes of one register in order, as they were appended, those that follow the act `after`."""
-        later = (_acts.c.list == list_id) & (_acts.c.seq > after)
-        query = sa.select(_octets(_acts.c.envelope)).where(later).order_by(_acts.c.seq)
-        with _reading(self._engine) as connection:
-            yield from connection.execution_options(yield_per=64).scalars(query)
+        return (row.envelope for row in self._rows(list_id, after))
 
     def rows(self, list_id: str) -> Iterator[Row]:
         """The same with the columns beside them, as they are stored: nothing says that they fit the envelope."""
-        columns = (_acts.c.seq, _acts.c.id, _acts.c.prev, _octets(_acts.c.envelope).label("envelope"))
-        query = sa.select(*columns).where(_acts.c.list == list_id).order_by(_acts.c.seq)
-        with _reading(self._engine) as connection:
-            for row in connection.execution_options(yield_per=64).execute(query):
-                yield Row(*row)
+        return self._rows(list_id, None)
+
+    def _rows(self, list_id: str, after: object) -> Iterator[Row]:
+        # Page by page, since whoever reads may take long, or stop: nothing stays open meanwhile. What was appended
+        # between two pages follows what was read, because acts are never inserted before others.
+        columns = (ACTS.c.seq, ACTS.c.id, ACTS.c.prev, octets(ACTS.c.envelope).label("envelope"))
+        query = sa.select(*columns).where(ACTS.c.list == list_id).order_by(ACTS.c.seq).limit(_PAGE)
+        page: Sequence[Row] | None = None
+        while page is None or len(page) == _PAGE:
+            with self._database.reading() as connection:
+                rest = query if after is None else query.where(ACTS.c.seq > after)
+                page = [Row(*row) for row in connection.execute(rest)]
+            yield from page
+            after = page[-1].seq if page else after
 
     def ids(self) -> set[str]:
         """The ids of the acts of all lists, as the column says."""
-        with _reading(self._engine) as connection:
-            return set(connection.scalars(sa.select(_acts.c.id)))
+        with self._database.reading() as connection:
+            return set(connection.scalars(sa.select(ACTS.c.id)))
 
     def line(self, list_id: str, seq: int) -> bytes | None:
         """The envelope that has that number, None if none has."""
-        query = sa.select(_octets(_acts.c.envelope)).where(_acts.c.list == list_id, _acts.c.seq == seq)
-        with _reading(self._engine) as connection:
+        query = sa.select(octets(ACTS.c.envelope)).where(ACTS.c.list == list_id, ACTS.c.seq == seq)
+        with self._database.reading() as connection:
             return connection.scalar(query)
 
     def head(self, list_id: str) -> Ref | None:
         """The last act of a register."""
-        with _reading(self._engine) as connection:
-            return _head(connection, list_id)
+        with self._database.reading() as connection:
+            return head_of(connection, list_id)
 
     def append(self, list_id: str, signed: Sequence[SignedAct], dossiers: Sequence[Dossier | None]) -> None:
         """Append acts, all or none, each with its dossier; the first must follow the head (compare and swap).
@@ -271,30 +203,61 @@ class Store:
         Raises:
             ConflictError: Another act was appended meanwhile.
             TargetError: The database could not be written.
+            UsageError: This account may not.
+            UnreachableError: The connection was lost; its hint says if nobody knows what became of the acts.
         """
-        if self._copy is not None:
+        self._require_writable()
+        lost: UnreachableError | None = None
+        for wait in _WAITS:
+            time.sleep(wait)
+            try:
+                # The server may have appended them and died before it could say so. Offering the same acts once more
+                # cannot append them twice: their ids and places are taken then.
+                if lost is None or not self._holds(signed):
+                    self._append(list_id, signed, dossiers)
+                return
+            except ConflictError:
+                if lost is None or not self._holds(signed):
+                    raise
+                return
+            except UnreachableError as fault:
+                lost = fault
+        raise UnreachableError(
+            str(lost),
+            _("whether it was appended is not known: look at 'blocklist log' before you run the command again"),
+        )
+
+    def _holds(self, signed: Sequence[SignedAct]) -> bool:
+        """Whether these very acts are here."""
+        with self._database.reading() as connection:
+            return connection.scalar(sa.select(ACTS.c.id).where(ACTS.c.id == signed[-1].id)) is not None
+
+    def _append(self, list_id: str, signed: Sequence[SignedAct], dossiers: Sequence[Dossier | None]) -> None:
+        confidential: list[dict[str, object]] = [
+            {"act": act.id, "salt": dossier.salt, "content": dossier.content}
+            for act, dossier in zip(signed, dossiers, strict=True)
+            if dossier is not None
+        ]
+        kept = False
+        try:
+            with self._database.writing() as connection:
+                _require_head(head_of(connection, list_id), list_id, signed[0])
+                # Dossiers go first: one without its act harms nobody, an act without its dossier cannot be approved.
+                if confidential:
+                    self._database.keep(connection, confidential)
+                    kept = True
+                connection.execute(sa.insert(ACTS), [_row(list_id, act) for act in signed])
+        except BaseException:
+            if kept:
+                self._database.take_back([str(row["act"]) for row in confidential])
+            raise
+
+    def _require_writable(self) -> None:
+        if self._database.read_only:
             raise TargetError(
-                _("the register in {folder} cannot be written by this account", folder=self._shown),
+                _("the register in {folder} cannot be written by this account", folder=self._database.shown),
                 _("nothing was appended; work where the office's register is"),
             )
-        # Dossiers go first: one without its act harms nobody, an act without its dossier cannot be approved.
-        self._keep(signed, dossiers)
-        try:
-            with _writing(self._engine) as connection:
-                head = _head(connection, list_id)
-                if (head.id if head else None) != signed[0].act.prev:
-                    raise ConflictError(
-                        _(
-                            "another act was appended to {list_id} meanwhile: number {value}",
-                            list_id=list_id,
-                            value=head.seq if head else 0,
-                        ),
-                        _("look at 'blocklist log', then run the command again"),
-                    )
-                connection.execute(sa.insert(_acts), [_row(list_id, act) for act in signed])
-        except (ConflictError, TargetError):
-            self._forget([act.id for act, dossier in zip(signed, dossiers, strict=True) if dossier is not None])
-            raise
 
     def dossier(self, signed: SignedAct) -> Dossier | None:
         """The dossier of an act, if it has one that was not destroyed.
@@ -305,9 +268,9 @@ class Store:
         """
         if signed.act.dossier is None:
             return None
-        content = _octets(_dossiers.c.content).label("content")
-        query = sa.select(content, _dossiers.c.salt).where(_dossiers.c.act == signed.id)
-        with _reading(self._open_vault()) as connection:
+        content = octets(DOSSIERS.c.content).label("content")
+        query = sa.select(content, DOSSIERS.c.salt).where(DOSSIERS.c.act == signed.id)
+        with self._database.reading(dossiers=True) as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
@@ -315,14 +278,28 @@ class Store:
         dossier.require(signed)
         return dossier
 
+    def add_dossiers(self, dossiers: Mapping[str, Dossier]) -> None:
+        """Keep dossiers, by the id of their act, of acts that are here already.
+
+        Raises:
+            UsageError: This account may not.
+            ConflictError: One is here.
+            TargetError: The database could not be written.
+        """
+        rows = [{"act": act, "salt": kept.salt, "content": kept.content} for act, kept in dossiers.items()]
+        if rows:
+            self._require_writable()
+            with self._database.writing(dossiers=True) as connection:
+                connection.execute(sa.insert(DOSSIERS), rows)
+
     def dossier_ids(self) -> set[str]:
         """The ids of all acts, of any list, of which there is a dossier.
 
         Raises:
             UsageError: This account may not read dossiers.
         """
-        with _reading(self._open_vault()) as connection:
-            return set(connection.scalars(sa.select(_dossiers.c.act)))
+        with self._database.reading(dossiers=True) as connection:
+            return set(connection.scalars(sa.select(DOSSIERS.c.act)))
 
     def mentioning(self, text: str) -> list[str]:
         """The ids of acts, of any list, whose dossier holds the JSON string `text` somewhere.
@@ -332,60 +309,32 @@ class Store:
         Raises:
             UsageError: This account may not read dossiers.
         """
-        wanted = sa.literal(encode(text), sa.LargeBinary)
-        query = sa.select(_dossiers.c.act).where(sa.func.instr(_octets(_dossiers.c.content), wanted) > 0)
-        with _reading(self._open_vault()) as connection:
+        query = sa.select(DOSSIERS.c.act).where(self._database.contains(encode(text)))
+        with self._database.reading(dossiers=True) as connection:
             return sorted(map(str, connection.scalars(query)))
 
     def erase(self, act_ids: Sequence[str]) -> None:
         """Destroy dossiers and their salts; doing it again finishes what was cut off.
 
         Raises:
-            UsageError: This account may not read dossiers.
-            TargetError: Others hold the database, so that traces may be left in its log.
+            UsageError: This account may not.
+            TargetError: Others hold the database, so that traces may be left in its files.
         """
-        vault = self._open_vault()
-        self._forget(act_ids)
-        with _reading(vault.execution_options(bare=True)) as connection:
-            # What a page once held may stand in its gaps, and what was written stands in the log: both are made anew.
-            for statement in ("PRAGMA temp_store=MEMORY", "VACUUM"):
-                connection.exec_driver_sql(statement)
-            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
-        if busy:
-            raise TargetError(
-                _("{path} is in use, so what was erased may still be in its log", path=self._shown / "dossiers.db"),
-                _("run the command again when no other is running"),
-            )
+        self._require_writable()
+        for start in range(0, len(act_ids), _SLICE):
+            self._database.destroy(act_ids[start : start + _SLICE])
 
-    def _open_vault(self) -> sa.Engine:
-        if self._vault is None:
-            needed = os.R_OK if self._copy is not None else os.R_OK | os.W_OK
-            if is_there(self._shown / "dossiers.db") and not os.access(self._shown / "dossiers.db", needed):
-                raise UsageError(
-                    _("{secret} is closed to this account", secret=self._shown / "dossiers.db"),
-                    _("dossiers are for the office's agents"),
-                )
-            with files.written(self._secret), contextlib.suppress(FileExistsError):
-                files.write_chunks(self._secret, [], 0o600)
-            self._vault = _engine(self._secret, self._shown / "dossiers.db")
-            with _writing(self._vault) as connection:
-                _confidential.create_all(connection)
-        return self._vault
 
-    def _keep(self, signed: Sequence[SignedAct], dossiers: Sequence[Dossier | None]) -> None:
-        rows = [
-            {"act": act.id, "salt": dossier.salt, "content": dossier.content}
-            for act, dossier in zip(signed, dossiers, strict=True)
-            if dossier is not None
-        ]
-        if rows:
-            with _writing(self._open_vault()) as connection:
-                connection.execute(sa.insert(_dossiers), rows)
-
-    def _forget(self, act_ids: Sequence[str]) -> None:
-        if self._vault is not None:
-            with _writing(self._vault) as connection:
-                connection.execute(sa.delete(_dossiers).where(_dossiers.c.act.in_(act_ids)))
+def _require_head(head: Ref | None, list_id: str, first: SignedAct) -> None:
+    if (head.id if head else None) != first.act.prev:
+        raise ConflictError(
+            _(
+                "another act was appended to {list_id} meanwhile: number {value}",
+                list_id=list_id,
+                value=head.seq if head else 0,
+            ),
+            _("look at 'blocklist log', then run the command again"),
+        )
 
 
 def _row(list_id: str, signed: SignedAct) -> dict[str, object]:
@@ -398,65 +347,8 @@ def _row(list_id: str, signed: SignedAct) -> dict[str, object]:
     }
 
 
-def _head(connection: sa.Connection, list_id: str) -> Ref | None:
-    query = sa.select(_acts.c.seq, _acts.c.id).where(_acts.c.list == list_id).order_by(_acts.c.seq.desc()).limit(1)
+def head_of(connection: sa.Connection, list_id: str) -> Ref | None:
+    """The last act of a register, as this transaction sees it."""
+    query = sa.select(ACTS.c.seq, ACTS.c.id).where(ACTS.c.list == list_id).order_by(ACTS.c.seq.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return Ref(row.seq, row.id) if row else None
-
-
-def _engine(path: Path, shown: Path) -> sa.Engine:
-    """SQLite as it has to be for a register: write-ahead log, every commit on disk, writers queue at BEGIN."""
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}, execution_options={"shown": shown})
-
-    @event.listens_for(engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  (the driver's own object)
-        connection.isolation_level = None  # the driver's own BEGIN would come too late, see the next listener
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # A writer takes its lock before it reads the head, so that nobody appends in between; readers never wait.
-        # Tidying up takes its own locks, outside of a transaction.
-        options = connection.get_execution_options()
-        if not options.get("bare"):
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
-
-    return engine
-
-
-@contextlib.contextmanager
-def _reading(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with _failing(engine), engine.connect() as connection:
-        yield connection
-
-
-@contextlib.contextmanager
-def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with _failing(engine), engine.execution_options(write=True).begin() as connection:
-        yield connection
-
-
-@contextlib.contextmanager
-def _failing(engine: sa.Engine) -> Iterator[None]:
-    """Turn the database's errors into one sentence."""
-    try:
-        yield
-    except IntegrityError as fault:
-        raise ConflictError(_("the same act was appended meanwhile"), _("look at 'blocklist log'")) from fault
-    except DatabaseError as fault:
-        if isinstance(fault, OperationalError) or "not a database" not in str(fault.orig):
-            raise _unwritten(engine, fault) from fault
-        raise VerificationError(
-            _("{database} is not a database any more", database=engine.get_execution_options()["shown"]),
-            _("restore it from the newest backup"),
-        ) from fault
-    except DBAPIError as fault:
-        raise _unwritten(engine, fault) from fault
-
-
-def _unwritten(engine: sa.Engine, fault: DBAPIError) -> TargetError:
-    return TargetError(
-        _("the database {database} failed: {orig}", database=engine.get_execution_options()["shown"], orig=fault.orig),
-        _("nothing was appended; make room or correct the permissions, then run the command again"),
-    )

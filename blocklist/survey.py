@@ -11,11 +11,12 @@ from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.desk import Desk
 from blocklist.entries import Pending
-from blocklist.errors import UsageError
+from blocklist.errors import BlocklistError, UsageError
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name, Scope
 from blocklist.repository import Published
+from blocklist.standing import trust_warnings
 
 MANY_HEADS = 3
 STATES = ("pending", "listed", "lapsed", "removed")
@@ -163,6 +164,10 @@ def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> It
         valid_until = datetime.fromtimestamp(current.number, UTC) + timedelta(seconds=register.policy.freshness)
         if opened.now >= valid_until:
             yield _("the last release is stale since {since}: run 'blocklist publish'", since=shown(valid_until))
+    try:
+        yield from trust_warnings(opened.workspace.repository, opened.now)
+    except BlocklistError as fault:  # how the register stands is to be seen all the same
+        yield fault.message
 
 
 def against_rules(opened: Desk, in_force: Measures) -> Iterator[str]:

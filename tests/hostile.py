@@ -12,15 +12,30 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from kit import HOUR, LIST, Site
-from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
+from kit import HOUR, LIST, Provider, Site
+from securesystemslib.formats import encode_canonical
+from securesystemslib.signer import Signature, SSlibKey
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 from blocklist import acts, release, seal
 from blocklist.acts import Act, Body
@@ -183,6 +198,24 @@ class Thief:
         change(signed)
         return self.sign(signed, *signers, name=name)
 
+    def delegate(self, name: str, files: Mapping[str, TargetFile]) -> None:
+        """Let another role of any name sign some files of the list, with the list's own key."""
+        key = signer(self.keys[LIST]).public_key
+        role = self.read(LIST).signed
+        for file in files:
+            del role.targets[file]
+        below = DelegatedRole("below", [key.keyid], 1, False, [f"{LIST}/*"])
+        below.name = name
+        role.delegations = Delegations({key.keyid: key}, {name: below})
+        self.sign(role)
+        self.sign(Targets(version=1, expires=role.expires, targets=dict(files)), name=f"1.{quote(name, '')}.json")
+        self.refer({f"{name}.json": 1})
+
+    def signed_anyhow(self, role: str, signed: Mapping[str, Any]) -> bytes:
+        """A role's signature around any JSON, whether metadata look so or not."""
+        made = signer(self.keys[role]).sign(encode_canonical(signed).encode())
+        return json.dumps({"signatures": [{"keyid": made.keyid, "sig": made.signature}], "signed": signed}).encode()
+
     # Whole releases
 
     def offer(
@@ -280,30 +313,84 @@ class Thief:
 
 
 class Heads:
-    """The heads' own hand: the offline key of `targets`, which is not on the publisher's machine."""
+    """The heads' own hand: the offline keys of `root` and `targets`, which are not on the publisher's machine."""
 
     def __init__(self, site: Site, thief: Thief) -> None:
-        self._key = key_of(site, "targets")
+        self.keys = {role: key_of(site, role) for role in ("root", "targets")}
         self._thief = thief
+
+    @property
+    def _metadata(self) -> Path:
+        return self._thief.exports / "metadata"
+
+    def root(self) -> Root:
+        """The newest root."""
+        newest = max(self._metadata.glob("*.root.json"), key=lambda path: int(path.name.split(".")[0]))
+        return Metadata[Root].from_file(str(newest)).signed
+
+    def change_root(self, change: Callable[[Root], object], *signers: SigningKey) -> Path:
+        """Sign the next root with the heads' key, and with others if they are given."""
+        root = self.root()
+        root.version += 1
+        change(root)
+        return self.sign_root(root, self.keys["root"], *signers)
+
+    def sign_root(self, root: Root, *signers: SigningKey) -> Path:
+        """Sign a root with these keys, each under every id that the root has it under."""
+        metadata: Metadata[Root] = Metadata(root)
+        for key in signers:
+            sign_under_every_id(metadata, key, root.keys)
+        path = self._metadata / f"{root.version}.root.json"
+        path.write_bytes(metadata.to_bytes())
+        return path
+
+    def change_targets(self, change: Callable[[Targets], object]) -> None:
+        """Sign the next top-level targets, and let the publisher show them."""
+        targets = self._thief.read("targets").signed
+        targets.version += 1
+        change(targets)
+        metadata: Metadata[Targets] = Metadata(targets)
+        metadata.sign(signer(self.keys["targets"]))
+        metadata.to_file(str(self._metadata / f"{targets.version}.targets.json"))
+        self._thief.refer({"targets.json": targets.version})
 
     def state(self, **changes: Any) -> None:
         """Sign a new `registers/<list>.json`, for instance with a newer checkpoint, and let the publisher show it."""
-        path = f"registers/{LIST}.json"
         targets = self._thief.read("targets").signed
-        pin = json.loads(self._thief.target_path(targets.targets[path]).read_bytes()) | changes
+        pin = json.loads(self._thief.target_path(targets.targets[PIN]).read_bytes()) | changes
         self.replace(encode(pin) + b"\n")
 
-    def replace(self, content: bytes) -> None:
+    def replace(self, content: bytes, *algorithms: str) -> None:
         """Sign any content as the pin."""
-        path = f"registers/{LIST}.json"
-        targets = self._thief.read("targets").signed
-        targets.version += 1
-        targets.targets[path] = TargetFile.from_data(path, content, ["sha256"])
-        self._thief.target_path(targets.targets[path]).write_bytes(content)
-        metadata: Metadata[Any] = Metadata(targets)
-        metadata.sign(signer(self._key))
-        metadata.to_file(str(self._thief.exports / f"metadata/{targets.version}.targets.json"))
-        self._thief.refer({"targets.json": targets.version})
+        target = TargetFile.from_data(PIN, content, list(algorithms or ("sha256",)))
+        self._thief.target_path(target).write_bytes(content)
+        self.change_targets(lambda targets: targets.targets.update({PIN: target}))
+
+
+PIN = f"registers/{LIST}.json"
+
+
+def public_key(key: SigningKey) -> Key:
+    """The public half as TUF has it."""
+    return signer(key).public_key
+
+
+def under_another_id(key: Key, number: int, spelled: Callable[[str], str] = str) -> Key:
+    """The same key once more, with another id and perhaps another spelling."""
+    return SSlibKey(f"{number:064x}", key.keytype, key.scheme, {"public": spelled(key.keyval["public"])})
+
+
+def sign_under_every_id(metadata: Metadata[Any], key: SigningKey, keys: Mapping[str, Key]) -> None:
+    """One signature, written down under each id that `keys` has this key under: what a threshold cheat does."""
+    made = metadata.sign(signer(key), append=True)
+    for keyid, other in keys.items():
+        if squeezed(other) == squeezed(signer(key).public_key):
+            metadata.signatures[keyid] = Signature(keyid, made.signature)
+
+
+def squeezed(key: Key) -> str:
+    """A public key's text, whatever blanks are in it and however its digits are written."""
+    return "".join(str(key.keyval["public"]).split()).lower()
 
 
 def _annotate(target: TargetFile, custom: Any) -> None:
@@ -323,3 +410,111 @@ def later(site: Site, by: timedelta) -> datetime:
     """Let a site's clock go on."""
     site.now += by
     return site.now
+
+
+# --- The scene, and a provider on it ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A site whose first release is what providers have accepted, an hour after its last act.
+
+    `news` are the acts of the second release, which no provider has seen yet. `first` is the tree before it.
+    """
+
+    site: Site
+    first: Path
+    at: datetime
+    news: tuple[bytes, ...]
+
+    @classmethod
+    def make(cls, folder: Path) -> Scene:
+        site = Site(folder / "site", datetime.now(UTC))  # python-tuf looks at the real clock
+        public = site.keys.create("agent-3", ec.generate_private_key(ec.SECP256R1()), encrypt=False)
+        with site.office("head-1") as office:
+            office.appoint("agent-3", "agent", public)
+        site.block("one.example", "two.example", hosts=["www.three.example"])
+        site.block("lapsing.example", review_by=site.now + 4 * HOUR)
+        with site.office("agent-3") as office:
+            office.remove([Name("two.example", Scope.DOMAIN)], "lawful", "")
+        at = later(site, HOUR)
+        site.publish()
+        shutil.copytree(site.exports, folder / "first")
+        seen = len(published_acts(folder / "first"))
+        later(site, HOUR)
+        site.block("four.example")
+        site.remove("one.example")
+        site.publish()
+        return cls(site, folder / "first", at, tuple(published_acts(site.exports)[seen:]))
+
+    @property
+    def acts(self) -> list[bytes]:
+        return published_acts(self.first)
+
+    def key(self, officer: str) -> SigningKey:
+        return key_of(self.site, officer)
+
+
+def published_acts(exports: Path) -> list[bytes]:
+    return (exports / LIST / (exports / LIST / "latest").read_text().strip() / ACTS).read_bytes().splitlines()
+
+
+class Stage:
+    """One provider that has accepted the first release, and a thief who holds the tree that it reads."""
+
+    def __init__(self, scene: Scene, folder: Path, url: str = "") -> None:
+        self.scene = scene
+        self.thief = Thief(scene.site, folder / "tree", scene.first)
+        self.heads = Heads(scene.site, self.thief)
+        self.provider = Provider(folder / "provider", url or self.thief.url, scene.site.root.read_bytes())
+        self.now = scene.at + HOUR
+        self.show()
+        self.provider.pull(scene.at, accept="any")
+        self.kept = self.provider.kept()
+
+    def show(self) -> None:
+        """Let the provider see what is in the thief's tree; where it reads the tree itself, it does."""
+
+    @property
+    def acts(self) -> list[bytes]:
+        return self.scene.acts
+
+    @property
+    def trusted_root(self) -> int:
+        """The version of the root that the provider has come to."""
+        return int(json.loads((self.provider.state / "metadata/root.json").read_bytes())["signed"]["version"])
+
+    def refused(self, match: str, code: int = 3, **options: Any) -> BlocklistError:
+        """The attack is refused and nothing that counts has changed."""
+        self.show()
+        with pytest.raises(BlocklistError, match=match) as caught:
+            self.provider.pull(options.pop("now", self.now), **options)
+        assert caught.value.exit_code == code, caught.value
+        assert caught.value.__class__ is not BlocklistError
+        self.untouched()
+        return caught.value
+
+    def untouched(self) -> None:
+        """Nothing that counts has changed: installed files, record, known acts, receipt; and nothing lies about."""
+        assert self.provider.kept() == self.kept
+        assert not list(self.provider.folder.rglob(".tmp-*"))
+
+    def accepted(self, now: datetime | None = None, **options: Any) -> None:
+        """The release is let in, and becomes what the next attack must not change."""
+        self.show()
+        outcome = self.provider.pull(now or self.now, **options)
+        assert outcome.changed
+        assert not outcome.failures
+        self.kept = self.provider.kept()
+
+    def back(self, exports: Path) -> None:
+        """Put another tree where the provider looks."""
+        shutil.rmtree(self.thief.exports)
+        shutil.copytree(exports, self.thief.exports)
+
+    def recovers(self) -> None:
+        """The office's next release is accepted, whatever the thief had shown before."""
+        self.back(self.scene.site.exports)
+        self.accepted(self.scene.site.now)
+        assert "four.example" in self.provider.installed()
+        assert "evil.example" not in self.provider.installed()

@@ -24,10 +24,12 @@ from blocklist.cli.common import read_date
 
 SUBCOMMANDS = {
     "receipt": ["add"],
-    "key": ["new"],
+    "trust": ["show", "threshold", "rotate", "renew", "checkpoint", "sign", "discard"],
+    "key": ["new", "attach", "change-passphrase", "list"],
     "officer": ["appoint", "revoke", "list"],
     "policy": ["check", "show", "diff", "adopt"],
     "dossier": ["show", "export", "erase"],
+    "store": ["copy", "repair", "restore", "schema"],
 }
 COMMANDS = [[name, *rest] for name in MODULES for rest in [[], *([sub] for sub in SUBCOMMANDS.get(name, []))]]
 

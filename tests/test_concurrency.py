@@ -1,4 +1,4 @@
-"""Eight agents at once on one register: real processes, the real database, the real commands."""
+"""Many agents at once on one register: real processes, real databases, the real commands."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import LIST, SAYS, Site
+from postgres import Postgres, running
 
 from blocklist import acts
 from blocklist.replay import replay
 from blocklist.store import Store
 
-AGENTS = tuple(f"worker-{number}" for number in range(1, 9))
-EACH = 3
+AGENTS = {"sqlite": 8, "postgres": 16}
+EACH = 2
 
 
 def command(site: Site, officer: str, *words: str) -> list[str]:
@@ -47,10 +49,31 @@ def finish(running: list[subprocess.Popen[bytes]]) -> list[dict[str, object]]:
     return done
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(params=sorted(AGENTS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def agents(kind: str) -> list[str]:
+    return [f"worker-{number}" for number in range(1, AGENTS[kind] + 1)]
+
+
+@pytest.fixture
+def site(tmp_path: Path, kind: str, agents: list[str], request: pytest.FixtureRequest) -> Site:
+    if kind == "postgres":
+        server: Postgres = request.getfixturevalue("server")
+        lists = tmp_path / "office" / "lists"
+        lists.mkdir(parents=True)
+        (lists / "register.url").write_text(server.url(server.database()))
     made = Site(tmp_path, datetime.now(UTC))
-    for agent in AGENTS:
+    for agent in agents:
         public = made.keys.create(agent, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
         with made.office("head-1") as office:
             office.appoint(agent, "agent", public)
@@ -58,20 +81,20 @@ def site(tmp_path: Path) -> Site:
     return made
 
 
-def test_eight_agents_lose_nothing_and_fork_nothing(site: Site) -> None:
+def test_agents_at_once_lose_nothing_and_fork_nothing(site: Site, agents: list[str]) -> None:
     says = [word for ask, text in SAYS.items() for word in ("--say", f"{ask}={text}")]
     why = ["--ground", "apology", "--basis", "no-identification", "--ref", "2026", *says]
     proof = ["--evidence", str(site.folder / "imprint.txt")]
     proposed: dict[int, str] = {}
     for turn in range(EACH):
-        added = finish([start(site, agent, "add", f"n{turn}.{agent}.example", *why, *proof) for agent in AGENTS])
-        proposed |= {int(str(entry["act"])): agent for agent, entry in zip(AGENTS, added, strict=True)}
-    assert len(proposed) == EACH * len(AGENTS)  # every number was given out once
+        added = finish([start(site, agent, "add", f"n{turn}.{agent}.example", *why, *proof) for agent in agents])
+        proposed |= {int(str(entry["act"])): agent for agent, entry in zip(agents, added, strict=True)}
+    assert len(proposed) == EACH * len(agents)  # every number was given out once
 
     # Each act is approved by the neighbour of its author, while others propose and approve.
-    neighbour = dict(zip(AGENTS, (*AGENTS[1:], AGENTS[0]), strict=True))
+    neighbour = dict(zip(agents, (*agents[1:], agents[0]), strict=True))
     numbers = sorted(proposed)
-    for part in (numbers[: len(AGENTS)], numbers[len(AGENTS) : 2 * len(AGENTS)], numbers[2 * len(AGENTS) :]):
+    for part in (numbers[: len(agents)], numbers[len(agents) :]):
         finish([start(site, neighbour[proposed[seq]], "approve", str(seq)) for seq in part])
 
     store = Store(site.workspace.lists)
@@ -86,13 +109,13 @@ def test_eight_agents_lose_nothing_and_fork_nothing(site: Site) -> None:
     assert approved == set(proposed)
 
 
-def test_two_approvals_of_one_act_end_with_one_refusal_that_says_so(site: Site) -> None:
+def test_two_approvals_of_one_act_end_with_one_refusal_that_says_so(site: Site, agents: list[str]) -> None:
     site.now = datetime.now(UTC)
     with site.office("agent-1") as office:
         from blocklist.names import Name, Scope
 
         (added,) = office.add([Name("page.example", Scope.DOMAIN)], site.proposal())
-    running = [start(site, agent, "approve", str(added.act.seq)) for agent in AGENTS[:4]]
+    running = [start(site, agent, "approve", str(added.act.seq)) for agent in agents[:4]]
     ended = [(process.communicate(timeout=120), process.returncode) for process in running]
     assert sorted(code for _, code in ended) in ([0, 1, 1, 1], [0, 1, 1, 2], [0, 1, 2, 2], [0, 2, 2, 2])
     for (_, errors), code in ended:

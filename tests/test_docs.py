@@ -74,7 +74,7 @@ def verbs(group: click.Group = main, path: str = "") -> Iterator[tuple[str, clic
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
-            yield from verbs(command, f"{name} ")
+            yield from verbs(command, f"{path}{name} ")
         else:
             yield path + name, command
 
@@ -101,9 +101,8 @@ def test_a_wrong_command_would_be_found(words: list[str]) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    named = {f"{words[0]} {words[1]}" for _, words in _without_options() if len(words) > 1}
-    named |= {words[0] for _, words in _without_options() if words}
-    inline = set(re.findall(r"`(?:blocklist )?([a-z]+(?: [a-z]+)?)`", "\n".join(TEXT.values())))
+    named = {" ".join(words[:depth]) for _, words in _without_options() for depth in (1, 2, 3)}
+    inline = set(re.findall(r"`(?:blocklist )?([a-z]+(?: [a-z-]+){0,2})`", "\n".join(TEXT.values())))
     assert {name for name, _ in verbs()} - named - inline == set()
 
 

@@ -244,7 +244,7 @@ def test_an_erasure_while_somebody_reads_says_so(site: Site, monkeypatch: pytest
     path = site.workspace.lists / "dossiers.db"
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader, site.office("head-1") as office:
         office.store.dossier_ids()
-        with office.store._open_vault().connect() as connection:
+        with office.store.database.engine(dossiers=True).connect() as connection:
             connection.exec_driver_sql("PRAGMA busy_timeout=1")
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM dossiers").fetchone()

@@ -5,112 +5,43 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from hostile import Heads, Thief, envelope, fold_anyway, key_of, later, next_line, other_signature, payload_of, ref_of
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from hostile import (
+    Scene,
+    Stage,
+    Thief,
+    envelope,
+    fold_anyway,
+    key_of,
+    next_line,
+    other_signature,
+    payload_of,
+    ref_of,
+)
 from kit import DAY, HOUR, LIST, SALT, Provider, Site, names
-from tuf.api.metadata import Metadata
+from tuf.api.metadata import Metadata, TargetFile
 
 from blocklist import acts
+from blocklist.client.hold import rollback
 from blocklist.errors import BlocklistError
 from blocklist.fields import Names, Ref
+from blocklist.messages import quietly
 from blocklist.names import Name, Scope
-from blocklist.release import ACTS, ANNOUNCED, CHANGES
+from blocklist.release import ACTS, ANNOUNCED, CHANGES, BrakeError
 from blocklist.signing import SigningKey
 
 MINUTE = timedelta(minutes=1)
 EVIL = Name("evil.example", Scope.DOMAIN)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A site whose first release is what providers have accepted, an hour after its last act.
-
-    `news` are the acts of the second release, which no provider has seen yet. `first` is the tree before it.
-    """
-
-    site: Site
-    first: Path
-    at: datetime
-    news: tuple[bytes, ...]
-
-    @property
-    def acts(self) -> list[bytes]:
-        folder = self.first / LIST / (self.first / LIST / "latest").read_text().strip()
-        return (folder / ACTS).read_bytes().splitlines()
-
-    def key(self, officer: str) -> SigningKey:
-        return key_of(self.site, officer)
-
-
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    folder = tmp_path_factory.mktemp("scene")
-    site = Site(folder / "site", datetime.now(UTC))
-    public = site.keys.create("agent-3", ec.generate_private_key(ec.SECP256R1()), encrypt=False)
-    with site.office("head-1") as office:
-        office.appoint("agent-3", "agent", public)
-    site.block("one.example", "two.example", hosts=["www.three.example"])
-    site.block("lapsing.example", review_by=site.now + 4 * HOUR)
-    with site.office("agent-3") as office:
-        office.remove([Name("two.example", Scope.DOMAIN)], "lawful", "")
-    at = later(site, HOUR)
-    site.publish()
-    shutil.copytree(site.exports, folder / "first")
-    seen = len(_acts(folder / "first"))
-    later(site, HOUR)
-    site.block("four.example")
-    site.remove("one.example")
-    site.publish()
-    return Scene(site, folder / "first", at, tuple(_acts(site.exports)[seen:]))
-
-
-def _acts(exports: Path) -> list[bytes]:
-    return (exports / LIST / (exports / LIST / "latest").read_text().strip() / ACTS).read_bytes().splitlines()
-
-
-class Stage:
-    """One provider that has accepted the first release, and a thief who holds the tree that it reads."""
-
-    def __init__(self, scene: Scene, folder: Path) -> None:
-        self.scene = scene
-        self.thief = Thief(scene.site, folder / "tree", scene.first)
-        self.provider = Provider(folder / "provider", self.thief.url, scene.site.root.read_bytes())
-        self.now = scene.at + HOUR
-        self.provider.pull(scene.at, accept="any")
-        self.kept = self.provider.kept()
-
-    @property
-    def acts(self) -> list[bytes]:
-        return self.scene.acts
-
-    def refused(self, match: str, code: int = 3, **options: Any) -> BlocklistError:
-        """The attack is refused and nothing that counts has changed."""
-        with pytest.raises(BlocklistError, match=match) as caught:
-            self.provider.pull(options.pop("now", self.now), **options)
-        assert caught.value.exit_code == code, caught.value
-        assert caught.value.__class__ is not BlocklistError
-        assert self.provider.kept() == self.kept
-        assert not list(self.provider.folder.rglob(".tmp-*"))
-        return caught.value
-
-    def accepted(self, now: datetime | None = None, **options: Any) -> None:
-        outcome = self.provider.pull(now or self.now, **options)
-        assert outcome.changed
-        assert not outcome.failures
-
-    def recovers(self) -> None:
-        """The office's next release is accepted, whatever the thief had shown before."""
-        shutil.rmtree(self.thief.exports)
-        shutil.copytree(self.scene.site.exports, self.thief.exports)
-        self.accepted(self.scene.site.now)
-        assert "four.example" in self.provider.installed()
-        assert "evil.example" not in self.provider.installed()
+    return Scene.make(tmp_path_factory.mktemp("scene"))
 
 
 @pytest.fixture
@@ -282,6 +213,7 @@ def offered(lines: Callable[[Stage], list[bytes]], **options: Any) -> Attack:
 
 
 THIEF = ed25519.Ed25519PrivateKey.generate()
+PAST, AHEAD = datetime(2020, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
 
 SIGNED: dict[str, tuple[Attack, str]] = {
     "an approval missing": (
@@ -344,11 +276,50 @@ SIGNED: dict[str, tuple[Attack, str]] = {
         offered(lambda s: extended(s, "agent-1", proposal(s, "evil.example", review_by=s.now + DAY), at=s.now + HOUR)),
         "in the future",
     ),
+    "an act dated years ahead": (
+        offered(lambda s: extended(s, "agent-1", acts.Remove(names=names("one.example"), reason="error"), at=AHEAD)),
+        "which is in the future",
+    ),
+    "a proposal by an agent who was revoked": (
+        offered(lambda s: blocked(s, lines=without(s, "agent-1")), add=[EVIL]),
+        "agent-1 is not an officer in office",
+    ),
+    "an approval by an agent who was revoked": (
+        offered(lambda s: blocked(s, approver="agent-3", lines=without(s, "agent-3")), add=[EVIL]),
+        "agent-3 is not an officer in office",
+    ),
+    "an approval by an agent who was revoked since the proposal": (
+        offered(lambda s: [*without(s, "agent-3", blocked(s)[:-1]), approval(s, "agent-3")], add=[EVIL]),
+        "agent-3 is not an officer in office",
+    ),
+    "an approval of what was not proposed": (
+        offered(lambda s: [*blocked(s)[:-1], approval(s, "agent-2", Ref(2, ref_of(s.acts[:2]).id))], add=[EVIL]),
+        "act 2 does not wait for an approval",
+    ),
+    "an approval of another act under the number of the proposal": (
+        offered(lambda s: [*blocked(s)[:-1], approval(s, "agent-2", Ref(len(s.acts) + 1, "a" * 64))], add=[EVIL]),
+        "act 10 does not wait for an approval",
+    ),
     "an act that breaks a rule": (
         offered(lambda s: extended(s, "agent-1", acts.Remove(names=names("never.example"), reason="error"))),
         "never.example was never listed",
     ),
 }
+
+
+def without(stage: Stage, officer: str, lines: list[bytes] | None = None) -> list[bytes]:
+    """The acts, and the head's act that revokes an officer: made with the head's key, which is not the thief's."""
+    lines = stage.acts if lines is None else lines
+    at = stage.now - MINUTE
+    return [*lines, next_line(lines, "head-1", stage.scene.key("head-1"), acts.Revoke(officer=officer), at)]
+
+
+def approval(stage: Stage, by: str, of: Ref | None = None) -> bytes:
+    """An approval that follows the acts and the proposal of evil.example, or one act more if `by` was revoked."""
+    lines = blocked(stage)[:-1]
+    body = acts.Approve(act=of or ref_of(lines), names=names("evil.example"), salt=SALT)
+    lines = lines if of else without(stage, by, lines)
+    return next_line(lines, by, stage.scene.key(by), body, stage.now - MINUTE)
 
 
 def resigned(line: bytes, key: SigningKey) -> bytes:
@@ -464,7 +435,6 @@ def test_promise_8_a_second_signature_is_the_same_act(stage: Stage) -> None:
     assert lines[number] != stage.acts[number]
     stage.thief.offer(lines, stage.now)
     stage.accepted()
-    stage.kept = stage.provider.kept()
     assert stage.provider.accepted()["head"] == ref_of(lines).to_json()
 
 
@@ -482,7 +452,7 @@ def test_promise_8_a_fork_is_refused_until_the_heads_sign_a_newer_checkpoint(sta
     old = ref_of(stage.acts)
     stage.thief.offer(lines, stage.now)
     stage.refused("history was rewritten")
-    Heads(stage.scene.site, stage.thief).state(checkpoint=ref_of(lines[:-1]).to_json())
+    stage.heads.state(checkpoint=ref_of(lines[:-1]).to_json())
     stage.thief.offer(lines, stage.now + MINUTE)
     outcome = stage.provider.pull(stage.now + MINUTE)
     assert outcome.changed
@@ -498,7 +468,7 @@ def test_promise_8_a_fork_is_refused_until_the_heads_sign_a_newer_checkpoint(sta
 
 
 def test_promise_8_a_checkpoint_that_both_branches_hold_decides_nothing(stage: Stage) -> None:
-    Heads(stage.scene.site, stage.thief).state(checkpoint=ref_of(stage.acts[:3]).to_json())
+    stage.heads.state(checkpoint=ref_of(stage.acts[:3]).to_json())
     stage.thief.offer(forked(stage, 1, 3), stage.now)
     stage.refused("history was rewritten")
 
@@ -508,7 +478,7 @@ def test_promise_8_a_checkpoint_that_both_branches_hold_decides_nothing(stage: S
     [{"seq": 3, "id": "3" * 64}, {"seq": 999, "id": "3" * 64}, {"seq": 0, "id": "0" * 64}, {"seq": -1, "id": "0" * 64}],
 )
 def test_promise_8_acts_hold_the_checkpoint(stage: Stage, checkpoint: dict[str, Any]) -> None:
-    Heads(stage.scene.site, stage.thief).state(checkpoint=checkpoint)
+    stage.heads.state(checkpoint=checkpoint)
     stage.thief.offer()
     stage.refused("do not hold the checkpoint|describe no release")
 
@@ -518,19 +488,19 @@ def test_promise_8_acts_hold_the_checkpoint(stage: Stage, checkpoint: dict[str, 
     [b"", b"{}", b"[]", b"null", b"[" * 60_000, b"\xff", b'{"list":1}', b'{"checkpoint":{"seq":1e999,"id":"x"}}'],
 )
 def test_a_pin_that_makes_no_sense(stage: Stage, pin: bytes) -> None:
-    Heads(stage.scene.site, stage.thief).replace(pin)
+    stage.heads.replace(pin)
     stage.thief.offer()
     stage.refused("describe no release")
 
 
 def test_a_pin_that_is_too_large(stage: Stage) -> None:
-    Heads(stage.scene.site, stage.thief).replace(b" " * 70_000)
+    stage.heads.replace(b" " * 70_000)
     stage.thief.offer()
     stage.refused("has 70000 bytes, more than 65536")
 
 
 def test_another_register_behind_the_same_pin(stage: Stage) -> None:
-    Heads(stage.scene.site, stage.thief).state(register="7" * 64)
+    stage.heads.state(register="7" * 64)
     stage.refused("another register than the one accepted")
 
 
@@ -561,7 +531,6 @@ def test_promise_4_the_most_a_thief_can_do_is_withhold_until_the_validity_ends(s
     end = stage.scene.at + 12 * HOUR + (MINUTE if fresh else timedelta())
     if fresh:
         stage.accepted(end - timedelta(seconds=1))
-        stage.kept = stage.provider.kept()
     else:
         assert not stage.provider.pull(end - timedelta(seconds=1)).changed
     stage.refused("was valid until", 4, now=end)
@@ -583,7 +552,6 @@ def test_an_older_release_is_refused_even_when_the_metadata_are_forgotten(stage:
     Thief(stage.scene.site, tmp_path / "old", stage.scene.first)
     stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
     stage.accepted()
-    stage.kept = stage.provider.kept()
     shutil.rmtree(stage.provider.state / "metadata")
     shutil.rmtree(stage.thief.exports)
     shutil.copytree(stage.scene.first, stage.thief.exports)
@@ -669,7 +637,6 @@ def twice(stage: Stage) -> None:
     """Let the provider see a second release, so that the first is a step back."""
     stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
     stage.accepted()
-    stage.kept = stage.provider.kept()
 
 
 def back_to_first(stage: Stage, *names: str) -> None:
@@ -707,7 +674,7 @@ def mixed(stage: Stage) -> None:
 def expired(role: str) -> Attack:
     def attack(stage: Stage) -> None:
         stage.thief.offer()
-        stage.thief.resign(role, lambda signed: setattr(signed, "expires", datetime(2020, 1, 1, tzinfo=UTC)))
+        stage.thief.resign(role, lambda signed: setattr(signed, "expires", PAST))
 
     return attack
 
@@ -723,10 +690,13 @@ def wrong_key(role: str, key: str) -> Attack:
 def oversized(role: str, size: int) -> Attack:
     def attack(stage: Stage) -> None:
         stage.thief.offer(add=[EVIL])
-        path = stage.thief.path(role)
-        path.write_bytes(path.read_bytes() + b" " * size)
+        append(stage.thief.path(role), b" " * size)
 
     return attack
+
+
+def append(path: Path, content: bytes) -> None:
+    path.write_bytes(path.read_bytes() + content)
 
 
 def garbage(role: str, content: bytes) -> Attack:
@@ -758,15 +728,65 @@ def under_another_name(stage: Stage) -> None:
     stage.thief.resign(LIST, lambda role: setattr(role, "version", role.version + 5), name=stage.thief.path(LIST).name)
 
 
+def older_targets(stage: Stage) -> None:
+    """The heads stated something new, and the publisher shows what they had stated before."""
+    stage.heads.state()
+    assert not stage.provider.pull(stage.now).changed
+    stage.thief.refer({"targets.json": 1})
+
+
+def older_root(stage: Stage) -> None:
+    """The root that was seen last once more, as if it were the next one."""
+    second = stage.heads.change_root(lambda _: None)
+    assert not stage.provider.pull(stage.now).changed
+    assert stage.trusted_root == 2
+    shutil.copy(second, second.with_name("3.root.json"))
+
+
+def other_snapshot(stage: Stage) -> None:
+    """The snapshot of the first release under the number of the second one."""
+    first = stage.thief.path("snapshot").read_bytes()
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    stage.thief.path("snapshot").write_bytes(first)
+
+
+def two_releases(stage: Stage) -> None:
+    """The files of one release and the role of another one."""
+    twice(stage)
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now + MINUTE)
+    first = Metadata.from_file(str(next((stage.scene.first / "metadata").glob(f"*.{LIST}.json")))).signed
+    stage.thief.resign(LIST, lambda role: role.targets.update({f"{LIST}/{ACTS}": first.targets[f"{LIST}/{ACTS}"]}))
+
+
+def forgetful_snapshot(stage: Stage) -> None:
+    stage.thief.refer({})
+    stage.thief.resign("snapshot", lambda snapshot: snapshot.meta.pop(f"{LIST}.json"))
+
+
 METADATA: dict[str, tuple[Attack, str, int]] = {
     "timestamp rolled back": (lower_version("timestamp"), "timestamp version", 3),
     "snapshot rolled back": (lower_version("snapshot"), "[Ss]napshot version", 3),
     "role rolled back": (lower_version(LIST), "version", 3),
+    "targets rolled back": (older_targets, "Expected targets.json version 1, got 2", 3),
+    "root rolled back": (older_root, "Expected root version 3 instead got version 2", 3),
     "mix and match": (mixed, "Expected .* got", 3),
+    "the snapshot of another release": (other_snapshot, "Expected snapshot version", 3),
+    "the acts of another release": (two_releases, "shorter than it was|do not end at the head", 3),
+    "a snapshot that forgets the list": (forgetful_snapshot, "missing info for", 3),
     "a role of another version": (under_another_name, "Expected .* got", 3),
     "timestamp expired": (expired("timestamp"), "no longer valid", 4),
     "snapshot expired": (expired("snapshot"), "no longer valid", 4),
     "role expired": (expired(LIST), "no longer valid", 4),
+    "targets expired": (
+        lambda s: s.heads.change_targets(lambda targets: setattr(targets, "expires", PAST)),
+        "no longer valid",
+        4,
+    ),
+    "root expired": (
+        lambda s: s.heads.change_root(lambda root: setattr(root, "expires", PAST)),
+        "root.json is expired",
+        4,
+    ),
     "timestamp signed by another role": (wrong_key("timestamp", "snapshot"), "was signed by 0/1 keys", 3),
     "snapshot signed by another role": (wrong_key("snapshot", LIST), "was signed by 0/1 keys", 3),
     "role signed by another role": (wrong_key(LIST, "timestamp"), "was signed by 0/1 keys", 3),
@@ -775,6 +795,11 @@ METADATA: dict[str, tuple[Attack, str, int]] = {
     "timestamp oversized": (oversized("timestamp", 20_000), "sends more than was signed", 3),
     "snapshot oversized": (oversized("snapshot", 2_000_001), "sends more than was signed", 3),
     "role oversized": (oversized(LIST, 5_000_001), "sends more than was signed", 3),
+    "root oversized": (
+        lambda s: append(s.heads.change_root(lambda _: None), b" " * 512_001),
+        "sends more than was signed",
+        3,
+    ),
     "timestamp is not JSON": (garbage("timestamp", b"<html>"), "not genuine", 3),
     "timestamp nests without end": (garbage("timestamp", b"[" * 10_000), "not genuine", 3),
     "snapshot is another role": (garbage("snapshot", b'{"signed":{"_type":"root"},"signatures":[]}'), "not genuine", 3),
@@ -805,6 +830,233 @@ def test_metadata_that_are_not_genuine(stage: Stage, name: str) -> None:
     stage.refused(match, code)
 
 
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", LIST])
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "1e400", "1.0", "-1", "0", "null", "true", '"1"', "[1]", "9" * 400, "9" * 5000]
+)
+def test_a_version_that_is_no_version(stage: Stage, role: str, number: str) -> None:
+    """Without a key: whatever a parser makes of it, it is not what was signed."""
+    stage.thief.offer()
+    path = stage.thief.path(role)
+    version = stage.thief.read(role).signed.version
+    text = path.read_bytes().replace(f'"version":{version}}}}}'.encode(), f'"version":{number}}}}}'.encode())
+    assert text != path.read_bytes()
+    path.write_bytes(text)
+    stage.refused("not genuine")
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", LIST])
+def test_a_member_twice_counts_as_what_was_signed(stage: Stage, role: str) -> None:
+    """JSON leaves open which of the two counts (RFC 8259, section 4): the one that the signature is about."""
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    genuine = stage.thief.path(role).read_bytes()
+    forged = json.loads(genuine)["signed"] | {"version": 7, "expires": "2199-01-01T00:00:00Z"}
+    twice = f'"signed":{json.dumps(forged)}'.encode()
+    stage.thief.path(role).write_bytes(genuine[:-1] + b"," + twice + b"}")
+    stage.refused("not genuine")
+    stage.thief.path(role).write_bytes(b"{" + twice + b"," + genuine[1:])
+    stage.accepted()
+    assert stage.provider.accepted()["release"] == int(stage.now.timestamp())
+
+
+@pytest.mark.parametrize("depth", [300, 500, 980, 1000, 5000])
+def test_a_member_that_nests(stage: Stage, depth: int) -> None:
+    """What one parser reads, another step may not: reading and checking recurse in other ways."""
+    stage.thief.offer()
+    for path in [stage.thief.path(role) for role in ("timestamp", "snapshot", LIST)]:
+        path.write_bytes(path.read_bytes().replace(b'"_type"', b'"a":' + b"[" * depth + b"]" * depth + b',"_type"'))
+    stage.refused("not genuine")
+
+
+# --- Roles below the list's, which the publisher's key can make -------------------------------------------------------
+
+
+def with_a_role_below(stage: Stage, name: str, hosts: bytes | None) -> None:
+    """A release whose hosts file is signed by another role, if it is signed at all."""
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    file = f"{LIST}/hosts.txt"
+    own = stage.thief.read(LIST).signed.targets[file]
+    target = own if hosts is None else TargetFile.from_data(file, hosts, ["sha256"])
+    stage.thief.delegate(name, {file: target})
+
+
+def test_a_role_below_signs_what_the_acts_say(stage: Stage) -> None:
+    with_a_role_below(stage, "below", None)
+    stage.accepted()
+    assert "four.example" in stage.provider.installed("hosts")
+
+
+def test_promise_4_a_role_below_blocks_nothing(stage: Stage) -> None:
+    with_a_role_below(stage, "below", b"192.0.2.1 evil.example\n")
+    stage.refused("hosts.txt is not what")
+
+
+@pytest.mark.parametrize("name", ["root", "timestamp", "snapshot", "targets", ""])
+def test_no_role_below_has_the_name_of_one_above(stage: Stage, name: str) -> None:
+    trusted = (stage.provider.state / "metadata/root.json").read_bytes()
+    stage.thief.offer()
+    stage.thief.resign(LIST, lambda role: role.targets.pop(f"{LIST}/hosts.txt"))
+    stage.thief.delegate("below", {})
+    path = stage.thief.path(LIST)
+    path.write_bytes(stage.thief.signed_anyhow(LIST, replaced_role(json.loads(path.read_bytes())["signed"], name)))
+    stage.refused("not genuine")
+    assert (stage.provider.state / "metadata/root.json").read_bytes() == trusted
+
+
+def replaced_role(signed: dict[str, Any], name: Any) -> dict[str, Any]:
+    signed["delegations"]["roles"][0]["name"] = name
+    return signed
+
+
+def files_below(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def tree_folders(stage: Stage) -> set[Path]:
+    return {path for path in stage.thief.exports.rglob("*") if path.is_dir()}
+
+
+@pytest.mark.parametrize("digest", ["../../../evil", "/evil", "..", "a?b", "a#b", "", "é", "a" * 200])
+def test_a_digest_leads_nowhere(stage: Stage, digest: str) -> None:
+    """It is a part of an address too, and no file has it."""
+    before = files_below(stage.provider.folder.parent)
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    stage.thief.resign(LIST, lambda role: role.targets[f"{LIST}/{ACTS}"].hashes.update({"sha256": digest}))
+    stage.refused(r"does not answer|not the file that was signed", 5)
+    made = files_below(stage.provider.folder.parent) - before
+    assert {path.parent for path in made} <= {stage.provider.state / "metadata", *tree_folders(stage)}
+
+
+@pytest.mark.parametrize("hashes", [{"sha512": "a" * 128}, {"md5": "a" * 32}, {"sha256": "A" * 64}])
+def test_a_file_is_known_by_its_sha256_only(stage: Stage, hashes: dict[str, str]) -> None:
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    target = stage.thief.read(LIST).signed.targets[f"{LIST}/{ACTS}"]
+    content = stage.thief.target_path(target).read_bytes()
+    stage.thief.resign(LIST, lambda role: setattr(role.targets[f"{LIST}/{ACTS}"], "hashes", hashes))
+    stage.thief.target_path(stage.thief.read(LIST).signed.targets[f"{LIST}/{ACTS}"]).write_bytes(content)
+    stage.refused("not the file that was signed")
+
+
+def test_the_heads_do_not_publish_for_the_list(stage: Stage) -> None:
+    """Files of the list in the top-level targets have no release number, whoever signed them."""
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    files = stage.thief.read(LIST).signed.targets
+    stage.heads.change_targets(lambda targets: targets.targets.update(files))
+    stage.refused("no release that this program knows")
+
+
+# --- What waits for the provider's word, and what ends all the same ---------------------------------------------------
+
+MANY = [f"n{number:02}.example" for number in range(21)]
+"""One more than a provider's brakes let in unasked."""
+
+
+def listed(stage: Stage, lines: list[bytes], *domains: str, at: datetime) -> list[bytes]:
+    return signed_by_two(stage.scene.site, lines, *domains, at=at)
+
+
+def removed(stage: Stage, lines: list[bytes], at: datetime, *domains: str, hosts: tuple[str, ...] = ()) -> list[bytes]:
+    body = acts.Remove(names=names(*domains, hosts=hosts), reason="lawful")
+    return [*lines, next_line(lines, "agent-1", stage.scene.key("agent-1"), body, at)]
+
+
+def braked(stage: Stage, lines: list[bytes], at: datetime) -> None:
+    """The release is offered, its additions wait, and what has ended in it has ended here."""
+    stage.thief.offer(lines, at)
+    stage.show()
+    outcome = stage.provider.attempt(at)
+    assert isinstance(outcome.error, BrakeError)
+    assert not [name for name in MANY if f"{name} " in stage.provider.installed()]
+    stage.kept = stage.provider.kept()
+
+
+def test_promise_6_a_brake_hides_no_forged_ending(stage: Stage) -> None:
+    """The additions of two officers are too many, and the thief leaves a name out beside them."""
+    lines = listed(stage, stage.acts, *MANY, at=stage.now)
+    stage.thief.offer(lines, stage.now, drop=["one.example"])
+    stage.refused("is not what the officers' acts say")
+
+
+def test_promise_6_nor_a_forged_addition(stage: Stage) -> None:
+    lines = removed(stage, listed(stage, stage.acts, *MANY, at=stage.now), stage.now, "one.example")
+    stage.thief.offer(lines, stage.now, add=[EVIL])
+    stage.refused("is not what the officers' acts say")
+
+
+def test_promise_6_while_additions_wait_a_name_ends_by_an_act_only(stage: Stage) -> None:
+    lines = listed(stage, stage.acts, *MANY, at=stage.now)
+    braked(stage, lines, stage.now)
+    stage.thief.offer(lines, stage.now + MINUTE, drop=["one.example"])
+    stage.refused("is not what the officers' acts say", now=stage.now + MINUTE)
+    lines = removed(stage, lines, stage.now + 2 * MINUTE, "one.example")
+    braked(stage, lines, stage.now + 2 * MINUTE)
+    assert "one.example" not in stage.provider.installed()
+    assert "www.three.example" in stage.provider.installed()
+
+
+def test_promise_6_while_additions_wait_a_host_does_not_become_its_domain(stage: Stage) -> None:
+    """The same name in another scope is another addition."""
+    lines = removed(stage, stage.acts, stage.now, hosts=("www.three.example",))
+    braked(stage, listed(stage, lines, "www.three.example", *MANY, at=stage.now), stage.now)
+    assert "www.three.example" not in stage.provider.installed()
+
+
+def test_promise_6_while_additions_wait_more_of_them_wait_too(stage: Stage) -> None:
+    lines = listed(stage, stage.acts, *MANY, at=stage.now)
+    lines = removed(stage, lines, stage.now, "one.example")
+    braked(stage, lines, stage.now)
+    before = stage.provider.installed()
+    lines = listed(stage, lines, "five.example", at=stage.now + MINUTE)
+    braked(stage, lines, stage.now + MINUTE)
+    assert stage.provider.installed() == before
+
+
+def test_promise_8_a_fork_does_not_get_past_a_brake(stage: Stage) -> None:
+    """The heads ended it, the brakes still hold: nothing moves before the provider's word."""
+    lines = listed(stage, forked(stage, 1, 1), *MANY, at=stage.now)
+    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.thief.offer(lines, stage.now)
+    stage.refused("names are added, more than 20", 1)
+    stage.refused("names are added, more than 20", 1, now=stage.now + MINUTE)
+
+
+def test_promise_8_a_fork_while_the_list_is_held(stage: Stage) -> None:
+    """Not even a fork that the heads ended gets past the operator's word."""
+    stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)
+    stage.accepted()
+    rollback(stage.provider.subscription, LIST, None, stage.now, quietly)
+    stage.kept = stage.provider.kept()
+    lines = listed(stage, forked(stage, 1, 3), "five.example", at=stage.now)
+    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.thief.offer(lines, stage.now + MINUTE)
+    stage.refused("ended a fork, and the list is held", 1, now=stage.now + MINUTE)
+    stage.accepted(stage.now + MINUTE, resume=True)
+    assert "five.example" in stage.provider.installed()
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_promise_8_after_a_fork_what_was_accepted_has_to_be_known(stage: Stage, lines: int) -> None:
+    """With other acts here than the record speaks of, nobody can say which branch this provider was on."""
+    record = json.loads(stage.provider.record_path.read_bytes())
+    record["newest"]["acts_length"] -= sum(len(line) + 1 for line in stage.acts[-lines:])
+    stage.provider.record_path.write_text(json.dumps(record))
+    stage.kept = stage.provider.kept()
+    fork = forked(stage, 1, 3)
+    stage.heads.state(checkpoint=ref_of(fork).to_json())
+    stage.thief.offer(fork, stage.now)
+    stage.refused("history was rewritten")
+
+
+def test_promise_8_a_fork_while_additions_wait(stage: Stage) -> None:
+    braked(stage, removed(stage, listed(stage, stage.acts, *MANY, at=stage.now), stage.now, "one.example"), stage.now)
+    lines = listed(stage, forked(stage, 1, 4), *MANY, at=stage.now)
+    stage.thief.offer(lines, stage.now + MINUTE)
+    stage.refused("history was rewritten", now=stage.now + MINUTE)
+    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.thief.offer(lines, stage.now + 2 * MINUTE)
+    stage.refused("names are added, more than 20", 1, now=stage.now + 2 * MINUTE)
+
+
 # --- Promise 10, and files without any key ----------------------------------------------------------------------------
 
 
@@ -819,7 +1071,7 @@ def test_promise_10_the_environment_is_inside_what_is_signed(stage: Stage, tmp_p
 
 def test_promise_10_the_acts_say_the_environment_too(stage: Stage, tmp_path: Path) -> None:
     """Even if the heads' pin were wrong: the founding act holds the environment."""
-    Heads(stage.scene.site, stage.thief).state(environment="production")
+    stage.heads.state(environment="production")
     other = Provider(tmp_path / "other", stage.thief.url, stage.scene.site.root.read_bytes(), environment="production")
     with pytest.raises(BlocklistError, match="the acts are those of another register") as caught:
         other.pull(stage.now, accept="any")
@@ -869,10 +1121,13 @@ def test_the_pinned_root_is_the_only_one(stage: Stage, production: Site) -> None
 
 
 def test_another_list(stage: Stage, tmp_path: Path) -> None:
-    stage.provider.edit(list_id="anti-scam")
+    targets, before = stage.provider.subscription.lists, stage.kept
+    stage.provider.edit(lists={"anti-scam": targets[LIST]})
+    stage.kept = stage.provider.kept()  # that list has no record yet
     stage.refused("publishes no anti-scam/acts.jsonl", 2)
-    Heads(stage.scene.site, stage.thief).state(list="anti-scam")
-    stage.provider.edit(list_id=LIST)
+    stage.kept = before
+    stage.heads.state(list="anti-scam")
+    stage.provider.edit(lists=targets)
     stage.refused("register is anti-scam")
 
 

@@ -15,19 +15,22 @@ ORDER = (
     "names files commands copying keyfiles tokens",
     "documents",
     "fields",
+    "certificates",
     "acts policy guards signing measures intake seal",
-    "authority entries compact receipts",
-    "proposals",
-    "register",
+    "authority entries compact receipts trust",
+    "proposals trustproposal",
+    "register trustwords",
     "replay policydiff states",
     "formats",
     "release lint",
     "metadata remembered databases",
-    "sqlite postgres",
+    "sqlite postgres trustfolder",
+    "founding",
+    "publisherkeys",
     "store repository notices evidence",
     "client",
-    "workspace notifying cache tree reported",
-    "desk sources mending moving",
+    "workspace notifying cache tree reported ceremony sealing",
+    "desk sources mending moving standing",
     "additions timeline auditing",
     "office receiving pruning",
     "survey due publishing adopting erasing",
@@ -40,13 +43,14 @@ ORDER = (
 LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.split()}
 PROVIDER = {"client"}
 OFFICE = {
-    "remembered", "databases", "sqlite", "postgres", "mending", "moving",
-    "metadata", "store", "cache", "repository", "workspace", "office", "survey", "publishing", "notifying",
-    "adopting", "planning", "pruning", "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
+    "trust", "trustproposal", "trustwords", "trustfolder", "founding", "publisherkeys", "ceremony", "sealing",
+    "standing", "remembered", "databases", "sqlite", "postgres", "mending", "moving", "metadata", "store", "cache",
+    "repository", "workspace", "office", "survey", "publishing", "notifying", "adopting", "planning", "pruning",
+    "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
     "reported", "receiving",
 }  # fmt: skip
 PURE = (
-    "names", "documents", "fields", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
+    "names", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
     "proposals", "register", "replay", "policydiff", "formats", "release", "lint", "notices", "receipts",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
+import json
 import os
 import re
 import stat
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -20,11 +25,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kit import START, Chain, key_text, names
+from shell import Shell
 
-from blocklist import acts
+from blocklist import acts, files, keyfiles
 from blocklist.acts import Act, SignedAct
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.register import Register
@@ -404,7 +410,9 @@ def test_a_key_that_cannot_sign_acts_is_refused(folder: KeyFolder) -> None:
             signer(folder.private("agent-1"))
     sealed = GOOD["p256"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x"))
     path.write_bytes(sealed)
-    with pytest.raises(UsageError, match="no private key in PEM form"):
+    with pytest.raises(
+        UsageError, match="the key agent-1 is closed with too few rounds of key derivation: 2048, not 1000000"
+    ):
         folder.private("agent-1")
 
 
@@ -430,6 +438,285 @@ def test_an_empty_passphrase_protects_nothing(tmp_path: Path) -> None:
     with pytest.raises(BlocklistError):
         folder.create("agent-1", GOOD["ed25519"], encrypt=True)
     assert not folder.has("agent-1")
+
+
+# --- Keys that openssl encrypted ---------------------------------------------------------------------------------
+
+STRONG = ("-v2", "aes-256-cbc", "-v2prf", "hmacWithSHA512", "-iter", "1000000")
+
+
+def put(folder: KeyFolder, kind: str, suffix: str, *command: str) -> Path:
+    """A key file as openssl writes it, with its public key beside it."""
+    folder.path.mkdir(exist_ok=True)
+    source, made = folder.path / "plain", folder.path / f"agent-1{suffix}"
+    source.write_bytes(GOOD[kind].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    words = ["openssl", *command, "-out", made]
+    words += ["-inkey" if command[0] == "pkcs12" else "-in", source, "-passout", "pass:" + PASSPHRASE.decode()]
+    subprocess.run(words, capture_output=True, check=True)
+    source.unlink()
+    made.chmod(0o600)
+    (folder.path / "agent-1.pub").write_bytes(pem(GOOD[kind]))
+    return made
+
+
+@pytest.mark.parametrize("kind", GOOD)
+@pytest.mark.parametrize("options", [STRONG, ("-v2", "aes128", "-iter", "1200000")], ids=["documented", "other"])
+def test_an_encrypted_pkcs8_file_of_the_same_strength_is_read(
+    folder: KeyFolder, kind: str, options: tuple[str, ...]
+) -> None:
+    put(folder, kind, ".pem", "pkcs8", "-topk8", *options)
+    assert folder.is_encrypted("agent-1")
+    assert PublicKey.wrap(folder.private("agent-1").public_key()) == PublicKey.wrap(GOOD[kind].public_key())
+    with pytest.raises(UsageError, match="the passphrase does not open the key agent-1"):
+        KeyFolder(folder.path, lambda what: b"wrong").private("agent-1")
+
+
+P12 = ("pkcs12", "-export", "-nocerts")
+OLD = ("-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-iter", "2000000", "-nomac")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "command", "message"),
+    [
+        (".pem", ("pkcs8", "-topk8"), "too few rounds of key derivation: 2048, not 1000000"),
+        (".pem", ("pkcs8", "-topk8", "-iter", "999999"), "too few rounds .*: 999999"),
+        (".pem", ("pkcs8", "-topk8", "-scrypt"), "a scheme that is out of date or unknown"),
+        (".pem", ("pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-iter", "2000000"), "out of date or unknown"),
+        (".pem", ("ec", "-aes256"), "out of date or unknown"),
+        (".p12", P12, "too few rounds .*: 2048"),
+        (".p12", (*P12, "-iter", "1000000", "-nomaciter"), "too few rounds of key derivation: 1, not"),  # the MAC's
+        (".p12", (*P12, "-iter", "2048", "-nomac"), "too few rounds .*: 2048"),
+        (".p12", (*P12, "-keypbe", "NONE", "-nomac"), "out of date or unknown"),
+        (".p12", (*P12, *OLD), "out of date or unknown"),
+    ],
+)
+def test_a_passphrase_that_is_cheap_to_guess_is_refused_until_it_is_changed(
+    folder: KeyFolder, suffix: str, command: tuple[str, ...], message: str
+) -> None:
+    before = put(folder, "p384", suffix, *command).read_bytes()
+    with pytest.raises(UsageError, match=message) as caught:
+        KeyFolder(folder.path, never).private("agent-1")  # refused before anybody types a passphrase
+    assert "key change-passphrase" in caught.value.hint
+    (kept,) = folder.kept()
+    assert kept.protection is not None
+    assert kept.protection.weak
+    assert (folder.path / f"agent-1{suffix}").read_bytes() == before
+    folder.change_passphrase("agent-1")  # the same passphrase, derived as it should be
+    assert sorted(path.name for path in folder.path.iterdir()) == ["agent-1.p12", "agent-1.pub"]
+    assert PublicKey.wrap(folder.private("agent-1").public_key()) == PublicKey.wrap(GOOD["p384"].public_key())
+
+
+def test_a_strong_pkcs12_file_of_openssl_is_read(folder: KeyFolder) -> None:
+    put(folder, "p256", ".p12", *P12, "-iter", "1000000", "-nomac")
+    assert PublicKey.wrap(folder.private("agent-1").public_key()) == PublicKey.wrap(GOOD["p256"].public_key())
+
+
+@given(st.binary(max_size=200))
+@example(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+@example(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+@example(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n")
+@example(b"\x30\x00")
+@example(b"\x30\x03\x02\x01\x03")
+def test_no_key_file_is_more_than_refused(content: bytes) -> None:
+    try:
+        found = keyfiles.protection(content, "it")
+    except UsageError as fault:
+        assert "holds no private key" in fault.message
+        return
+    with pytest.raises(UsageError):
+        keyfiles.require_strong(found, "it")
+        keyfiles.opened(content, None, "it")
+
+
+# --- Another passphrase ------------------------------------------------------------------------------------------
+
+NEW = b"battery staple"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer rounds, where a test is about something else."""
+    monkeypatch.setattr(keyfiles, "KDF_ROUNDS", 2000)
+
+
+def changing(folder: KeyFolder) -> KeyFolder:
+    return KeyFolder(folder.path, lambda what: PASSPHRASE, lambda what: NEW)
+
+
+@pytest.mark.parametrize(("kind", "encrypted"), [("ed25519", True), ("p256", False), ("p384", True)])
+def test_a_key_gets_another_passphrase(folder: KeyFolder, kind: str, encrypted: bool) -> None:
+    public = folder.create("agent-1", GOOD[kind], encrypt=encrypted)
+    changer = KeyFolder(folder.path, folder._passphrase if encrypted else never, lambda what: NEW)
+    mask = os.umask(0)
+    try:
+        assert changer.change_passphrase("agent-1") == public
+    finally:
+        os.umask(mask)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["agent-1.p12", "agent-1.pub"]
+    assert mode(folder.path / "agent-1.p12") == 0o600
+    assert PublicKey.wrap(KeyFolder(folder.path, lambda what: NEW).private("agent-1").public_key()) == public
+    with pytest.raises(UsageError, match="does not open"):
+        folder.private("agent-1")
+
+
+def test_no_copy_without_a_passphrase_is_written(
+    quick: None, folder: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.create("agent-1", GOOD["p256"], encrypt=True)
+    written: dict[str, bytes] = {}
+    real = files.write_chunks
+
+    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> files.Written:
+        written[path.name] = b"".join(chunks)
+        return real(path, [written[path.name]], mode)
+
+    monkeypatch.setattr(files, "write_chunks", watched)
+    changing(folder).change_passphrase("agent-1")
+    assert len(written) == 2  # the public key and the closed one
+    secret = GOOD["p256"].private_numbers().private_value.to_bytes(32, "big")
+    for name, content in written.items():
+        assert secret not in content
+        assert b"PRIVATE" not in content
+        assert base64.b64encode(secret)[:20] not in content
+        assert name.startswith(".tmp-agent-1.")
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.parametrize("step", range(4))
+def test_a_change_that_is_cut_off_leaves_a_key_that_opens(
+    quick: None, folder: KeyFolder, monkeypatch: pytest.MonkeyPatch, encrypted: bool, step: int
+) -> None:
+    """Disk full, or power gone, at each of its writes: the key opens with the old passphrase or with the new one."""
+    public = folder.create("agent-1", GOOD["p256"], encrypt=encrypted)
+    names = [(files, "write_chunks"), (Path, "replace"), (files, "sync_folder"), (Path, "unlink")]
+    owner, name = names[step]
+    real, calls = getattr(owner, name), 0
+
+    def broken(*args: Any, **rest: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        # The public key is written first; what is broken is what concerns the private one.
+        if calls < 2 and name != "unlink":
+            return real(*args, **rest)
+        raise OSError(errno.ENOSPC, "no space left")
+
+    with monkeypatch.context() as patched, pytest.raises(TargetError):
+        patched.setattr(owner, name, broken)
+        changing(folder).change_passphrase("agent-1")
+    assert not list(folder.path.glob(".tmp-*"))
+    opened = []
+    for passphrase in (PASSPHRASE, NEW):
+        with contextlib.suppress(UsageError):
+            key = KeyFolder(folder.path, lambda what, said=passphrase: said).private("agent-1")
+            assert PublicKey.wrap(key.public_key()) == public
+            opened.append(passphrase)
+    assert opened
+    # And another run ends with one closed file.
+    again = KeyFolder(folder.path, lambda what: opened[0], lambda what: b"third")
+    again.change_passphrase("agent-1")
+    assert sorted(path.name for path in folder.path.iterdir()) == ["agent-1.p12", "agent-1.pub"]
+
+
+@pytest.mark.parametrize("fault", ["wrong old", "empty new", "same", "stopped", "other pub", "no key", "open mode"])
+def test_a_passphrase_that_is_not_changed_leaves_everything(quick: None, folder: KeyFolder, fault: str) -> None:
+    folder.create("agent-1", GOOD["p256"], encrypt=True)
+    if fault == "other pub":
+        (folder.path / "agent-1.pub").write_bytes(pem(GOOD["p384"]))
+    if fault == "open mode":
+        (folder.path / "agent-1.p12").chmod(0o644)
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+
+    def stopped(what: str) -> bytes:
+        raise KeyboardInterrupt
+
+    old = (lambda what: b"wrong") if fault == "wrong old" else folder._passphrase
+    new = {"empty new": lambda what: b"", "same": folder._passphrase, "stopped": stopped}.get(fault, lambda what: NEW)
+    with pytest.raises((BlocklistError, KeyboardInterrupt)):
+        KeyFolder(folder.path, old, new).change_passphrase("agent-2" if fault == "no key" else "agent-1")
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir()} == before
+
+
+def test_a_folder_tells_its_keys_without_opening_them(folder: KeyFolder) -> None:
+    assert KeyFolder(folder.path, never).kept() == []
+    folder.create("agent-2", GOOD["ed25519"], encrypt=True)
+    folder.create("agent-1", GOOD["p256"], encrypt=False)
+    folder.create("root-0123456789abcdef", GOOD["p384"], encrypt=False)
+    (folder.path / "root-0123456789abcdef.pub").unlink()
+    (folder.path / "agent-9.pub").write_bytes(pem(GOOD["p256"]))  # somebody else's
+    (folder.path / "Not a key.pem").write_text("x")
+    folder.create("agent-3", new_like("p256"), encrypt=False)
+    (folder.path / "agent-3.pem").chmod(0o644)
+    (folder.path / "agent-4.p12").write_text("x")
+    (folder.path / "agent-4.p12").chmod(0o600)
+    told = [
+        (key.name, key.public and key.public.keyid, key.protection and (key.protection.encrypted, key.protection.weak))
+        for key in KeyFolder(folder.path, never).kept()
+        if not key.fault
+    ]
+    faults = {key.name: key.fault for key in KeyFolder(folder.path, never).kept() if key.fault}
+    assert faults.keys() == {"agent-3", "agent-4"}
+    assert "can be read by others" in faults["agent-3"]
+    assert "holds no private key" in faults["agent-4"]
+    assert told == [
+        ("agent-1", PublicKey.wrap(GOOD["p256"].public_key()).keyid, (False, False)),
+        ("agent-2", PublicKey.wrap(GOOD["ed25519"].public_key()).keyid, (True, False)),
+        ("root-0123456789abcdef", None, (False, False)),
+    ]
+
+
+# --- The command line --------------------------------------------------------------------------------------------
+
+
+def secret_file(folder: Path, secret: str) -> str:
+    path = folder / f"secret of {len(secret)}"
+    path.write_text(f"{secret}\n")
+    return str(path)
+
+
+def test_a_passphrase_is_changed_on_a_terminal(quick: None, empty: Shell) -> None:
+    empty.terminal()
+    made = empty("key", "new", "agent-1", input="old\nold\n").output
+    assert re.search(r"fingerprint ([0-9a-f]{4}-){4}[0-9a-f]{4}", made)
+    shown = empty("key", "change-passphrase", "agent-1", input="old\nnew one\nnew one\n").output
+    prompts = re.findall(r"Passphrase for (.*?):", shown)
+    assert prompts == ["the key agent-1", "the key agent-1 from now on", "the key agent-1 from now on, again"]
+    assert "old" not in shown
+    assert "new one" not in shown
+    change = ("key", "change-passphrase", "agent-1")
+    empty.refused(*change, code=2, message="the passphrase does not open the key agent-1", input="old\n")
+    empty.refused(*change, code=2, message="the two passphrases differ", input="new one\na\nb\n")
+    empty.refused(*change, code=2, message="the new passphrase is the old one", input="new one\n" * 3)
+    empty(*change, input="new one\nthird\nthird\n")
+
+
+def test_a_passphrase_is_changed_from_files(quick: None, empty: Shell) -> None:
+    old, new = (secret_file(empty.folder, text) for text in ("old", "newer"))
+    env = {"BLOCKLIST_PASSPHRASE_FILE": old, "BLOCKLIST_NEW_PASSPHRASE_FILE": new}
+    empty("key", "new", "agent-1", env=env)
+    change = ("key", "change-passphrase", "agent-1")
+    without = env | {"BLOCKLIST_NEW_PASSPHRASE_FILE": ""}
+    refused = empty.refused(*change, code=2, message="there is no terminal", env=without)
+    assert "BLOCKLIST_NEW_PASSPHRASE_FILE names a file with it" in refused.stderr
+    empty(*change, env=env)
+    empty.refused(*change, code=2, message="does not open", env=env)
+    (listed,) = empty.json("key", "list")["keys"]
+    assert (listed["encrypted"], listed["weak"], listed["file"][-12:]) == (True, False, "/agent-1.p12")
+
+
+def test_a_key_without_a_passphrase_gets_its_first(empty: Shell) -> None:
+    made = empty.json("key", "new", "agent-1", "--no-passphrase")
+    env = {"BLOCKLIST_NEW_PASSPHRASE_FILE": secret_file(empty.folder, "newer")}
+    changed = empty("--json", "key", "change-passphrase", "agent-1", env=env)
+    assert json.loads(changed.stdout) == {"id": "agent-1", "fingerprint": made["fingerprint"]}
+    assert sorted(path.name for path in empty.keys.iterdir()) == ["agent-1.p12", "agent-1.pub"]
+    shown = " ".join(empty("key", "list").stdout.split())
+    assert shown == f"key fingerprint protected by agent-1 {made['fingerprint']} passphrase"
+
+
+def test_a_role_s_key_in_a_file_is_made_by_trust(empty: Shell) -> None:
+    refused = empty.refused("key", "new", "timestamp", "--role", code=2, message="--role are for a key on a token")
+    assert "blocklist trust key new ROLE" in refused.stderr
+    assert not empty.keys.exists()
 
 
 def test_the_name_of_a_role_s_key_tells_the_key() -> None:

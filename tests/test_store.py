@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from kit import LIST, START, Chain, key, names
+from postgres import Postgres, running
 
 from blocklist import acts
 from blocklist.acts import Act, SignedAct
@@ -31,14 +32,38 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SMALL = {"protected": ["protected.example"], "platforms": {}}
 
 
+only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
+"""For what SQLite alone does; every other test here is run on a real PostgreSQL as well."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def place(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> Path:
+    """A folder where a register can be made: with files in it, or with the URL of a new database."""
+    if kind == "postgres":
+        server: Postgres = request.getfixturevalue("server")
+        (tmp_path / "register.url").write_text(f"# the office's server\n{server.url(server.database())}\n")
+    return tmp_path
+
+
 @pytest.fixture
 def chain() -> Chain:
     return Chain(change=SMALL)
 
 
 @pytest.fixture
-def store(tmp_path: Path, chain: Chain) -> Iterator[Store]:
-    found = filled(tmp_path, chain)
+def store(place: Path, chain: Chain) -> Iterator[Store]:
+    found = filled(place, chain)
     yield found
     found.close()
 
@@ -74,8 +99,8 @@ def folded(folder: Path) -> Register:
 
 
 def kept_dossiers(folder: Path) -> set[str]:
-    with contextlib.closing(sqlite3.connect(folder / "dossiers.db")) as connection:
-        return {act for (act,) in connection.execute("SELECT act FROM dossiers")}
+    with contextlib.closing(Store(folder)) as store:
+        return store.dossier_ids()
 
 
 def raw(folder: Path) -> sqlite3.Connection:
@@ -196,16 +221,16 @@ def forked(work: Callable[[int], None]) -> tuple[int, int]:
     return child, reading
 
 
-def test_eight_processes_lose_and_fork_nothing(tmp_path: Path, chain: Chain) -> None:
-    filled(tmp_path, chain).close()
+def test_sixteen_processes_lose_and_fork_nothing(place: Path, chain: Chain) -> None:
+    filled(place, chain).close()
     start, gate = os.pipe()
-    each, register = 20, chain.register.id
+    writers, each, register = 16, 12, chain.register.id
 
     def work(number: int) -> Callable[[int], None]:
         def append(pipe: int) -> None:
             os.close(gate)
             os.read(start, 1)  # all of them start when the gate closes
-            store, done = Store(tmp_path), 0
+            store, done = Store(place), 0
             while done < each:
                 head = store.head(LIST)
                 dossier = Dossier.of({"process": number}) if done % 4 == 0 else None
@@ -218,7 +243,7 @@ def test_eight_processes_lose_and_fork_nothing(tmp_path: Path, chain: Chain) -> 
 
         return append
 
-    children = [forked(work(number)) for number in range(8)]
+    children = [forked(work(number)) for number in range(writers)]
     os.close(start)
     os.close(gate)
     acknowledged = {}
@@ -228,23 +253,23 @@ def test_eight_processes_lose_and_fork_nothing(tmp_path: Path, chain: Chain) -> 
         assert os.waitpid(child, 0)[1] == 0, lines[-1]
         assert len(lines) == each
         acknowledged |= {int(seq): act for seq, act in map(str.split, lines)}
-    found = folded(tmp_path)
-    assert found.head.seq == len(chain.signed) + 8 * each
+    found = folded(place)
+    assert found.head.seq == len(chain.signed) + writers * each
     assert acknowledged == dict(enumerate(found.ids[len(chain.signed) :], len(chain.signed) + 1))
-    store = Store(tmp_path)
+    store = Store(place)
     with_dossier = [signed for line in store.lines(LIST) if (signed := acts.read_line(line)).act.dossier]
-    assert len(with_dossier) == 8 * each / 4
+    assert len(with_dossier) == writers * each / 4
     assert all(store.dossier(signed) for signed in with_dossier)
     store.close()
-    assert kept_dossiers(tmp_path) == {signed.id for signed in with_dossier}
+    assert kept_dossiers(place) == {signed.id for signed in with_dossier}
 
 
-def test_a_process_that_is_killed_loses_nothing_acknowledged(tmp_path: Path, chain: Chain) -> None:
-    filled(tmp_path, chain).close()
+def test_a_process_that_is_killed_loses_nothing_acknowledged(place: Path, chain: Chain) -> None:
+    filled(place, chain).close()
     register, known = chain.register.id, dict(enumerate(chain.register.ids, 1))
 
     def append(pipe: int) -> None:
-        store = Store(tmp_path)
+        store = Store(place)
         while True:
             dossier = Dossier.of({"note": "x" * 5000})
             signed = next_act(store.head(LIST), register, dossier)
@@ -260,9 +285,9 @@ def test_a_process_that_is_killed_loses_nothing_acknowledged(tmp_path: Path, cha
             lines += stream.read().splitlines()
         assert not [line for line in lines if "FAILED" in line]
         known |= {int(seq): act for seq, act in map(str.split, lines)}
-        ids = folded(tmp_path).ids
+        ids = folded(place).ids
         assert known.items() <= dict(enumerate(ids, 1)).items()
-    store = Store(tmp_path)
+    store = Store(place)
     assert all(store.dossier(signed) for line in store.lines(LIST) if (signed := acts.read_line(line)).act.dossier)
     store.close()
 
@@ -303,6 +328,7 @@ def test_a_full_disk_appends_nothing(tmp_path: Path, chain: Chain, dossier: Doss
     store.close()
 
 
+@only_sqlite
 def test_a_folder_that_cannot_be_written_is_one_sentence(
     store: Store, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,6 +345,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
 # --- Append only -------------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "statement",
     [
@@ -343,6 +370,7 @@ def test_sql_cannot_change_what_was_appended(store: Store, chain: Chain, tmp_pat
     assert list(store.lines(LIST)) == chain.lines
 
 
+@only_sqlite
 def test_the_tables_refuse_a_fork_even_without_triggers(store: Store, chain: Chain, tmp_path: Path) -> None:
     with contextlib.closing(raw(tmp_path)) as connection:
         for trigger in ("acts_update", "acts_delete", "acts_insert"):
@@ -355,6 +383,7 @@ def test_the_tables_refuse_a_fork_even_without_triggers(store: Store, chain: Cha
     assert list(store.lines(LIST)) == chain.lines
 
 
+@only_sqlite
 def test_a_thief_who_drops_the_triggers_is_found_by_the_chain(store: Store, tmp_path: Path) -> None:
     with contextlib.closing(raw(tmp_path)) as connection:
         connection.execute("DROP TRIGGER acts_delete")
@@ -363,6 +392,7 @@ def test_a_thief_who_drops_the_triggers_is_found_by_the_chain(store: Store, tmp_
         folded(tmp_path)
 
 
+@only_sqlite
 @pytest.mark.parametrize("value", ["'text'", "7", "zeroblob(0)", "CAST(envelope AS TEXT) || ' '"])
 def test_what_a_thief_writes_into_a_column_is_one_sentence(store: Store, tmp_path: Path, value: str) -> None:
     with contextlib.closing(raw(tmp_path)) as connection:
@@ -372,8 +402,9 @@ def test_what_a_thief_writes_into_a_column_is_one_sentence(store: Store, tmp_pat
         folded(tmp_path)
 
 
+@only_sqlite
 def test_every_commit_is_on_disk_before_it_is_acknowledged(store: Store) -> None:
-    with store._engine.connect() as connection:
+    with store.database.engine(dossiers=False).connect() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
         }
@@ -383,6 +414,7 @@ def test_every_commit_is_on_disk_before_it_is_acknowledged(store: Store) -> None
 # --- Dossiers ----------------------------------------------------------------------------------------------------
 
 
+@only_sqlite
 def test_a_dossier_is_kept_apart_and_closed_to_others(store: Store, chain: Chain, tmp_path: Path) -> None:
     mask = os.umask(0)  # the most generous of accounts
     try:
@@ -401,6 +433,7 @@ def test_a_dossier_is_kept_apart_and_closed_to_others(store: Store, chain: Chain
         assert b"site.example" not in path.read_bytes()
 
 
+@only_sqlite
 def test_reading_a_register_makes_no_dossiers(store: Store, chain: Chain, tmp_path: Path) -> None:
     list(store.lines(LIST))
     assert store.dossier(chain.signed[1]) is None
@@ -415,6 +448,7 @@ def test_a_salt_is_new_for_every_dossier() -> None:
     assert len(bytes.fromhex(one.salt)) == 32
 
 
+@only_sqlite
 @pytest.mark.parametrize(
     "change",
     [
@@ -436,6 +470,7 @@ def test_a_dossier_that_was_altered_is_found(store: Store, chain: Chain, tmp_pat
         store.dossier(signed)
 
 
+@only_sqlite
 def test_a_dossier_that_was_destroyed_is_none(store: Store, chain: Chain, tmp_path: Path) -> None:
     dossier = Dossier.of({"a": 1})
     signed = next_act(chain.head, chain.register.id, dossier)
@@ -465,13 +500,14 @@ def test_appending_the_same_act_again_keeps_its_dossier(store: Store, chain: Cha
         assert store.dossier(signed) == dossier
 
 
+@only_sqlite
 def test_dossiers_of_another_account_are_one_sentence(
     store: Store, chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dossier = Dossier.of({"a": 1})
     signed = next_act(chain.head, chain.register.id, dossier)
     store.append(LIST, [signed], [dossier])
-    store._vault = None
+    store.close()
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may read anything, so it is said to be another
     with pytest.raises(UsageError, match="closed to this account"):
         store.dossier(signed)
@@ -484,6 +520,7 @@ def listing(folder: Path) -> dict[str, tuple[bytes, int]]:
     return {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
+@only_sqlite
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_read_only_store_changes_nothing(store: Store, chain: Chain, tmp_path: Path, closed: bool) -> None:
     dossier = Dossier.of({"a": "b"})
@@ -505,6 +542,7 @@ def test_a_read_only_store_changes_nothing(store: Store, chain: Chain, tmp_path:
     assert listing(tmp_path) == before
 
 
+@only_sqlite
 def test_a_read_only_store_without_dossiers_makes_none(store: Store, chain: Chain, tmp_path: Path) -> None:
     store.close()
     copy = Store(tmp_path, read_only=True)
@@ -514,6 +552,7 @@ def test_a_read_only_store_without_dossiers_makes_none(store: Store, chain: Chai
     assert [path.name for path in tmp_path.iterdir()] == ["register.db"]
 
 
+@only_sqlite
 def test_a_copy_leaves_nothing_behind(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -540,6 +579,7 @@ def _closed(source: Path, *_: object) -> None:
     raise PermissionError(errno.EACCES, "Permission denied", str(source))
 
 
+@only_sqlite
 def test_a_damaged_copy_is_named_as_it_is_called(store: Store, tmp_path: Path) -> None:
     store.close()
     (tmp_path / "register.db").write_bytes(b"not a database, and longer than a header is" * 9)

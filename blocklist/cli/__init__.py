@@ -37,8 +37,14 @@ GROUPS = {
         "audit": "dossiers",
         "dossier": "dossiers",
     },
-    later("Publish"): {"plan": "publish", "publish": "publish", "lint": "lint", "receipt": "receipts"},
-    later("Office"): {"key": "officers", "officer": "officers", "policy": "policies"},
+    later("Publish"): {
+        "plan": "publish",
+        "publish": "publish",
+        "lint": "lint",
+        "trust": "trust",
+        "receipt": "receipts",
+    },
+    later("Office"): {"key": "officers", "officer": "officers", "policy": "policies", "store": "store"},
     later("Provider"): {
         "subscribe": "subscribe",
         "pull": "provider",

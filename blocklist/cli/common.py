@@ -20,7 +20,7 @@ import click
 from blocklist.cli.output import ERROR, NOTICE, faint, progress, urgent
 from blocklist.cli.output import say as say  # commands take these from here
 from blocklist.cli.output import table as table
-from blocklist.errors import BlocklistError, UsageError
+from blocklist.errors import BlocklistError, RefusedError, UsageError
 from blocklist.messages import LANGUAGES, _, later, paris, plural, preferred
 from blocklist.messages import shown as shown  # commands take it from here
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from blocklist.workspace import Workspace
 
 PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
+NEW_PASSPHRASE_FILE = "BLOCKLIST_NEW_PASSPHRASE_FILE"  # noqa: S105
+PIN_FILE = "BLOCKLIST_PIN_FILE"
 
 
 _DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
@@ -239,18 +241,48 @@ def passphrase(what: str) -> bytes:
     Raises:
         UsageError: There is neither file nor terminal, or the passphrase is empty.
     """
-    from blocklist import files
+    return _passphrase(what, PASSPHRASE_FILE)
 
-    path = os.environ.get(PASSPHRASE_FILE)
-    if path:
-        secret = files.read(Path(path), _("the passphrase file"), 4096).split(b"\n")[0].rstrip(b"\r")
-    elif sys.stdin.isatty():
-        secret = str(click.prompt(_("Passphrase for {what}", what=what), hide_input=True, err=True)).encode()
-    else:
-        raise UsageError(
-            _("the passphrase for {what} cannot be asked for: there is no terminal", what=what),
-            _("{variable} names a file with it", variable=PASSPHRASE_FILE),
+
+def new_passphrase(what: str) -> bytes:
+    """A passphrase for a new key: asked twice on a terminal."""
+    return _twice(what, PASSPHRASE_FILE)
+
+
+def changed_passphrase(what: str) -> bytes:
+    """A passphrase in the place of another one: asked twice, or from a file of its own."""
+    return _twice(what, NEW_PASSPHRASE_FILE)
+
+
+def pin(what: str, last_try: bool) -> bytes:
+    """The PIN of a token, from the file that `BLOCKLIST_PIN_FILE` names or from a prompt.
+
+    Raises:
+        UsageError: There is neither file nor terminal, or the PIN is empty.
+        RefusedError: The next wrong one locks the token, and nobody is there to look at what is given.
+    """
+    if os.environ.get(PIN_FILE) and last_try:
+        raise RefusedError(
+            _("one more wrong PIN locks {what}, so the one in the file is not tried", what=what),
+            _("correct the file; then run a command that signs without {variable} and type the PIN", variable=PIN_FILE),
         )
+    secret = _secret(
+        what, PIN_FILE, _("PIN for {what}, the last try", what=what) if last_try else _("PIN for {what}", what=what)
+    )
+    if not secret:
+        raise UsageError(_("the PIN for {what} is empty", what=what))
+    return secret
+
+
+def _twice(what: str, variable: str) -> bytes:
+    secret = _passphrase(what, variable)
+    if not os.environ.get(variable) and _passphrase(_("{what}, again", what=what), variable) != secret:
+        raise UsageError(_("the two passphrases differ"), _("nothing was made; try again"))
+    return secret
+
+
+def _passphrase(what: str, variable: str) -> bytes:
+    secret = _secret(what, variable, _("Passphrase for {what}", what=what))
     if not secret:
         raise UsageError(_("the passphrase for {what} is empty", what=what), _("choose one, or use --no-passphrase"))
     try:
@@ -262,12 +294,21 @@ def passphrase(what: str) -> bytes:
     return secret
 
 
-def new_passphrase(what: str) -> bytes:
-    """A passphrase for a new key: asked twice on a terminal."""
-    secret = passphrase(what)
-    if not os.environ.get(PASSPHRASE_FILE) and passphrase(_("{what}, again", what=what)) != secret:
-        raise UsageError(_("the two passphrases differ"), _("nothing was made; try again"))
-    return secret
+def _secret(what: str, variable: str, prompt: str) -> bytes:
+    """The first line of the file that a variable names, or what is typed."""
+    from blocklist import files
+
+    path = os.environ.get(variable)
+    if path:
+        name = _("the PIN file") if variable == PIN_FILE else _("the passphrase file")
+        return files.read(Path(path), name, 4096).split(b"\n")[0].rstrip(b"\r")
+    if not sys.stdin.isatty():
+        if variable == PIN_FILE:
+            message = _("the PIN for {what} cannot be asked for: there is no terminal", what=what)
+        else:
+            message = _("the passphrase for {what} cannot be asked for: there is no terminal", what=what)
+        raise UsageError(message, _("{variable} names a file with it", variable=variable))
+    return str(click.prompt(prompt, hide_input=True, err=True)).encode()
 
 
 def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:
@@ -275,7 +316,7 @@ def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> 
     from blocklist.signing import KeyFolder
     from blocklist.workspace import Workspace
 
-    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read), list_id=settings.list_id)
+    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read, pin=pin), list_id=settings.list_id)
 
 
 def office(settings: Settings) -> Office:

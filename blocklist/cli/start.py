@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import blocklist
-from blocklist.cli.common import Settings, Verb, clock, finish, keys_path, new_passphrase, passphrase, read_id
+from blocklist.cli.common import Settings, Verb, clock, finish, keys_path, new_passphrase, passphrase, pin, read_id
 from blocklist.messages import _, later
 from blocklist.signing import KeyFolder
 from blocklist.workspace import DEFAULT_LIST, Workspace, init
@@ -62,7 +62,7 @@ def init_command(settings: Settings, list_id: str | None, environment: str, head
 
     Running it again changes nothing. Keys go to BLOCKLIST_KEYS, never into the workspace.
     """
-    here = Workspace(settings.folder.absolute(), KeyFolder(keys_path(), passphrase, _ask_once()))
+    here = Workspace(settings.folder.absolute(), KeyFolder(keys_path(), passphrase, _ask_once(), pin))
     wanted = list_id or settings.list_id or DEFAULT_LIST
     founded = init(here, wanted, environment, head, shipped_lists(), clock(), encrypt=not no_passphrase)
     members: dict[str, object] = {
