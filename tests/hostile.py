@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from kit import HOUR, LIST, Provider, Site
 from securesystemslib.formats import encode_canonical
-from securesystemslib.signer import Signature, SSlibKey
+from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -333,13 +333,9 @@ class Heads:
         root = self.root()
         root.version += 1
         change(root)
-        return self.sign_root(root, self.keys["root"], *signers)
-
-    def sign_root(self, root: Root, *signers: SigningKey) -> Path:
-        """Sign a root with these keys, each under every id that the root has it under."""
         metadata: Metadata[Root] = Metadata(root)
-        for key in signers:
-            sign_under_every_id(metadata, key, root.keys)
+        for key in (self.keys["root"], *signers):
+            metadata.sign(signer(key), append=True)
         path = self._metadata / f"{root.version}.root.json"
         path.write_bytes(metadata.to_bytes())
         return path
@@ -378,19 +374,6 @@ def public_key(key: SigningKey) -> Key:
 def under_another_id(key: Key, number: int, spelled: Callable[[str], str] = str) -> Key:
     """The same key once more, with another id and perhaps another spelling."""
     return SSlibKey(f"{number:064x}", key.keytype, key.scheme, {"public": spelled(key.keyval["public"])})
-
-
-def sign_under_every_id(metadata: Metadata[Any], key: SigningKey, keys: Mapping[str, Key]) -> None:
-    """One signature, written down under each id that `keys` has this key under: what a threshold cheat does."""
-    made = metadata.sign(signer(key), append=True)
-    for keyid, other in keys.items():
-        if squeezed(other) == squeezed(signer(key).public_key):
-            metadata.signatures[keyid] = Signature(keyid, made.signature)
-
-
-def squeezed(key: Key) -> str:
-    """A public key's text, whatever blanks are in it and however its digits are written."""
-    return "".join(str(key.keyval["public"]).split()).lower()
 
 
 def _annotate(target: TargetFile, custom: Any) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from hostile import Scene
 from kit import HOUR, LIST, Provider
-from memory import URL, Memory, MemoryStage, Reply, body, broken_off, drip, endless, honest, status, tuf_clock
+from memory import URL, Asked, Memory, MemoryStage, Reply, body, broken_off, drip, endless, honest, status, tuf_clock
 
 from blocklist.client import transport
 from blocklist.client.transport import Answer, HttpsTransport, TransportError
@@ -286,6 +286,12 @@ def pull_refused(stage: MemoryStage) -> BlocklistError:
 
 # --- Answers that are none --------------------------------------------------------------------------------------------
 
+
+def with_more(memory: Memory, asked: Asked) -> Answer:
+    made = honest(memory, asked)
+    return Answer(made.status, made.marks, iter([b"".join(made.chunks) + b"x"]))
+
+
 EVERY_FILE = ["timestamp.json", "snapshot.json", f".{LIST}.json", ACTS]
 
 ANSWERS: dict[str, tuple[Reply, int]] = {
@@ -303,13 +309,8 @@ ANSWERS: dict[str, tuple[Reply, int]] = {
     "endless and small": (endless(b"x", 20_000_000), 3),
     "broken off": (broken_off(), 5),
     "broken off at once": (broken_off(0), 5),
-    "one octet more": (lambda memory, asked: with_more(memory, asked), 3),
+    "one octet more": (with_more, 3),
 }
-
-
-def with_more(memory: Memory, asked: object) -> Answer:
-    made = honest(memory, asked)  # type: ignore[arg-type]
-    return Answer(made.status, made.marks, iter([b"".join(made.chunks) + b"x"]))
 
 
 @pytest.mark.parametrize("word", EVERY_FILE)
@@ -326,7 +327,7 @@ def test_an_answer_that_is_none(news: MemoryStage, name: str, word: str) -> None
 
 @pytest.mark.parametrize("word", ["timestamp.json", "snapshot.json", f".{LIST}.json", ACTS, "2.root.json"])
 def test_a_connection_that_fails_at_once(news: MemoryStage, word: str) -> None:
-    def gone(memory: Memory, asked: object) -> Answer:
+    def gone(memory: Memory, asked: Asked) -> Answer:
         raise TransportError("no route")
 
     news.memory.answer(word, gone)
@@ -370,8 +371,8 @@ def test_the_pin_is_the_one_that_the_heads_signed(scene: Scene, tmp_path: Path, 
 def tail(content: Callable[[bytes], bytes], number: int = 206) -> Reply:
     """A lie about what follows what is known, and the truth about the whole."""
 
-    def reply(memory: Memory, asked: object) -> Answer:
-        made = honest(memory, asked)  # type: ignore[arg-type]
+    def reply(memory: Memory, asked: Asked) -> Answer:
+        made = honest(memory, asked)
         if made.status != 206:
             return made
         return Answer(number, made.marks, iter([content(b"".join(made.chunks))]))
