@@ -1011,6 +1011,15 @@ def test_promise_6_while_additions_wait_more_of_them_wait_too(stage: Stage) -> N
     assert stage.provider.installed() == before
 
 
+def test_promise_6_what_ended_and_is_listed_again_waits_with_the_others(stage: Stage) -> None:
+    lines = listed(stage, stage.acts, *MANY, at=stage.now)
+    lines = removed(stage, lines, stage.now, "one.example")
+    braked(stage, lines, stage.now)
+    lines = listed(stage, lines, "one.example", at=stage.now + MINUTE)
+    braked(stage, lines, stage.now + MINUTE)
+    assert "one.example" not in stage.provider.installed()
+
+
 def test_promise_8_a_fork_does_not_get_past_a_brake(stage: Stage) -> None:
     """The heads ended it, the brakes still hold: nothing moves before the provider's word."""
     lines = listed(stage, forked(stage, 1, 1), *MANY, at=stage.now)

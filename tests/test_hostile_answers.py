@@ -589,6 +589,13 @@ def test_bytes_that_are_no_answer(way: HttpsTransport, name: str) -> None:
         assert wire.sent < wire.MOST
 
 
+def test_what_a_server_says_cannot_forge_a_line_of_the_journal(way: HttpsTransport) -> None:
+    with closing(Wire(said(b"\x1b[2J\x1b[1;1Hinstalled\r\x0b\x0c\x85 release\r\n\r\n"))) as wire:
+        with pytest.raises(TransportError) as caught:
+            read(way, wire)
+        assert caught.value.message.isprintable()
+
+
 @pytest.mark.parametrize("encoding", [b"", b"Content-Encoding: gzip\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_a_body_without_an_end_is_read_as_far_as_its_reader_wants(way: HttpsTransport, encoding: bytes) -> None:
     part = b"4000\r\n" + b" " * 0x4000 + b"\r\n" if b"chunked" in encoding else b" " * 65536

@@ -106,6 +106,7 @@ def pull(subscription: Subscription, now: datetime, options: Options) -> list[Ou
     with locked(subscription), closing(transport(subscription)) as way:
         for folder in (subscription.state, *(subscription.state / "lists").glob("*")):
             sweep(folder, files.TEMPORARY)
+        sweep(subscription.state / "metadata", "tmp")  # python-tuf's, after a crash
         outcomes = _outcomes(subscription, now, options, way)
         for outcome in outcomes:
             with suppress(BlocklistError):  # a full disk is told by the targets, and must not hide what they did
