@@ -144,7 +144,10 @@ def make_folder(path: Path, mode: int = 0o755) -> None:
         TargetError: It could not be created.
     """
     with written(path):
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(mode=mode, parents=True, exist_ok=True)
+        for folder in missing:
+            sync_folder(folder.parent)
 
 
 def read(path: Path, what: str, limit: int, hint: str = "") -> bytes:

@@ -53,7 +53,8 @@ class Machine:
         self._number = number
         self._how = how
         self._resolvers = resolvers
-        self._journal = _Journal(stash)
+        # A second name changes what a file system says of a file, and with it what a pull finds untouched.
+        self._journal = _Journal(stash) if how == "lost" else None
         self._kept = (io.open, commands.run)
 
     def __enter__(self) -> Machine:
@@ -66,9 +67,10 @@ class Machine:
         for name, real in _REAL.items():
             setattr(os, name, real)
         io.open, commands.run = self._kept
-        if self._how == "lost" and self.broke:
-            self._journal.lose()
-        self._journal.close()
+        if self._journal is not None:
+            if self.broke:
+                self._journal.lose()
+            self._journal.close()
 
     @property
     def broke(self) -> bool:
@@ -91,7 +93,7 @@ class Machine:
     def _breaking(self, name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             def act() -> Any:
-                return self._journal.note(name, lambda: _REAL[name](*args, **kwargs), args)
+                return self._noted(name, lambda: _REAL[name](*args, **kwargs), args)
 
             if name == "open" and not args[1] & (os.O_WRONLY | os.O_RDWR):
                 return _REAL[name](*args, **kwargs)
@@ -107,8 +109,11 @@ class Machine:
             return act()
         if isinstance(file, int):
             return _Stream(self, act(), _name_of(file))
-        stream = self.step(f"open {_name_of(file)}", lambda: self._journal.note("open", act, (file,)))
+        stream = self.step(f"open {_name_of(file)}", lambda: self._noted("open", act, (file,)))
         return _Stream(self, stream, _name_of(file))
+
+    def _noted(self, name: str, act: Callable[[], Any], args: tuple[Any, ...]) -> Any:
+        return act() if self._journal is None else self._journal.note(name, act, args)
 
     def _command(self, command: list[str], seconds: float, text: bytes = b"") -> Ran:
         try:

@@ -28,7 +28,7 @@ from blocklist import files, receipts
 from blocklist.client import subscribing
 from blocklist.client.hold import RolledBack, rollback
 from blocklist.client.pull import Outcome
-from blocklist.client.record import Record
+from blocklist.client.record import Installed, Record
 from blocklist.errors import BlocklistError
 from blocklist.messages import quietly
 from blocklist.policy import Brakes
@@ -111,6 +111,10 @@ class Isp:
         shutil.rmtree(self.provider.folder)
         shutil.copytree(self._aside / "kept", self.provider.folder, symlinks=True)
         self.resolvers.loaded = dict(self._loaded)
+        if record := self.record:  # a copy is another file, and the record would say that somebody touched it
+            state = self.provider.list_state
+            installed = {path: Installed.at(Path(path), on.sha256) for path, on in record.installed.items()}
+            state.save(replace(record, installed=installed, acts_stamp=files.stamp(state.acts_path(record))))
 
     @property
     def files(self) -> dict[Path, bytes | None]:

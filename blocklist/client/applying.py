@@ -7,7 +7,7 @@ So whatever interrupts it, the next pull knows, and does the rest.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,6 +123,7 @@ def apply(
     edition: Edition,
     candidates: Candidates,
     targets: Sequence[Target],
+    receipt: Callable[[Applied], None],
     *,
     adopt: bool,
 ) -> Applied:
@@ -135,6 +136,7 @@ def apply(
         edition: What is installed.
         candidates: It, rendered beside the targets.
         targets: All targets of the list.
+        receipt: Writes down for the office what was installed; if the disk fails then, the next pull does it.
         adopt: Replace files that this program did not write.
 
     Raises:
@@ -165,9 +167,14 @@ def apply(
         else:
             installed[str(path)] = Installed.at(path, candidate.content.sha256)
     after = replace(after, installing=False, installed=installed)
+    applied = Applied(after, tuple(path for path, on in installed.items() if on.sha256), touched, tuple(failures))
+    try:
+        receipt(applied)
+    except BlocklistError as failure:  # the list is installed all the same
+        after = replace(after, installing=isinstance(failure, TargetError))
+        applied = replace(applied, record=after, failures=(*applied.failures, failure))
     state.save(after)
-    done = tuple(path for path, on in installed.items() if on.sha256)
-    return Applied(after, done, touched, tuple(failures))
+    return applied
 
 
 def _is_foreign(candidate: Staged, old: Mapping[str, Installed]) -> bool:

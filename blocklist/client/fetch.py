@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
+from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist import files
@@ -28,7 +30,7 @@ from blocklist.errors import (
     UsageError,
     VerificationError,
 )
-from blocklist.messages import _
+from blocklist.messages import _, plain
 from blocklist.replay import read_lines
 
 if TYPE_CHECKING:
@@ -38,6 +40,13 @@ if TYPE_CHECKING:
 
     from blocklist.client.subscription import Subscription
     from blocklist.client.transport import Transport
+
+
+MAX_METADATA = 5_000_000
+"""Octets of one role's metadata, whatever length another role states: no key makes a machine's disk larger."""
+
+MAX_ACTS = 4_000_000_000
+"""Octets of the acts of one register; a million names take less than a tenth of it."""
 
 
 class TransportFetcher(FetcherInterface):
@@ -50,7 +59,7 @@ class TransportFetcher(FetcherInterface):
         answer = self._transport.get(url)
         if answer.status != 200:
             raise DownloadHTTPError(status_text(url, answer.status), answer.status)
-        return answer.chunks
+        return _bounded(answer.chunks, MAX_METADATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +125,28 @@ class Publisher:
             VerificationError: The metadata are not genuine, older than what was seen before, or count a key twice.
         """
         with _translated(self._url):
+            pinned = self.root_version
             try:
                 self._updater.refresh()
             finally:
                 # What was seen must not be forgotten by a power cut: python-tuf renames, and does not sync.
                 _sync_tree(self._folder)
-            _check_keys(self._updater._trusted_set.root.keys.values())
+            self._check_roots(pinned)
+            check_keys(self._updater._trusted_set.root.keys.values())
             delegations = self._updater._trusted_set.targets.delegations
             if delegations is not None:
-                _check_keys(delegations.keys.values())
+                check_keys(delegations.keys.values())
+
+    def _check_roots(self, pinned: int) -> None:
+        """Each root on the way was signed by so many different keys of the one before it."""
+        paths = [self._folder / f"root_history/{version}.root.json" for version in range(pinned, self.root_version + 1)]
+        for old, new in itertools.pairwise(Metadata[Root].from_file(str(path)) for path in paths):
+            made = old.signed.get_verification_result(Root.type, new.signed_bytes, new.signatures)
+            if (
+                len({_canonical(str(key.keyval.get("public"))) for key in made.signed.values()})
+                < old.signed.roles["root"].threshold
+            ):
+                raise _twice()
 
     def keep(self) -> None:
         """Make durable what was seen of the lists' own metadata."""
@@ -183,7 +205,8 @@ class Publisher:
             raise VerificationError(
                 _("{path} has {length} bytes, more than {most}", path=target.path, length=target.length, most=limit)
             )
-        if files.digest_of(known) == target.hashes.get("sha256"):
+        wanted = target.hashes.get("sha256")
+        if wanted and files.digest_of(known) == wanted:
             return files.read(known, target.path, limit)
         with _translated(self._url):
             content = b"".join(_bounded(self._whole(target), target.length))
@@ -199,6 +222,10 @@ class Publisher:
             UnreachableError: It could not be fetched.
             TargetError: It could not be written.
         """
+        if target.length > MAX_ACTS:
+            raise VerificationError(
+                _("{path} has {length} bytes, more than {most}", path=target.path, length=target.length, most=MAX_ACTS)
+            )
         signed = (target.hashes.get("sha256"), target.length)
         acts = Acts(known, known_length, path)
         if 0 < known_length <= target.length and known.exists() and self._continue(target, acts, signed):
@@ -251,7 +278,7 @@ def _bounded(chunks: Iterator[bytes], length: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _check_keys(keys: Iterable[Key]) -> None:
+def check_keys(keys: Iterable[Key]) -> None:
     """One key under two ids would count twice towards a threshold, and python-tuf lets it.
 
     Raises:
@@ -261,10 +288,12 @@ def _check_keys(keys: Iterable[Key]) -> None:
     for key in keys:
         value = _canonical(str(key.keyval.get("public")))
         if value in seen:
-            raise VerificationError(
-                _("the metadata hold one key under two ids, which would count as two signatures"), _(KEEP)
-            )
+            raise _twice()
         seen.add(value)
+
+
+def _twice() -> VerificationError:
+    return VerificationError(_("the metadata hold one key under two ids, which would count as two signatures"), _(KEEP))
 
 
 def _canonical(text: str) -> bytes:
@@ -302,21 +331,21 @@ def _translated(url: str) -> Iterator[None]:
         raise
     except ExpiredMetadataError as fault:
         raise StaleError(
-            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=fault), _(KEEP)
+            _("the newest release at {url} is no longer valid: {fault}", url=url, fault=plain(str(fault))), _(KEEP)
         ) from fault
     except DownloadLengthMismatchError as fault:
         raise VerificationError(
-            _("{url} sends more than was signed: {fault}", url=url, fault=fault), _(KEEP)
+            _("{url} sends more than was signed: {fault}", url=url, fault=plain(str(fault))), _(KEEP)
         ) from fault
     except DownloadError as fault:
         if isinstance(fault.__cause__, BlocklistError):
             raise fault.__cause__ from fault
         raise UnreachableError(
-            _("{url} does not answer as a publisher: {fault}", url=url, fault=fault), _(KEEP)
+            _("{url} does not answer as a publisher: {fault}", url=url, fault=plain(str(fault))), _(KEEP)
         ) from fault
-    except (RepositoryError, ValueError) as fault:
+    except (RepositoryError, ValueError, TypeError) as fault:
         raise VerificationError(
-            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=fault), _(KEEP)
+            _("{url} offers metadata that are not genuine: {fault}", url=url, fault=plain(str(fault))), _(KEEP)
         ) from fault
     except OSError as fault:
         raise TargetError(

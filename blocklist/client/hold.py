@@ -62,9 +62,12 @@ def rollback(
     shown = edition(known.newest, record, now, base=known.base, lapsed_at=now, held=True)
     after = replace(record, let_in=to.release, held=now)
     targets = subscription.lists[list_id]
+
+    def receipt(applied: Applied) -> None:
+        write_receipt(subscription, state, shown, applied, None, now)
+
     with applying.render(targets, shown.shown) as candidates:
-        applied = applying.apply(state, record, after, shown, candidates, targets, adopt=False)
-    write_receipt(subscription, state, shown, applied, None, now)
+        applied = applying.apply(state, record, after, shown, candidates, targets, receipt, adopt=False)
     return RolledBack(to, applied, shown.waiting, len(known.base.measures) - len(shown.shown.measures))
 
 

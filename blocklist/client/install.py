@@ -47,11 +47,11 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
             _("give the path of the file itself"),
         )
     with files.written(target.path):
-        _clear(target.path)
+        clear(target.path)
         return Staged(target, path, files.write_chunks(path, chunks))
 
 
-def _clear(path: Path) -> None:
+def clear(path: Path) -> None:
     """Remove what a pull that was killed left beside its target."""
     ours = re.compile(rf"{re.escape(files.TEMPORARY + path.name)}(\.previous)?-[0-9a-f]+").fullmatch
     for entry in path.parent.iterdir():

@@ -113,6 +113,10 @@ class Offer:
                 ),
                 _("an old release is offered again; tell the office"),
             )
+        if self.number == newest.release and self.head != newest.head:
+            raise VerificationError(
+                _("{accepted} is another release of the same instant", accepted=folder_name(newest.instant)), _(TELL)
+            )
         if self.head.seq < newest.head.seq and self.checkpoint == newest.checkpoint:
             raise VerificationError(_("the register is shorter than it was: acts were dropped"), _("tell the office"))
 

@@ -6,6 +6,7 @@ This module loads neither python-tuf nor the rules of the register, which an unc
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from blocklist import files
 from blocklist.client import quick
+from blocklist.client.install import clear
 from blocklist.client.state import Last, ListState, sweep
 from blocklist.client.transport import transport
 from blocklist.errors import BlocklistError
@@ -107,6 +109,9 @@ def pull(subscription: Subscription, now: datetime, options: Options) -> list[Ou
         for folder in (subscription.state, *(subscription.state / "lists").glob("*")):
             sweep(folder, files.TEMPORARY)
         sweep(subscription.state / "metadata", "tmp")  # python-tuf's, after a crash
+        for target in itertools.chain(*subscription.lists.values()):
+            with suppress(OSError):
+                clear(target.path)
         outcomes = _outcomes(subscription, now, options, way)
         for outcome in outcomes:
             with suppress(BlocklistError):  # a full disk is told by the targets, and must not hide what they did

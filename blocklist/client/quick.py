@@ -55,7 +55,9 @@ def _is_settled(subscription: Subscription, list_id: str, now: datetime, prune_l
         return False
     in_time = record.newest.instant <= now + _TOLERANCE and now < record.newest.valid_until
     lapsed = prune_lapsed and record.lapses is not None and record.lapses <= now
-    return in_time and not lapsed and targets_hold(record, subscription.lists[list_id])
+    return (
+        in_time and not lapsed and not record.left_out_early(now) and targets_hold(record, subscription.lists[list_id])
+    )
 
 
 def targets_hold(record: Record, targets: Iterable[Target]) -> bool:

@@ -93,6 +93,8 @@ def replay_offer(
         _take(register, register.head, marks, taken)
     with progress(_("replaying the acts"), min(offer.head.seq, _MANY) - known) as advance:
         for signed in extend(register, acts.lines(begun.length), now):
+            if register.id != offer.register:
+                raise _another_register()  # at the first act, however many there are
             if record is not None:
                 _check_not_backdated(record.newest, register, signed.act.seq)
             _take(register, signed.ref, marks, taken)
@@ -126,11 +128,15 @@ def _take(register: Register, ref: Ref, marks: Iterable[_Mark], taken: dict[_Mar
 
 def _check_register(offer: Offer, register: Register, of: tuple[str, str]) -> None:
     if (register.id, register.list_id, register.environment) != (offer.register, *of):
-        raise VerificationError(_("the acts are those of another register"), _(TELL))
+        raise _another_register()
     if offer.instant < register.at:
         raise VerificationError(_("the release is older than its last act, so something is left out of it"), _(TELL))
     if offer.checkpoint.seq > offer.head.seq or register.ids[offer.checkpoint.seq - 1] != offer.checkpoint.id:
         raise VerificationError(_("the acts do not hold the checkpoint that the heads signed"), _(TELL))
+
+
+def _another_register() -> VerificationError:
+    return VerificationError(_("the acts are those of another register"), _(TELL))
 
 
 def _check_not_backdated(newest: Accepted, register: Register, seq: int) -> None:

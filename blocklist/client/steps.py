@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from blocklist import files, formats
 from blocklist.client import applying, quick, verified
-from blocklist.client.applying import Candidates
+from blocklist.client.applying import Applied, Candidates
 from blocklist.client.edition import Edition, edition, installed_edition
 from blocklist.client.fetch import Publisher
 from blocklist.client.offer import TELL, Offer
@@ -174,7 +174,11 @@ class _ListPull:
         waits = record.waits and (record.held is None or self._options.resume)
         if offer.number != record.newest.release or waits or (record.held and self._options.resume):
             return False
-        return self._state.holds_acts(record) and quick.targets_hold(record, self._targets)
+        return (
+            self._state.holds_acts(record)
+            and not record.left_out_early(self._now)
+            and quick.targets_hold(record, self._targets)
+        )
 
     def _check_fresh(self, valid_until: datetime) -> None:
         """The validity that the heads adopted, whatever expiry the publisher wrote: no old instant keeps a lapsed name.
@@ -198,12 +202,17 @@ class _ListPull:
         of = (self._list_id, self._subscription.environment)
         replayed = replay_offer(offer, acts, self._state, record, of, self._now, self._options.progress)  # 4
         self._check_fresh(replayed.now.release().valid_until)
-        plan = make_plan(replayed.base, replayed.now, replayed.register.measures())
+        plan = made = make_plan(replayed.base, replayed.now, replayed.register.measures())
+        if replayed.base and replayed.seen and replayed.seen is not replayed.base:
+            # What was let in once and has ended since is not there any more: listed anew, it is an addition.
+            base, seen = replayed.base, replayed.seen
+            left = replace(base, measures=seen.measures.let_in(base.measures, base.head.seq))
+            plan = replace(plan, added=make_plan(left, replayed.now, replayed.register.measures()).added)
         braked = self._braked(plan, replayed)  # 5
         chosen = self._chosen(replayed, braked)
         with applying.render(self._targets, chosen.shown) if chosen else Candidates() as candidates:
             self._check_exports(
-                publisher, replayed, plan, candidates if chosen and not chosen.shown.changed else Candidates()
+                publisher, replayed, made, candidates if chosen and not chosen.shown.changed else Candidates()
             )
             self.outcome.notes += replayed.notes
             if chosen is not None:
@@ -288,15 +297,16 @@ class _ListPull:
         if record.held and not self._options.resume and braked is None:
             return edition(replayed.now, record, now, base=base, lapsed_at=now, held=True)
         if braked is None:
-            if lapsed_at is None and replayed.now is replayed.seen:
-                lapsed_at = record.lapsed_at
+            if lapsed_at is None and replayed.now is replayed.seen and record.lapsed_at is not None:
+                lapsed_at = min(record.lapsed_at, now)
             return edition(replayed.now, record, now, lapsed_at=lapsed_at)
         if replayed.moved or replayed.seen is None:
             return None
         # Additions wait. What has ended comes back all the same.
         there = installed_edition(replayed.seen, base, record, now).shown.measures
         wanted = edition(replayed.now, record, now, base=base, lapsed_at=now, held=record.held is not None)
-        return None if there.same_names(wanted.shown.measures) else wanted
+        holds = quick.targets_hold(record, self._targets)
+        return None if holds and there.same_names(wanted.shown.measures) else wanted
 
     def _after(self, accepted: Accepted, chosen: Edition, plan: Plan, replayed: Replayed) -> Record:
         """The record once this edition is installed."""
@@ -314,8 +324,11 @@ class _ListPull:
     # Steps 6 to 8
 
     def _apply(self, chosen: Edition, after: Record, candidates: Candidates, plan: Plan | None) -> None:
+        def receipt(applied: Applied) -> None:
+            write_receipt(self._subscription, self._state, chosen, applied, plan, self._now)
+
         applied = applying.apply(
-            self._state, self._record, after, chosen, candidates, self._targets, adopt=self._options.adopt
+            self._state, self._record, after, chosen, candidates, self._targets, receipt, adopt=self._options.adopt
         )
         self._record = applied.record
         outcome = self.outcome
@@ -323,10 +336,6 @@ class _ListPull:
         outcome.installed, outcome.failures = applied.installed, applied.failures
         outcome.plan = plan
         self._say_held(applied.record)
-        try:
-            write_receipt(self._subscription, self._state, chosen, applied, plan, self._now)
-        except BlocklistError as fault:  # the list is installed all the same
-            outcome.failures += (fault,)
 
     def _tell(self, replayed: Replayed, plan: Plan) -> None:
         """What the provider is told: what changed since the release that it accepted last."""

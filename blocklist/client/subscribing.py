@@ -168,8 +168,13 @@ def _check_root(root: bytes) -> None:
     from tuf.api.exceptions import RepositoryError
     from tuf.api.metadata import Metadata, Root
 
+    from blocklist.client.fetch import check_keys
+
     try:
         metadata: Metadata[Root] = Metadata.from_bytes(root)
         metadata.signed.verify_delegate(Root.type, metadata.signed_bytes, metadata.signatures)
+        check_keys(metadata.signed.keys.values())
+    except VerificationError as fault:
+        raise UsageError(fault.message, _("the office hands it out")) from fault
     except (RepositoryError, ValueError, AttributeError) as fault:
         raise UsageError(_("that is not a TUF root that its own keys signed"), _("the office hands it out")) from fault

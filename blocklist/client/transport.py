@@ -10,13 +10,14 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from blocklist import __version__
 from blocklist.errors import BlocklistError, UnreachableError
-from blocklist.messages import _, later
+from blocklist.messages import _, later, plain
 
 if TYPE_CHECKING:
     import requests
@@ -36,11 +37,12 @@ TRIES = 3
 BACK_OFF = 0.5
 """How often a failed connection or an answer 5xx is tried again; and seconds between the tries, doubled each time."""
 
+T = TypeVar("T")
 CHUNK = 256 * 1024
 NO_NEWER_ROOT = (403, 404)
 """What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/\d+")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/\d{1,18}", re.ASCII)
 KEEP = later("the list that is installed stays; tell the office if this goes on")
 
 
@@ -89,19 +91,14 @@ class HttpsTransport:
         from requests.adapters import HTTPAdapter
         from urllib3.util.retry import Retry
 
-        again = Retry(
-            total=None,
-            connect=TRIES,
-            status=TRIES,
-            read=0,  # what was asked may have been done, and what was half read is not started anew
-            redirect=0,
-            other=0,
-            status_forcelist=range(500, 600),
-            backoff_factor=BACK_OFF,
-            raise_on_status=False,
-            respect_retry_after_header=False,
-        )
-        self._session = requests.Session()
+        class Session(requests.Session):
+            def get_redirect_target(self, _answer: requests.Response) -> None:
+                """Nowhere; `requests` would read the whole body of a redirection, even of one that is not followed."""
+
+        # What was asked may have been done, and what was half read is not started anew. An answer 5xx is tried again
+        # in `_begun`: urllib3 would read it to its end first.
+        again = Retry(total=None, connect=TRIES, read=0, status=0, redirect=0, other=0, backoff_factor=BACK_OFF)
+        self._session = Session()
         self._session.trust_env = False
         self._session.mount("https://", HTTPAdapter(max_retries=again))
         self._session.verify = str(subscription.ca) if subscription.ca else True
@@ -129,7 +126,7 @@ class HttpsTransport:
         if offset:
             headers |= {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
         started = time.monotonic()
-        response = self._response = self._begun(url, headers)
+        response = self._begun(url, headers, started)
         if response.status_code == 206 and not _starts_at(response.headers.get("Content-Range", ""), offset):
             raise TransportError(_("{url} answered with another range", url=url), _(KEEP))
         known = {name: value for name in ("ETag", "Last-Modified") if (value := response.headers.get(name))}
@@ -140,42 +137,65 @@ class HttpsTransport:
             next(chunks, b"")
         return Answer(response.status_code, known, chunks)
 
-    def _begun(self, url: str, headers: Mapping[str, str]) -> requests.Response:
-        """The answer up to its headers. A server may send those octet by octet, which no time-out of a socket ends."""
-        import threading
-        from queue import Empty, SimpleQueue
-
-        done: SimpleQueue[requests.Response | Exception] = SimpleQueue()
-
-        def ask() -> None:
-            try:
-                done.put(self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False))
-            except Exception as fault:  # raised again where the answer is waited for
-                done.put(fault)
-
-        threading.Thread(target=ask, daemon=True).start()
-        try:
-            response = done.get(timeout=PATIENCE)
-        except Empty as fault:
-            raise _failed(url, TimeoutError(_("no answer within {seconds} seconds", seconds=PATIENCE))) from fault
-        if isinstance(response, Exception):
-            raise _failed(url, response) from response
+    def _begun(self, url: str, headers: Mapping[str, str], started: float) -> requests.Response:
+        """The answer up to its headers; one of a server that is broken is asked for again."""
+        for turn in range(TRIES + 1):
+            if turn > 1:  # the first time at once, as for a connection that failed
+                time.sleep(BACK_OFF * 2 ** (turn - 1))
+            self._drop()
+            late = TimeoutError(_("no answer within {seconds} seconds", seconds=PATIENCE))
+            response = self._response = _within(
+                started + PATIENCE, late, url, partial(self._ask, url, headers), lambda answer: answer.close()
+            )
+            if response.status_code < 500:
+                break
         return response
 
+    def _ask(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        return self._session.get(url, headers=headers, stream=True, timeout=TIMEOUT, allow_redirects=False)
+
     def _body(self, response: requests.Response, started: float) -> Iterator[bytes]:
-        received, read = 0, _reader(response)
-        while True:
-            # Not iter_content: it waits until a chunk is full, however slowly that fills.
-            try:
-                chunk = read()
-            except Exception as fault:  # what two libraries and ssl raise here has no common name
-                raise _failed(response.url, fault) from fault
-            if not chunk:
-                return
+        received, read, slow = 0, _reader(response), TimeoutError(_("it sends too slowly"))
+        # Not iter_content: it waits until a chunk is full, however slowly that fills. And not in this thread: there is
+        # much that a server can send without end of which no octet ever comes out.
+        while chunk := _within(started + PATIENCE + received / SLOWEST, slow, response.url, read):
             received += len(chunk)
-            if time.monotonic() - started > PATIENCE + received / SLOWEST:
-                raise _failed(response.url, TimeoutError(_("it sends too slowly")))
             yield chunk
+
+
+def _within(
+    deadline: float, late: Exception, url: str, call: Callable[[], T], undo: Callable[[T], object] = lambda _: None
+) -> T:
+    """What a call gives by the deadline; what it gives later is undone.
+
+    Raises:
+        TransportError: It gives nothing by then, or fails.
+    """
+    import threading
+    from queue import Empty, SimpleQueue
+
+    done: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+    given_up = threading.Event()
+
+    def run() -> None:
+        try:
+            made = call()
+        except Exception as fault:  # what two libraries and ssl raise here has no common name
+            done.put((None, fault))
+        else:
+            done.put((made, None))
+            if given_up.is_set():
+                undo(made)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        made, failure = done.get(timeout=max(deadline - time.monotonic(), 0))
+    except Empty as fault:
+        given_up.set()
+        raise _failed(url, late) from fault
+    if failure is not None:
+        raise _failed(url, failure) from failure
+    return cast(T, made)
 
 
 def _reader(response: requests.Response) -> Callable[[], bytes]:
@@ -202,8 +222,11 @@ class FileTransport:
     def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
         """See `Transport`."""
         path = Path(unquote(urlsplit(url).path))
-        if not path.is_file():
-            return Answer(404)
+        try:
+            if not path.is_file():
+                return Answer(404)
+        except OSError as fault:
+            raise _failed(url, fault) from fault
         status = path.stat()
         known = {"ETag": f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"}
         if marks == known:
@@ -223,6 +246,7 @@ def _read(path: Path, offset: int) -> Iterator[bytes]:
 
 def status_text(url: str, status: int) -> str:
     """What is wrong with an answer of another status than was hoped for."""
+    url = plain(url)
     if status == 404:
         return _("{url} is not there", url=url)
     return _("{url} answered {status}", url=url, status=status)
@@ -235,7 +259,9 @@ def unusable(base: str, url: str, status: int) -> TransportError:
 
 
 def _failed(url: str, fault: BaseException) -> BlocklistError:
-    return TransportError(_("{url} does not answer as a publisher: {fault}", url=url, fault=_innermost(fault)), _(KEEP))
+    return TransportError(
+        _("{url} does not answer as a publisher: {fault}", url=plain(url), fault=plain(_innermost(fault))), _(KEEP)
+    )
 
 
 def _innermost(fault: BaseException) -> str:
