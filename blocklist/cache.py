@@ -24,10 +24,10 @@ from pathlib import Path
 from blocklist import acts, files, states
 from blocklist.acts import Body, SignedAct
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import Names
+from blocklist.fields import CLOCK_TOLERANCE, Names
 from blocklist.messages import Progress, _, quietly
 from blocklist.register import Register
-from blocklist.replay import CLOCK_TOLERANCE, extend
+from blocklist.replay import extend
 from blocklist.store import Store
 
 MAX_NAMES = 100_000

@@ -9,7 +9,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn
 
 from blocklist.documents import is_identifier
@@ -19,6 +19,9 @@ from blocklist.names import Name, NameRefused, Scope, require_canonical
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far two honest clocks may differ."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")

@@ -18,11 +18,11 @@ from blocklist import acts, files
 from blocklist.acts import SignedAct
 from blocklist.databases import ACTS, DOSSIERS, NO_ACT, ConflictError, Row, octets
 from blocklist.errors import BlocklistError, RefusedError, UnreachableError, UsageError, VerificationError
-from blocklist.fields import Ref, encode, folder_name, format_instant
+from blocklist.fields import CLOCK_TOLERANCE, Ref, encode, folder_name, format_instant
 from blocklist.messages import Progress, _, quietly
 from blocklist.register import Register
 from blocklist.remembered import HeadMemory
-from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
+from blocklist.replay import read_lines, replay
 from blocklist.store import Store
 from blocklist.trust import ROOT
 from blocklist.workspace import Workspace

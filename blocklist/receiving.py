@@ -14,10 +14,9 @@ from pathlib import Path
 from blocklist import files, receipts
 from blocklist.desk import Desk
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.fields import folder_name
+from blocklist.fields import CLOCK_TOLERANCE, folder_name
 from blocklist.messages import Progress, _, quietly, shown
 from blocklist.receipts import MAX_RECEIPT, Applied, Receipt, Received
-from blocklist.replay import CLOCK_TOLERANCE
 from blocklist.reported import Reported
 from blocklist.store import Store
 from blocklist.timeline import Releases

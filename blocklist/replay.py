@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
 
 from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import ActError, format_instant
+from blocklist.fields import CLOCK_TOLERANCE, ActError, format_instant
 from blocklist.messages import _
 from blocklist.register import Register
 
 if TYPE_CHECKING:
     from blocklist.acts import Act
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far two honest clocks may differ."""
 
 
 def check_clock(act: Act, now: datetime) -> None:

@@ -20,14 +20,13 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Time
 
 from blocklist import files
 from blocklist.errors import BlocklistError, TargetError
-from blocklist.fields import Ref, folder_instant, folder_name
+from blocklist.fields import CLOCK_TOLERANCE, Ref, folder_instant, folder_name
 from blocklist.formats import Release
 from blocklist.founding import create_metadata, create_seal, delegate, delegated, delegating_keys
 from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
 from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
-from blocklist.replay import CLOCK_TOLERANCE
 from blocklist.signing import KeyFolder, SigningKey
 from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, signed_by
 from blocklist.trust import Pin as Pin  # whoever founds a workspace takes it from here

@@ -17,12 +17,12 @@ from blocklist import acts, files, seal
 from blocklist.acts import SignedAct
 from blocklist.client.verify import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import Ref, folder_instant
+from blocklist.fields import CLOCK_TOLERANCE, Ref, folder_instant
 from blocklist.messages import _, shown
 from blocklist.register import Register
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot
 from blocklist.release import sums as release_sums
-from blocklist.replay import CLOCK_TOLERANCE, Fault, read_lines
+from blocklist.replay import Fault, read_lines
 
 _HEAD = re.compile(r"^# Register ([0-9a-f]{64}), head: act ([1-9][0-9]{0,15}), ([0-9a-f]{64})$", re.MULTILINE)
 

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hostile import Scene
 from hypothesis import settings
 from kit import Site
+from memory import Memory
 from shell import WHY, Shell
 
 os.environ["LANGUAGE"] = "en"  # what tests compare is English, whatever the machine speaks
@@ -48,3 +50,17 @@ def listed(shell: Shell) -> Shell:
     shell("--as", "agent-2", "approve", "4")
     shell("publish")
     return shell
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """What a stolen publisher begins with; see tests/hostile.py."""
+    return Scene.make(tmp_path_factory.mktemp("scene"))
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
+    """A tree in memory, from which every pull reads."""
+    made = Memory()
+    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
+    return made

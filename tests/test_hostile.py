@@ -39,11 +39,6 @@ MINUTE = timedelta(minutes=1)
 EVIL = Name("evil.example", Scope.DOMAIN)
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene.make(tmp_path_factory.mktemp("scene"))
-
-
 @pytest.fixture
 def stage(scene: Scene, tmp_path: Path) -> Stage:
     return Stage(scene, tmp_path)

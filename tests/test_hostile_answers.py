@@ -29,18 +29,6 @@ MINUTE = timedelta(minutes=1)
 PIN = f".{LIST}.json"
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene.make(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
-    return made
-
-
 @pytest.fixture
 def stage(scene: Scene, tmp_path: Path, memory: Memory) -> MemoryStage:
     made = MemoryStage(scene, tmp_path, memory)

@@ -25,18 +25,6 @@ from blocklist.release import ACTS, BrakeError
 from blocklist.signing import signer
 
 
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    return Scene.make(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
-    return made
-
-
 @pytest.fixture
 def stage(scene: Scene, tmp_path: Path, memory: Memory) -> MemoryStage:
     return MemoryStage(scene, tmp_path, memory)

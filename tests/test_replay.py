@@ -11,9 +11,9 @@ from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_
 
 from blocklist import acts, fields
 from blocklist.errors import RefusedError, VerificationError
-from blocklist.fields import ActError
+from blocklist.fields import CLOCK_TOLERANCE, ActError
 from blocklist.register import Register
-from blocklist.replay import CLOCK_TOLERANCE, Fault, audit, check_clock, fold, read_lines, replay
+from blocklist.replay import Fault, audit, check_clock, fold, read_lines, replay
 
 SECOND = timedelta(seconds=1)
 SMALL = {"protected": ["protected.example"], "platforms": {}}

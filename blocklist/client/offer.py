@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from blocklist.client.record import MALFORMED, Record, read_number, read_ref
 from blocklist.errors import VerificationError
-from blocklist.fields import Ref, folder_name, format_instant
+from blocklist.fields import CLOCK_TOLERANCE, Ref, folder_name, format_instant
 from blocklist.messages import _, later
 from blocklist.release import ACTS, CHANGES
-from blocklist.replay import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,13 @@ from blocklist.client.record import MALFORMED, Record
 from blocklist.client.state import ListState
 from blocklist.client.transport import NO_NEWER_ROOT
 from blocklist.errors import BlocklistError
+from blocklist.fields import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Publisher
     from blocklist.client.subscription import Subscription, Target
     from blocklist.client.transport import Transport
 
-_TOLERANCE = timedelta(minutes=5)
 _MAX_TIMESTAMP = 16 * 1024
 _MAX_KNOWN = 64 * 1024
 
@@ -53,7 +53,7 @@ def _is_settled(subscription: Subscription, list_id: str, now: datetime, prune_l
     record = state.record()
     if record is None or record.installing or record.held or record.waits or not state.holds_acts(record):
         return False
-    in_time = record.newest.instant <= now + _TOLERANCE and now < record.newest.valid_until
+    in_time = record.newest.instant <= now + CLOCK_TOLERANCE and now < record.newest.valid_until
     lapsed = prune_lapsed and record.lapses is not None and record.lapses <= now
     return (
         in_time and not lapsed and not record.left_out_early(now) and targets_hold(record, subscription.lists[list_id])

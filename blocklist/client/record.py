@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from blocklist import files
 from blocklist.errors import UsageError
-from blocklist.fields import ActError, Ref, format_instant, parse_instant
+from blocklist.fields import CLOCK_TOLERANCE, ActError, Ref, format_instant, parse_instant
 from blocklist.messages import _
 
 MAX_STATE = 4 * 1024 * 1024
 KEPT = 3
 """Releases that `rollback` can return to, each of other names than the one after it."""
 
-_TOLERANCE = timedelta(minutes=5)
 _NUMBERS = range(1, 2**32)
 """What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
 
@@ -141,7 +140,7 @@ class Record:
 
     def left_out_early(self, now: datetime) -> bool:
         """Whether names were left out as lapsed by a clock that ran ahead."""
-        return self.lapsed_at is not None and self.lapsed_at > now + _TOLERANCE
+        return self.lapsed_at is not None and self.lapsed_at > now + CLOCK_TOLERANCE
 
     def let_all_in(self, accepted: Accepted, *, other_names: bool) -> Record:
         """The record once a release is accepted with all that it adds."""

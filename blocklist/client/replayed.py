@@ -14,12 +14,12 @@ from blocklist.client.offer import TELL, Offer
 from blocklist.client.record import Accepted, Record
 from blocklist.client.state import ListState
 from blocklist.errors import UsageError, VerificationError
-from blocklist.fields import Ref
+from blocklist.fields import CLOCK_TOLERANCE, Ref
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _
 from blocklist.register import Register
 from blocklist.release import Snapshot
-from blocklist.replay import CLOCK_TOLERANCE, extend, read_lines, replay
+from blocklist.replay import extend, read_lines, replay
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Acts

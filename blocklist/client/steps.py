@@ -148,8 +148,7 @@ class _ListPull:
     def _finish(self, record: Record) -> None:
         known = installation(self._state, record, self._now, self._options.progress)
         chosen = known.edition(record, self._now)
-        with applying.render(self._targets, chosen.shown) as candidates:
-            self._apply(chosen, record, candidates, None)
+        self._install_anew(chosen, record)
         self.outcome.notes.append(_("the last pull was interrupted while it installed; it is finished now"))
 
     def run(self, publisher: Publisher) -> None:
@@ -337,6 +336,11 @@ class _ListPull:
         outcome.plan = plan
         self._say_held(applied.record)
 
+    def _install_anew(self, chosen: Edition, record: Record) -> None:
+        """Install another edition of what is accepted already."""
+        with applying.render(self._targets, chosen.shown) as candidates:
+            self._apply(chosen, record, candidates, self.outcome.plan)
+
     def _tell(self, replayed: Replayed, plan: Plan) -> None:
         """What the provider is told: what changed since the release that it accepted last."""
         before, since, decisions = replayed.seen, replayed.since, replayed.register.measures()
@@ -368,8 +372,7 @@ class _ListPull:
         base = known.base if record.waits or held else None
         chosen = edition(known.newest, record, self._now, base=base, lapsed_at=self._now, held=held)
         failures = self.outcome.failures
-        with applying.render(self._targets, chosen.shown) as candidates:
-            self._apply(chosen, record, candidates, self.outcome.plan)
+        self._install_anew(chosen, record)
         self.outcome.failures = (*failures, *self.outcome.failures)
         self.outcome.notes.append(
             plural(

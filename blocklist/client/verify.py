@@ -12,13 +12,13 @@ from pathlib import Path
 
 from blocklist import files, formats, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.fields import Ref, parse_instant
+from blocklist.fields import CLOCK_TOLERANCE, Ref, parse_instant
 from blocklist.measures import Measures
 from blocklist.messages import _, shown
 from blocklist.register import Register
 from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, Snapshot, announced, changes, exports, make_plan
 from blocklist.release import sums as release_sums
-from blocklist.replay import CLOCK_TOLERANCE, read_lines, replay
+from blocklist.replay import read_lines, replay
 
 MAX_SUMS = 1024 * 1024
 """Octets of the sums, of the seal and of the certificates."""
