@@ -132,10 +132,10 @@ class Nginx:
             raise
 
     def _listens(self) -> bool:
+        """Whether it has its worker, which it makes once every address it was told is open, one after the other."""
         assert self.process is not None
         assert self.process.poll() is None, self._log()
-        with socket.socket() as client:
-            return client.connect_ex(("127.0.0.1", self.port)) == 0
+        return bool(self._workers())
 
     def _log(self) -> str:
         return self._errors.read_text(errors="replace") if self._errors.exists() else ""
