@@ -50,10 +50,10 @@ from blocklist.fields import (
     Sequence,
     code,
     encode,
-    format_instant,
     refuse,
     shown,
 )
+from blocklist.instants import format_instant
 from blocklist.messages import _
 
 if TYPE_CHECKING:

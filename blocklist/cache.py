@@ -24,7 +24,8 @@ from pathlib import Path
 from blocklist import acts, files, states
 from blocklist.acts import Body, SignedAct
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, Names
+from blocklist.fields import Names
+from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.messages import Progress, _, quietly
 from blocklist.register import Register
 from blocklist.replay import extend

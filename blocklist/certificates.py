@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, later
 
 HASH_OF_CURVE: dict[str, hashes.SHA256 | hashes.SHA384] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384()}

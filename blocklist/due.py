@@ -12,7 +12,7 @@ from blocklist import acts
 from blocklist.desk import Desk
 from blocklist.entries import Pending, Request, Stage
 from blocklist.errors import BlocklistError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name

@@ -18,7 +18,8 @@ from typing import BinaryIO
 
 from blocklist import files
 from blocklist.errors import UsageError
-from blocklist.fields import format_instant, shown
+from blocklist.fields import shown
+from blocklist.instants import format_instant
 from blocklist.messages import _
 
 CHUNK = 1024 * 1024

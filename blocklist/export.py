@@ -14,7 +14,8 @@ from blocklist.auditing import entries_of
 from blocklist.desk import Desk
 from blocklist.errors import UsageError, VerificationError
 from blocklist.evidence import CHUNK
-from blocklist.fields import encode, format_instant
+from blocklist.fields import encode
+from blocklist.instants import format_instant
 from blocklist.messages import Progress, _, quietly, shown
 from blocklist.names import to_unicode
 from blocklist.release import ACTS

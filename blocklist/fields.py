@@ -9,7 +9,7 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 from blocklist.documents import is_identifier
@@ -19,9 +19,6 @@ from blocklist.names import Name, NameRefused, Scope, require_canonical
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
-
-CLOCK_TOLERANCE = timedelta(minutes=5)
-"""How far two honest clocks may differ."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
@@ -101,11 +98,6 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def format_instant(instant: datetime) -> str:
-    """`YYYY-MM-DDTHH:MM:SSZ`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def parse_instant(text: object) -> datetime:
     """The instant that `format_instant` wrote.
 
@@ -118,23 +110,6 @@ def parse_instant(text: object) -> datetime:
         except ValueError:
             pass
     refuse(_("{text} is not an instant such as 2026-11-22T12:00:00Z", text=shown(text)))
-
-
-_FOLDER = "%Y%m%dT%H%M%SZ"
-
-
-def folder_name(instant: datetime) -> str:
-    """The name of the folder of the release of that instant, `20261122T120000Z`."""
-    return instant.strftime(_FOLDER)
-
-
-def folder_instant(name: str) -> datetime:
-    """The instant of the release whose folder has that name.
-
-    Raises:
-        ValueError: It is no such name.
-    """
-    return datetime.strptime(name, _FOLDER).replace(tzinfo=UTC)
 
 
 def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:

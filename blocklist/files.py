@@ -108,6 +108,23 @@ def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
         sync_folder(path.parent)
 
 
+def note(path: Path, content: bytes) -> None:
+    """Write `content` to the private file `path` atomically, but not durably: what the next run writes anew anyway.
+
+    Raises:
+        TargetError: It could not be written; what was there before is untouched.
+    """
+    with written(path):
+        temporary = beside(path)
+        try:
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                stream.write(content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
 def is_plain(path: Path) -> bool:
     """Whether this is a plain file: no link, no folder, no device, no pipe that a reader would wait for.
 

@@ -11,6 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import chain, compress
+from operator import is_not
 from typing import cast
 
 from blocklist.names import Name, Scope, above, within
@@ -176,7 +178,9 @@ def parents_of(names: Iterable[str]) -> set[str]:
 
 
 def _distinct(names: Mapping[str, Measure]) -> dict[int, Measure]:
-    return {id(measure): measure for measure in names.values()}
+    # Names that were decided together stand together, so few of them have another measure than the name before.
+    measures = names.values()
+    return {id(measure): measure for measure in compress(measures, map(is_not, measures, chain((None,), measures)))}
 
 
 def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:

@@ -18,7 +18,8 @@ from blocklist import acts, files
 from blocklist.acts import SignedAct
 from blocklist.databases import ACTS, DOSSIERS, NO_ACT, ConflictError, Row, octets
 from blocklist.errors import BlocklistError, RefusedError, UnreachableError, UsageError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, Ref, encode, folder_name, format_instant
+from blocklist.fields import Ref, encode
+from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.messages import Progress, _, quietly
 from blocklist.register import Register
 from blocklist.remembered import HeadMemory

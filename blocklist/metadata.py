@@ -30,10 +30,16 @@ def verified(path: Path, cls: type[S], delegator: Root | Targets, role: str) -> 
     try:
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError) as fault:
-        raise VerificationError(
-            _("{path} is not signed by its role", path=path), _("restore exports/ from a backup; somebody changed it")
-        ) from fault
+        raise not_signed(path) from fault
     return metadata.signed
+
+
+def not_signed(path: Path) -> VerificationError:
+    """The error for metadata that are not what their role signed under this name."""
+    return VerificationError(
+        _("{path} is not signed by its role", path=path),
+        _("restore {folder} from a backup; somebody changed it", folder=path.parent),
+    )
 
 
 def read(path: Path, cls: type[S]) -> Metadata[S]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.names import Name
 
 if TYPE_CHECKING:

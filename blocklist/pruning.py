@@ -13,7 +13,7 @@ from pathlib import Path
 from blocklist import files
 from blocklist.client.verify import read_sums
 from blocklist.errors import BlocklistError
-from blocklist.fields import folder_instant
+from blocklist.instants import folder_instant
 from blocklist.release import SEAL, SUMS
 from blocklist.repository import Published
 from blocklist.tree import release_folders

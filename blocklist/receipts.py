@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from blocklist.acts import ENVIRONMENTS, authenticated_bytes, load_canonical
 from blocklist.errors import VerificationError
-from blocklist.fields import ActError, Ref, encode, format_instant, parse_identifier, parse_instant
+from blocklist.fields import ActError, Ref, encode, parse_identifier, parse_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, later
 from blocklist.policy import FORMATS
 

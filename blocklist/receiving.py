@@ -14,7 +14,7 @@ from pathlib import Path
 from blocklist import files, receipts
 from blocklist.desk import Desk
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, folder_name
+from blocklist.instants import CLOCK_TOLERANCE, folder_name
 from blocklist.messages import Progress, _, quietly, shown
 from blocklist.receipts import MAX_RECEIPT, Applied, Receipt, Received
 from blocklist.reported import Reported

@@ -17,8 +17,9 @@ from operator import is_not
 from blocklist import formats
 from blocklist.entries import Request
 from blocklist.errors import RefusedError
-from blocklist.fields import Names, Ref, encode, format_instant
+from blocklist.fields import Names, Ref, encode
 from blocklist.formats import CHUNK, Changed, Release, header
+from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural
 from blocklist.names import Name
@@ -111,17 +112,19 @@ class Plan:
 def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Plan:
     """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
     old = before.measures if before else Measures()
-    added = _difference(now.measures, old)
+    pairs = zip(old.by_scope(), now.measures.by_scope(), strict=True)
+    (new, others), (new_hosts, other_hosts) = (_compared(theirs, ours) for (_, theirs), (_, ours) in pairs)
+    added = Names(tuple(sorted(new)), tuple(sorted(new_hosts)))
     # What was there before is still there, unless the numbers say otherwise: then it is looked for.
     still = len(now.measures) - len(added)
-    ended = _difference(old, now.measures) if still < len(old) else Names()
+    ended = _gone(old, now.measures) if still < len(old) else Names()
     lapsed = _select(ended, lambda name: _has_lapsed(decisions.get(name), now.instant))
     return Plan(
         since=int(before.instant.timestamp()) if before else None,
         added=added,
         removed=_select(ended, lambda name: not _has_lapsed(decisions.get(name), now.instant)),
         lapsed=lapsed,
-        renewed=_renewed(old, now.measures),
+        renewed=Names(tuple(others), tuple(other_hosts)),
         annulled=len(_select(ended, lambda name: _is_annulled(decisions.get(name)))),
         before=len(old),
         announced=bool(set(now.requests) - set(before.requests if before else ())),
@@ -137,11 +140,25 @@ def _is_annulled(last: Measure | None) -> bool:
     return last is not None and last.reason == "annulled"
 
 
-def _difference(left: Measures, right: Measures) -> Names:
-    """The names of `left` that are not in `right`."""
-    pairs = zip(left.by_scope(), right.by_scope(), strict=True)
-    # In the order of the acts, most of which is sorted already: a million names sort in no time.
-    return Names(*(tuple(sorted([text for text in ours if text not in theirs])) for (_, ours), (_, theirs) in pairs))
+def _compared(before: Mapping[str, Measure], after: Mapping[str, Measure]) -> tuple[list[str], list[str]]:
+    """The names that `before` does not have, and those that it has by another measure."""
+    texts = list(after)
+    if not before:
+        return texts, []
+    # A measure that no act touched is the same object in both snapshots of one replay, and mostly all names stand in
+    # the same order: then a million of them need not be looked up.
+    if texts[: len(before)] == list(before):
+        new, others = texts[len(before) :], compress(before, map(is_not, before.values(), after.values()))
+    else:
+        new = [text for text in texts if text not in before]
+        others = compress(after, map(is_not, map(before.get, after), after.values()))
+    return new, [text for text in others if (known := before.get(text)) is not None and known != after[text]]
+
+
+def _gone(old: Measures, now: Measures) -> Names:
+    """The names of `old` that are not there any more."""
+    pairs = zip(old.by_scope(), now.by_scope(), strict=True)
+    return Names(*(tuple(sorted([text for text in theirs if text not in ours])) for (_, theirs), (_, ours) in pairs))
 
 
 def _select(names: Names, wanted: Callable[[Name], bool]) -> Names:
@@ -150,17 +167,6 @@ def _select(names: Names, wanted: Callable[[Name], bool]) -> Names:
 
 def _union(left: Names, right: Names) -> Names:
     return Names(tuple(sorted((*left.domain, *right.domain))), tuple(sorted((*left.host, *right.host))))
-
-
-def _renewed(old: Measures, new: Measures) -> Names:
-    # A measure that no act touched is the same object in both snapshots of one replay: no need to compare a million.
-    pairs = zip(old.by_scope(), new.by_scope(), strict=True)
-    return Names(*(tuple(_changed(before, after)) for (_, before), (_, after) in pairs))
-
-
-def _changed(before: Mapping[str, Measure], after: Mapping[str, Measure]) -> Iterator[str]:
-    others = compress(after, map(is_not, map(before.get, after), after.values())) if before else ()
-    return (text for text in others if (known := before.get(text)) is not None and known != after[text])
 
 
 class BrakeError(RefusedError):

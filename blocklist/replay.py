@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, ActError, format_instant
+from blocklist.fields import ActError
+from blocklist.instants import CLOCK_TOLERANCE, format_instant
 from blocklist.messages import _
 from blocklist.register import Register
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from blocklist import files, receipts
 from blocklist.documents import is_identifier
 from blocklist.errors import BlocklistError, UsageError, VerificationError
-from blocklist.fields import folder_name, format_instant
+from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _
 from blocklist.receipts import MAX_RECEIPT, Receipt, Received
 from blocklist.release import DELAY

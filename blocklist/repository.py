@@ -20,9 +20,10 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Time
 
 from blocklist import files
 from blocklist.errors import BlocklistError, TargetError
-from blocklist.fields import CLOCK_TOLERANCE, Ref, folder_instant, folder_name
+from blocklist.fields import Ref
 from blocklist.formats import Release
 from blocklist.founding import create_metadata, create_seal, delegate, delegated, delegating_keys
+from blocklist.instants import CLOCK_TOLERANCE, folder_instant, folder_name
 from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
 from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
@@ -161,8 +162,9 @@ class Repository:
         for kept, content in self.heads.pins():
             target = f"registers/{kept.name.removesuffix(PIN)}.json"
             yield self._targets / TargetFile.from_data(target, content, ["sha256"]).get_prefixed_paths()[0], content
-        names = [f"{version}.{role}.json" for role in (ROOT, TARGETS) for version in self.heads.versions(role)]
-        for name in names:
+        roots, every = self.heads.every(ROOT, Root), self.heads.every(TARGETS, Targets)
+        for signed in (*(root.signed for root in roots), *(targets.signed for targets in every)):
+            name = f"{signed.version}.{signed.type}.json"
             yield self._metadata / name, files.read(self.trust / name, _("the kept file"), MAX_METADATA)
         for name in (AUTHORITY, REVOCATIONS, QUALIFIED_CHAIN):
             if (self.trust / name).exists():

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blocklist import acts, fields
+from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.desk import Desk
 from blocklist.entries import Pending
 from blocklist.errors import BlocklistError, UsageError
+from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name, Scope
@@ -69,7 +70,7 @@ class Status:
             "register": self.register,
             "acts": self.acts,
             "listed": self.listed,
-            "lapsing": [{"name": name.text, "review_by": fields.format_instant(until)} for name, until in self.lapsing],
+            "lapsing": [{"name": name.text, "review_by": format_instant(until)} for name, until in self.lapsing],
             "waiting": [
                 {"act": entry.seq, "kind": entry.kind, "by": entry.by, "mine": entry.mine} for entry in self.waiting
             ],

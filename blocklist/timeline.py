@@ -15,7 +15,8 @@ from blocklist.acts import Body, SignedAct
 from blocklist.desk import Desk
 from blocklist.entries import PENDING_FOR
 from blocklist.errors import BlocklistError, UsageError
-from blocklist.fields import Names, folder_instant, folder_name, format_instant, parse_instant
+from blocklist.fields import Names, parse_instant
+from blocklist.instants import folder_instant, folder_name, format_instant
 from blocklist.messages import _, later, plain, plural, preferred, shown
 from blocklist.names import both_forms
 from blocklist.policy import Policy

@@ -17,7 +17,8 @@ from blocklist import acts, files, seal
 from blocklist.acts import SignedAct
 from blocklist.client.verify import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, Ref, folder_instant
+from blocklist.fields import Ref
+from blocklist.instants import CLOCK_TOLERANCE, folder_instant
 from blocklist.messages import _, shown
 from blocklist.register import Register
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot

@@ -6,7 +6,7 @@ It is written by the heads alone, and the publisher believes it; the published t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from tuf.api.metadata import Metadata, Root, Targets
 from blocklist import files
 from blocklist.errors import UsageError
 from blocklist.messages import _
-from blocklist.metadata import MAX_METADATA, S, read, verified
+from blocklist.metadata import MAX_METADATA, S, not_signed, read, verified
 from blocklist.signing import KeyFolder, role_key_name
-from blocklist.trust import ROOT, TARGETS, Pin, Trust
+from blocklist.trust import ROOT, TARGETS, Pin, Trust, signed_by
 
 PIN = ".register.json"
 SEAL, AUTHORITY, REVOCATIONS = "seal.crt", "seal.pem", "seal.crl"
@@ -40,11 +40,13 @@ class TrustFolder:
         return sorted((int(match[1]) for match in found if match and match[2] == role), reverse=True)
 
     def every(self, role: str, cls: type[S]) -> Iterator[Metadata[S]]:
-        """All versions of `root` or `targets`, the newest first.
+        """All versions of `root` or `targets`, the newest first, each as the heads signed it.
+
+        What they did not sign every subscriber would refuse: nobody must be shown it.
 
         Raises:
             UsageError: There is none.
-            VerificationError: One cannot be read.
+            VerificationError: One cannot be read, or was not signed by the heads.
         """
         versions = self.versions(role)
         if not versions:
@@ -52,7 +54,25 @@ class TrustFolder:
                 _("there is no {role} metadata in {trust}", role=role, trust=self.path),
                 _("restore it from a backup; if 'blocklist init' was cut off, run it again"),
             )
-        return (read(self.path / f"{version}.{role}.json", cls) for version in versions)
+        roots = [root.signed for root in self.every(ROOT, Root)] if role == TARGETS else []
+        return (self._genuine(version, role, cls, roots) for version in versions)
+
+    def _genuine(self, version: int, role: str, cls: type[S], roots: Sequence[Root]) -> Metadata[S]:
+        """One version: a root signed by its own keys and those of the one before, `targets` as some root wants it."""
+        path = self.path / f"{version}.{role}.json"
+        metadata = read(path, cls)
+        if role == ROOT:
+            first = self.versions(ROOT)[-1]
+            numbers = {max(version - 1, first), version}
+            speaking = [read(self.path / f"{number}.{ROOT}.json", Root).signed for number in numbers]
+        else:
+            # A root may be in force before the `targets` that it wants are there.
+            speaking = [next((root for root in roots if signed_by(metadata, root, role)), roots[0])]
+        for root in speaking:
+            verified(path, cls, root, role)
+        if metadata.signed.version != version:
+            raise not_signed(path)
+        return metadata
 
     def root(self) -> Root:
         """The newest root."""

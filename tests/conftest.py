@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hostile import Scene
@@ -13,6 +14,9 @@ from hypothesis import settings
 from kit import Site
 from memory import Memory
 from shell import WHY, Shell
+
+if TYPE_CHECKING:
+    from thief_kit import Theft  # it takes helpers from tests, which pytest has to load first
 
 os.environ["LANGUAGE"] = "en"  # what tests compare is English, whatever the machine speaks
 
@@ -59,8 +63,19 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 @pytest.fixture
+def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Iterator[Theft]:
+    """An office that is robbed, and one subscriber; see tests/thief_kit.py."""
+    from thief_kit import Theft
+
+    made = Theft(tmp_path, monkeypatch)
+    yield made
+    made.shell.forget()
+
+
+@pytest.fixture
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """A tree in memory, from which every pull reads."""
     made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
+    monkeypatch.setattr("blocklist.client.steps.transport", lambda _subscription: made)
+    monkeypatch.setattr("blocklist.client.knock.statuses", made.statuses)
     return made

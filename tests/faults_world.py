@@ -16,8 +16,9 @@ from typing import Any
 from kit import Provider, Site
 
 from blocklist import formats
+from blocklist.client.folder import locked
 from blocklist.client.hold import RolledBack, rollback
-from blocklist.client.pull import Outcome, locked
+from blocklist.client.pull import Outcome
 from blocklist.client.record import Record
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription
@@ -90,7 +91,7 @@ class World:
         return self.provider.attempt(self.site.now, **options)
 
     def rollback(self, release: str | None = None) -> RolledBack:
-        with locked(self.subscription):
+        with locked(self.subscription.path):
             return rollback(self.subscription, self.list_id, release, self.site.now, quietly)
 
     @property

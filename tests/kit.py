@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from blocklist.additions import Proposal
 from blocklist.client import subscribing
 from blocklist.client.pull import Options, Outcome, pull
 from blocklist.client.state import ListState
-from blocklist.client.subscription import Target
+from blocklist.client.subscription import Subscription, Target, load
 from blocklist.fields import Head, Names, Ref
 from blocklist.names import Name, Scope
 from blocklist.office import Office
@@ -241,6 +241,25 @@ def draft_checksum(site: Site) -> str:
     return draft(site.workspace, site.now).plan.checksum
 
 
+def _yaml(subscription: Subscription) -> str:
+    """The file of a subscription; JSON is YAML too."""
+    members: dict[str, object] = {
+        "url": subscription.url,
+        "environment": subscription.environment,
+        "root": subscription.root,
+        "lists": {
+            list_id: [{key: str(value) for key, value in asdict(target).items() if value} for target in targets]
+            for list_id, targets in subscription.lists.items()
+        },
+        "brakes": {"added": subscription.brakes.added, "added_percent": subscription.brakes.added_percent},
+        "never_block": sorted(subscription.never_block),
+    }
+    for key in ("ca", "client_certificate", "client_key", "proxy", "provider", "receipt_key"):
+        if value := getattr(subscription, key):
+            members[key] = str(value)
+    return json.dumps(members, indent=1)
+
+
 class Provider:
     """A subscriber on disk, with a target for each format, as `blocklist subscribe` makes it."""
 
@@ -283,7 +302,9 @@ class Provider:
 
     def edit(self, **changes: Any) -> None:
         """Change fields of the subscription, as if the operator had edited the file."""
-        self.subscription = replace(self.subscription, **changes)
+        changed = replace(self.subscription, **changes)
+        changed.path.write_text(_yaml(changed), encoding="utf-8")
+        self.subscription = load(changed.path)
 
     def reload_with(self, command: str) -> None:
         """Give its targets a reload command, as an operator does once the resolver runs."""
@@ -295,7 +316,7 @@ class Provider:
 
     def attempt(self, now: datetime, **options: Any) -> Outcome:
         """A pull; what goes wrong is in the outcome."""
-        (outcome,) = pull(self.subscription, now, Options(**options))
+        (outcome,) = pull(self.subscription.path, now, Options(**options))
         return outcome
 
     def pull(self, now: datetime, **options: Any) -> Outcome:

@@ -111,6 +111,7 @@ class Isp:
         shutil.rmtree(self.provider.folder)
         shutil.copytree(self._aside / "kept", self.provider.folder, symlinks=True)
         self.resolvers.loaded = dict(self._loaded)
+        self.provider.edit()  # what the publisher shows stays
         if record := self.record:  # a copy is another file, and the record would say that somebody touched it
             state = self.provider.list_state
             installed = {path: Installed.at(Path(path), on.sha256) for path, on in record.installed.items()}

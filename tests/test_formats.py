@@ -27,9 +27,10 @@ from shell import Shell
 
 from blocklist import formats, policy, release
 from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import Ref, folder_instant, folder_name
+from blocklist.fields import Ref
 from blocklist.formats import Release
 from blocklist.formats.rows import COLUMNS, unicode
+from blocklist.instants import folder_instant, folder_name
 from blocklist.measures import Measure, Measures
 from blocklist.names import MAX_LENGTH
 from blocklist.policy import Policy, PolicyError

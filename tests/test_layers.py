@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
-    "errors messages",
+    "errors messages instants",
     "names files commands copying keyfiles tokens",
     "documents",
     "fields",
@@ -50,8 +50,9 @@ OFFICE = {
     "reported", "receiving",
 }  # fmt: skip
 PURE = (
-    "names", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake", "entries", "compact",
-    "proposals", "register", "replay", "policydiff", "formats", "release", "lint", "notices", "receipts",
+    "names", "instants", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake",
+    "entries", "compact", "proposals", "register", "replay", "policydiff", "formats", "release", "lint",
+    "notices", "receipts",
 )  # fmt: skip
 """What they are given is all they know: no clock, no file, no network, no environment."""
 IMPURE = {

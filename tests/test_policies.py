@@ -20,7 +20,7 @@ from blocklist import acts, policy
 from blocklist.adopting import adopt, in_force, read
 from blocklist.cli import main
 from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.names import Name, Scope
 from blocklist.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
 from blocklist.policydiff import Change, amend, describe_adoption, diff, written, written_duration

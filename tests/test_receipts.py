@@ -26,7 +26,8 @@ from blocklist import acts, receipts
 from blocklist.cli import main
 from blocklist.client.hold import rollback
 from blocklist.errors import VerificationError
-from blocklist.fields import Ref, encode, folder_name, format_instant
+from blocklist.fields import Ref, encode
+from blocklist.instants import folder_name, format_instant
 from blocklist.messages import quietly, shown
 from blocklist.policy import FORMATS
 from blocklist.receipts import Applied, Receipt, Received

@@ -35,7 +35,8 @@ from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.entries import ANSWERED, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import MAX_NAMES, Head, Names, Ref, format_instant, parse_instant
+from blocklist.fields import MAX_NAMES, Head, Names, Ref, parse_instant
+from blocklist.instants import format_instant
 from blocklist.measures import Measures, State
 from blocklist.names import Name, Scope
 from blocklist.policy import from_json

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_text, names, resigned, snapshot
 
-from blocklist import acts, fields
+from blocklist import acts
 from blocklist.errors import RefusedError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, ActError
+from blocklist.fields import ActError
+from blocklist.instants import CLOCK_TOLERANCE, format_instant
 from blocklist.register import Register
 from blocklist.replay import Fault, audit, check_clock, fold, read_lines, replay
 
@@ -50,7 +51,7 @@ def spoilt(**changed: bytes | None) -> list[bytes]:
 
 
 def altered(number: int) -> bytes:
-    return forged_line(LINES[number - 1], at=fields.format_instant(HISTORY.signed[number - 1].act.at - SECOND))
+    return forged_line(LINES[number - 1], at=format_instant(HISTORY.signed[number - 1].act.at - SECOND))
 
 
 # --- Replay ------------------------------------------------------------------------------------------------------

@@ -197,7 +197,7 @@ def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
     both.mirror("copy.example")
     both.second.publish()
     provider = provider_of_both(both, tmp_path)
-    outcomes = pull(provider.subscription, both.first.now, Options(accept=ANY_CHANGE))
+    outcomes = pull(provider.subscription.path, both.first.now, Options(accept=ANY_CHANGE))
     assert [(outcome.list_id, outcome.exit_code) for outcome in outcomes] == [(LIST, 0), (OTHER, 0)]
     assert "copy.example CNAME" in (tmp_path / "m").read_text()
     assert "one.example A" in provider.installed()
@@ -207,7 +207,7 @@ def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
     both.first.publish()
     record = provider.state / "lists" / OTHER / "accepted.json"
     record.write_bytes(b"{}")
-    outcomes = pull(provider.subscription, both.first.now, Options())
+    outcomes = pull(provider.subscription.path, both.first.now, Options())
     assert [outcome.exit_code for outcome in outcomes] == [0, 2]
     assert worst(outcomes) == 2
     assert "two.example A" in provider.installed()

@@ -19,7 +19,7 @@ from blocklist.client.ask import Manner, Server, ask
 from blocklist.client.probe import Kind, Result, Verdict
 from blocklist.client.replayed import accepted_edition, snapshot_at
 from blocklist.errors import UnreachableError, UsageError
-from blocklist.fields import folder_name, format_instant
+from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _, later, plain, plural, shown
 from blocklist.names import to_unicode
 

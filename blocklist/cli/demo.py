@@ -20,7 +20,7 @@ import click
 from blocklist import files
 from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish
 from blocklist.errors import RefusedError, UsageError, VerificationError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, shown
 from blocklist.release import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST

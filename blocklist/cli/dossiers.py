@@ -27,7 +27,7 @@ from blocklist.cli.options import describe
 from blocklist.cli.output import progress, urgent
 from blocklist.erasing import erase, require_erasable
 from blocklist.errors import UsageError, VerificationError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
 from blocklist.timeline import details_of, sentence
 

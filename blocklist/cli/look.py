@@ -15,7 +15,7 @@ from blocklist.cli.provider import metrics_option
 from blocklist.cli.standings import show_standings
 from blocklist.client import subscription
 from blocklist.errors import UsageError
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, later, plural, preferred
 from blocklist.names import Name, to_unicode
 from blocklist.survey import STATES, about, history, listed, status

@@ -12,7 +12,7 @@ from blocklist import policy
 from blocklist.adopting import InForce, adopt, in_force, read, require_head
 from blocklist.cli.common import Settings, Verb, VerbGroup, ask, finish, office, read_date, signing_office, yes_option
 from blocklist.cli.output import say
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
 from blocklist.policy import Policy
 from blocklist.policydiff import Amendment, amend, written, written_duration

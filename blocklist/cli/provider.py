@@ -11,9 +11,10 @@ import click
 
 from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish, say
 from blocklist.cli.output import NOTICE, WARNING, progress
-from blocklist.client import subscription
-from blocklist.client.pull import ANY_CHANGE, Options, locked, pull, worst
+from blocklist.client.folder import locked
+from blocklist.client.pull import ANY_CHANGE, Options, pull, worst
 from blocklist.errors import UsageError
+from blocklist.instants import folder_name
 from blocklist.messages import _, later, plural
 
 if TYPE_CHECKING:
@@ -41,7 +42,13 @@ metrics_option = click.option(
 
 def load(settings: Settings, config: Path | None) -> Subscription:
     """The subscription that was named, or that of the workspace folder."""
-    return subscription.load(config or settings.folder / SUBSCRIPTION)
+    from blocklist.client import subscription
+
+    return subscription.load(_config(settings, config))
+
+
+def _config(settings: Settings, config: Path | None) -> Path:
+    return config or settings.folder / SUBSCRIPTION
 
 
 @click.command("pull", cls=Verb, short_help="Fetch, verify, replay and install the newest release.")
@@ -73,11 +80,10 @@ def pull_command(
     Exit codes: 0 installed or unchanged, 1 refused by a brake or check, 2 usage, 3 verification failed,
     4 stale, 5 unreachable, 6 a target could not be changed. Whatever fails, what is installed stays.
     """  # noqa: D301  (click's own mark)
-    made = load(settings, config)
     if settings.list_id is not None:
         raise UsageError(_("a pull is of all lists of a subscription"), _("leave out --list"))
     options = Options(accept, adopt, resume, prune_lapsed, _confirm, progress)
-    outcomes = pull(made, clock(), options)
+    outcomes = pull(_config(settings, config), clock(), options)
     if settings.json:
         finish(settings, {"lists": [_members(outcome) for outcome in outcomes]})
     for outcome in outcomes:
@@ -85,7 +91,7 @@ def pull_command(
     if metrics is not None:
         from blocklist.client.standing import standings, write_metrics
 
-        write_metrics(metrics, standings(made, clock()))
+        write_metrics(metrics, standings(load(settings, config), clock()))
     if code := worst(outcomes):
         sys.exit(code)
 
@@ -138,7 +144,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
 
 
 def _instant(instant: datetime | None) -> str | None:
-    from blocklist.fields import format_instant
+    from blocklist.instants import format_instant
 
     return None if instant is None else format_instant(instant)
 
@@ -155,8 +161,6 @@ def _said(outcome: Outcome) -> str:
 
 def release_name(number: int) -> str:
     """The folder name of a release."""
-    from blocklist.fields import folder_name
-
     return folder_name(datetime.fromtimestamp(number, UTC))
 
 
@@ -183,7 +187,7 @@ def rollback_command(settings: Settings, release: str | None, config: Path | Non
 
     made = load(settings, config)
     list_id = require_list(made, settings.list_id)
-    with locked(made):
+    with locked(made.path):
         done = rollback(made, list_id, release, clock(), progress)
     name = release_name(done.to.release)
     members: dict[str, object] = {

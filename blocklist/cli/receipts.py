@@ -11,7 +11,7 @@ import click
 
 from blocklist.cli.common import Settings, Verb, VerbGroup, clock, complain, finish, read_id, shown, workspace
 from blocklist.cli.output import progress
-from blocklist.fields import folder_name, format_instant
+from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _, plural
 from blocklist.receiving import take_in
 

@@ -13,7 +13,7 @@ from blocklist.cli.common import Settings, clock, counted, finish, shown
 from blocklist.cli.output import urgent
 from blocklist.client.standing import Standing, standings, write_metrics
 from blocklist.errors import StaleError
-from blocklist.fields import folder_name
+from blocklist.instants import folder_name
 from blocklist.messages import _, later
 
 if TYPE_CHECKING:

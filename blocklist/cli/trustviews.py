@@ -8,7 +8,7 @@ import click
 
 from blocklist.cli.common import Settings, say, shown, table
 from blocklist.cli.output import urgent
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _
 from blocklist.sealing import certificates
 from blocklist.standing import trust_warnings

@@ -8,7 +8,7 @@ import click
 
 from blocklist.cli.common import Settings, Verb, clock, finish
 from blocklist.client.verify import verify
-from blocklist.fields import format_instant
+from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
 
 

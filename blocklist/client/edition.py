@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist.fields import folder_name
 from blocklist.formats import Changed
+from blocklist.instants import folder_name
 
 if TYPE_CHECKING:
     from blocklist.client.record import Record

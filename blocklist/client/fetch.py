@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,16 +51,29 @@ MAX_ACTS = 4_000_000_000
 
 
 class TransportFetcher(FetcherInterface):
-    """What python-tuf fetches, by our transport."""
+    """What python-tuf fetches, by our transport.
+
+    Attributes:
+        timestamp: The marks of the timestamp that came last, and its SHA-256.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.timestamp: tuple[Mapping[str, str], str] = ({}, "")
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         answer = self._transport.get(url)
         if answer.status != 200:
             raise DownloadHTTPError(status_text(url, answer.status), answer.status)
-        return _bounded(answer.chunks, MAX_METADATA)
+        chunks = _bounded(answer.chunks, MAX_METADATA)
+        return self._noted(answer.marks, chunks) if url.endswith("/timestamp.json") else chunks
+
+    def _noted(self, marks: Mapping[str, str], chunks: Iterator[bytes]) -> Iterator[bytes]:
+        sha256 = hashlib.sha256()
+        for chunk in chunks:
+            sha256.update(chunk)
+            yield chunk
+        self.timestamp = (marks, sha256.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +125,9 @@ class Publisher:
         self._transport = transport
         self._folder = subscription.state / "metadata"
         files.make_folder(self._folder, 0o700)
+        self._fetcher = TransportFetcher(transport)
         with _translated(self._url):
-            self._updater = Updater(
-                str(self._folder), subscription.metadata_url, fetcher=TransportFetcher(transport), bootstrap=root
-            )
+            self._updater = Updater(str(self._folder), subscription.metadata_url, fetcher=self._fetcher, bootstrap=root)
 
     def refresh(self) -> None:
         """Update the TUF metadata.
@@ -158,6 +171,12 @@ class Publisher:
         """The version of the newest root."""
         # ngclient has no public way to what it trusts; `refresh` has verified it. So below.
         return int(self._updater._trusted_set.root.version)
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """What the server calls the timestamp that is trusted; nothing if it showed another one."""
+        marks, sha256 = self._fetcher.timestamp
+        return dict(marks) if files.digest_of(self._folder / "timestamp.json") == sha256 else {}
 
     def expires(self, list_ids: Iterable[str]) -> datetime:
         """When the first of all metadata that were used expires."""

@@ -13,7 +13,7 @@ from blocklist.client.receipting import write_receipt
 from blocklist.client.replayed import installation
 from blocklist.client.state import ListState
 from blocklist.errors import UsageError
-from blocklist.fields import folder_name
+from blocklist.instants import folder_name
 from blocklist.messages import _
 
 if TYPE_CHECKING:

@@ -1,29 +1,23 @@
 """`pull`: bring the files that resolvers read up to date. The eight steps are in `blocklist.client.steps`.
 
-Here is what surrounds them: the lock, the look whether there is anything to do, and what monitoring reads afterwards.
-This module loads neither python-tuf nor the rules of the register, which an unchanged pull does not need.
+Here is what surrounds them: the lock, and the look whether there is anything to do. This module loads neither
+python-tuf nor the rules of the register, which an unchanged pull does not need.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from blocklist import files
 from blocklist.client import quick
-from blocklist.client.install import clear
-from blocklist.client.state import Last, ListState, sweep
-from blocklist.client.transport import transport
+from blocklist.client.folder import locked, state_folder, tidy
 from blocklist.errors import BlocklistError
-from blocklist.messages import Progress, _, quietly
+from blocklist.messages import Progress, quietly
 
 if TYPE_CHECKING:
-    from blocklist.client.subscription import Subscription
-    from blocklist.client.transport import Transport
     from blocklist.notices import Notice
     from blocklist.release import Plan
 
@@ -31,8 +25,7 @@ ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(NamedTuple):
     """What the operator said to one pull.
 
     Attributes:
@@ -52,7 +45,7 @@ class Options:
     progress: Progress = quietly
 
 
-@dataclass(slots=True)
+@dataclass
 class Outcome:
     """What a pull did about one list. `release` is the number of the one that is accepted, 0 if none is.
 
@@ -91,11 +84,11 @@ def worst(outcomes: Iterable[Outcome]) -> int:
     return min(codes, key=_SEVERITY.index, default=0)
 
 
-def pull(subscription: Subscription, now: datetime, options: Options) -> list[Outcome]:
+def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
     """Bring the targets of every list of a subscription up to date.
 
     Args:
-        subscription: What the provider wrote down.
+        config: Where the subscription is.
         now: The clock.
         options: What the operator said.
 
@@ -103,56 +96,19 @@ def pull(subscription: Subscription, now: datetime, options: Options) -> list[Ou
         What happened, for each list; what went wrong is in there too.
 
     Raises:
-        BlocklistError: The pull could not begin: another one runs, or the state folder cannot be used.
+        BlocklistError: The pull could not begin: the subscription is not valid, another pull runs, or the state folder
+            cannot be used.
     """
-    with locked(subscription), closing(transport(subscription)) as way:
-        for folder in (subscription.state, *(subscription.state / "lists").glob("*")):
-            sweep(folder, files.TEMPORARY)
-        sweep(subscription.state / "metadata", "tmp")  # python-tuf's, after a crash
-        for target in itertools.chain(*subscription.lists.values()):
-            with suppress(OSError):
-                clear(target.path)
-        outcomes = _outcomes(subscription, now, options, way)
-        for outcome in outcomes:
-            with suppress(BlocklistError):  # a full disk is told by the targets, and must not hide what they did
-                _note(ListState.of(subscription, outcome.list_id), outcome, now)
-    return outcomes
+    config = config.absolute()
+    if not (options.adopt or options.resume) and state_folder(config).exists():
+        with locked(config):
+            tidy(state_folder(config))
+            seen = quick.nothing_new(config, now, prune_lapsed=options.prune_lapsed)
+        if seen is not None:
+            return [Outcome(list_id, release, installed=paths) for list_id, (release, paths) in seen.items()]
+    from blocklist.client import steps, subscription
 
-
-def _outcomes(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
-    is_plain = not (options.adopt or options.resume)
-    if is_plain and quick.nothing_new(subscription, now, way, options.prune_lapsed):
-        return [_unchanged(subscription, list_id) for list_id in subscription.lists]
-    from blocklist.client.steps import take_steps
-
-    return take_steps(subscription, now, options, way)
-
-
-def _unchanged(subscription: Subscription, list_id: str) -> Outcome:
-    record = ListState.of(subscription, list_id).record()
-    return Outcome(list_id, record.newest.release if record else 0, installed=tuple(record.installed if record else ()))
-
-
-def _note(state: ListState, outcome: Outcome, now: datetime) -> None:
-    before = state.last()
-    state.note(
-        Last(
-            at=now,
-            exit_code=outcome.exit_code,
-            message=outcome.errors[0].message if outcome.errors else "",
-            success=now if outcome.exit_code == 0 else (before.success if before else None),
-        )
-    )
-
-
-@contextmanager
-def locked(subscription: Subscription) -> Iterator[None]:
-    """Let nobody else change the targets or the state of a subscription meanwhile.
-
-    Raises:
-        RefusedError: Somebody does.
-        TargetError: The state folder cannot be used.
-    """
-    files.make_folder(subscription.state, 0o700)
-    with files.locked(subscription.state / "lock", _("pull of {path}", path=subscription.path)):
-        yield
+    made = subscription.load(config)
+    with locked(config):
+        tidy(made.state)
+        return steps.pull_in_full(made, now, options)

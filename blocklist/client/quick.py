@@ -1,63 +1,131 @@
 """Finding out at little cost that there is nothing to do: the usual case, every quarter of an hour.
 
-After a pull that left nothing undone, the state folder says which root and which timestamp were verified last, and
-when the first of the metadata expires. If the publisher still shows that timestamp and no newer root, a refresh could
-not bring anything else; so python-tuf need not even be loaded. Whatever is not exactly so is left to a pull in full,
-which also says what is wrong. Nothing is decided here but that nothing has changed.
+A pull that left nothing undone writes down how it left every file, until when all of it is valid, and which timestamp
+it verified. As long as the files are as they were and the publisher shows that very timestamp and no newer root, a
+pull in full could not bring anything else: so neither the subscription nor any record has to be read, and python-tuf
+need not be loaded. Whatever is not exactly so is left to a pull in full, which also says what is wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from blocklist import files
-from blocklist.client.record import MALFORMED, Record
-from blocklist.client.state import ListState
-from blocklist.client.transport import NO_NEWER_ROOT
+from blocklist import __version__, files
+from blocklist.client import knock
+from blocklist.client.folder import MALFORMED, Last, list_folder, state_folder
 from blocklist.errors import BlocklistError
-from blocklist.fields import CLOCK_TOLERANCE
+from blocklist.instants import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from blocklist.client.fetch import Publisher
+    from blocklist.client.record import Record
     from blocklist.client.subscription import Subscription, Target
-    from blocklist.client.transport import Transport
 
-_MAX_TIMESTAMP = 16 * 1024
-_MAX_KNOWN = 64 * 1024
+NO_NEWER_ROOT = (403, 404)
+"""What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
+
+_MAX_CONFIG = 1024 * 1024
+_MAX_KNOWN = 1024 * 1024
 
 
-def nothing_new(subscription: Subscription, now: datetime, way: Transport, prune_lapsed: bool) -> bool:
-    """Whether a pull would find every list as it left it, and nothing new at the publisher."""
+def nothing_new(config: Path, now: datetime, *, prune_lapsed: bool) -> dict[str, tuple[int, tuple[str, ...]]] | None:
+    """For each list its release and what is installed, if a pull would find all as it was left; None if it may not.
+
+    Args:
+        config: The subscription, by its absolute path.
+        now: The clock.
+        prune_lapsed: Whether names past their review date have to go.
+    """
     try:
-        known = json.loads(files.read(_path(subscription), "", _MAX_KNOWN))
-        if files.digest_of(subscription.state / "root.json") != subscription.root:
-            return False
-        if known["of"] != _of(subscription) or now >= datetime.fromtimestamp(known["expires"], UTC):
-            return False
-        if not all(_is_settled(subscription, list_id, now, prune_lapsed) for list_id in subscription.lists):
-            return False
-        root = way.get(f"{subscription.metadata_url}/{int(known['root']) + 1}.root.json")
-        return root.status in NO_NEWER_ROOT and _is_same(subscription, way, known)
+        known = json.loads(files.read(_path(config), "", _MAX_KNOWN))
+        config_sha256 = hashlib.sha256(files.read(config, "", _MAX_CONFIG)).hexdigest()
+        if known["of"] != _of(config_sha256) or not _is_in_time(known, now, prune_lapsed=prune_lapsed):
+            return None
+        if any(files.stamp(Path(path)) != stamp for path, stamp in known["files"].items()):
+            return None
+        if not _is_same(known):
+            return None
+        lists = {str(key): (int(release), tuple(map(str, paths))) for key, (release, paths) in known["lists"].items()}
+        for list_id in lists:
+            Last(now, 0, "", now).save(list_folder(state_folder(config), list_id))
     except (BlocklistError, OSError, *MALFORMED):
-        return False
+        return None
+    return lists
 
 
-def _is_settled(subscription: Subscription, list_id: str, now: datetime, prune_lapsed: bool) -> bool:
-    state = ListState.of(subscription, list_id)
-    record = state.record()
-    if record is None or record.installing or record.held or record.waits or not state.holds_acts(record):
-        return False
-    in_time = record.newest.instant <= now + CLOCK_TOLERANCE and now < record.newest.valid_until
-    lapsed = prune_lapsed and record.lapses is not None and record.lapses <= now
-    return (
-        in_time and not lapsed and not record.left_out_early(now) and targets_hold(record, subscription.lists[list_id])
-    )
+def _is_in_time(known: Mapping[str, Any], now: datetime, *, prune_lapsed: bool) -> bool:
+    lapses = known["lapses"] if prune_lapsed else None
+    ends = known["ends"] if lapses is None else min(known["ends"], lapses)
+    return bool(known["begins"] <= now.timestamp() < ends)
+
+
+def _is_same(known: Mapping[str, Any]) -> bool:
+    """Whether the publisher shows the timestamp that was verified last, and no newer root."""
+    marks, url = known["marks"], str(known["url"])
+    if not marks:
+        return False  # it gives nothing to know its answer by
+    questions = [(f"{url}/timestamp.json", marks), (f"{url}/{int(known['root']) + 1}.root.json", {})]
+    answers = _statuses(questions, known["way"])
+    return next(answers) == 304 and next(answers) in NO_NEWER_ROOT
+
+
+def _statuses(questions: Sequence[tuple[str, Mapping[str, str]]], way: Mapping[str, str]) -> Iterator[int]:
+    if questions[0][0].startswith("https:"):
+        return knock.statuses(questions, **way)
+    from blocklist.client.transport import FileTransport
+
+    return (FileTransport().get(url, marks=marks).status for url, marks in questions)
+
+
+def remember(subscription: Subscription, publisher: Publisher, records: Mapping[str, Record]) -> None:
+    """Write down how everything was left, after a pull that left nothing undone.
+
+    Args:
+        subscription: What was pulled.
+        publisher: What was verified.
+        records: That of each list.
+    """
+    from blocklist.client.state import ListState
+
+    with suppress(BlocklistError, OSError):
+        root = subscription.state / "root.json"
+        stamps = {str(root): files.stamp(root)}
+        for list_id, record in records.items():
+            state = ListState.of(subscription, list_id)
+            stamps |= {str(path): files.stamp(path) for path in (state.record_path, state.acts_path(record))}
+            stamps |= {path: files.stamp(Path(path)) for path in record.installed}
+            # They are looked at once they have their stamps, so a stamp is never that of a file nobody looked at.
+            if not (state.holds_acts(record) and targets_hold(record, subscription.lists[list_id])):
+                return
+        lapses = [record.lapses.timestamp() for record in records.values() if record.lapses is not None]
+        known = {
+            "of": _of(subscription.sha256),
+            "files": stamps,
+            "begins": max(map(_begins, records.values())).timestamp(),
+            "ends": min(
+                publisher.expires(records), *(record.newest.valid_until for record in records.values())
+            ).timestamp(),
+            "lapses": min(lapses, default=None),
+            "root": publisher.root_version,
+            "marks": publisher.marks,
+            "url": subscription.metadata_url,
+            "way": subscription.way,
+            "lists": {list_id: [record.newest.release, [*record.installed]] for list_id, record in records.items()},
+        }
+        files.replace(_path(subscription.path), json.dumps(known).encode(), 0o600)
+
+
+def _begins(record: Record) -> datetime:
+    """Before that the clock is wrong, or was when names were left out as lapsed."""
+    return max(record.newest.instant, record.lapsed_at or record.newest.instant) - CLOCK_TOLERANCE
 
 
 def targets_hold(record: Record, targets: Iterable[Target]) -> bool:
@@ -66,50 +134,16 @@ def targets_hold(record: Record, targets: Iterable[Target]) -> bool:
     return wanted == record.installed.keys() and all(on.holds(Path(path)) for path, on in record.installed.items())
 
 
-def _is_same(subscription: Subscription, way: Transport, known: Mapping[str, object]) -> bool:
-    """Whether the publisher shows the timestamp that was verified last."""
-    marks = known["marks"]
-    answer = way.get(f"{subscription.metadata_url}/timestamp.json", marks=marks if isinstance(marks, dict) else None)
-    if answer.status == 304:
-        return True
-    if answer.status != 200:
-        return False
-    content = b""
-    for chunk in answer.chunks:
-        content += chunk
-        if len(content) > _MAX_TIMESTAMP:
-            return False
-    if hashlib.sha256(content).hexdigest() != known["timestamp"]:
-        return False
-    with suppress(BlocklistError):  # so that the next time it need not travel
-        files.replace(_path(subscription), json.dumps({**known, "marks": dict(answer.marks)}).encode(), 0o600)
-    return True
-
-
-def remember(subscription: Subscription, publisher: Publisher) -> None:
-    """Write down what was verified, after a pull that left nothing undone."""
-    with suppress(BlocklistError, OSError):
-        timestamp = (subscription.state / "metadata/timestamp.json").read_bytes()
-        known = {
-            "of": _of(subscription),
-            "root": publisher.root_version,
-            "timestamp": hashlib.sha256(timestamp).hexdigest(),
-            "marks": {},
-            "expires": publisher.expires(subscription.lists).timestamp(),
-        }
-        files.replace(_path(subscription), json.dumps(known).encode(), 0o600)
-
-
-def forget(subscription: Subscription) -> None:
+def forget(config: Path) -> None:
     """From now on a pull in full is needed."""
     with suppress(OSError):
-        _path(subscription).unlink(missing_ok=True)
+        _path(config).unlink(missing_ok=True)
 
 
-def _path(subscription: Subscription) -> Path:
-    return subscription.state / "verified.json"
+def _path(config: Path) -> Path:
+    return state_folder(config) / "verified.json"
 
 
-def _of(subscription: Subscription) -> str:
-    """What was verified holds for this address, root and environment only."""
-    return f"{subscription.url} {subscription.root} {subscription.environment}"
+def _of(sha256: str) -> str:
+    """What was verified holds for these words of a subscription, as this program reads them."""
+    return f"{sha256} {__version__}"

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from blocklist import files
+from blocklist.client.folder import MALFORMED
 from blocklist.errors import UsageError
-from blocklist.fields import CLOCK_TOLERANCE, ActError, Ref, format_instant, parse_instant
+from blocklist.fields import ActError, Ref, parse_instant
+from blocklist.instants import CLOCK_TOLERANCE, format_instant
 from blocklist.messages import _
 
 MAX_STATE = 4 * 1024 * 1024
@@ -24,9 +26,6 @@ KEPT = 3
 
 _NUMBERS = range(1, 2**32)
 """What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
-
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-"""What reading a JSON value of any shape can raise."""
 
 
 @dataclass(frozen=True, slots=True)

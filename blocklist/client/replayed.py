@@ -14,7 +14,8 @@ from blocklist.client.offer import TELL, Offer
 from blocklist.client.record import Accepted, Record
 from blocklist.client.state import ListState
 from blocklist.errors import UsageError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, Ref
+from blocklist.fields import Ref
+from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _
 from blocklist.register import Register

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist import files
-from blocklist.client.state import Last, ListState
-from blocklist.fields import folder_name, format_instant
+from blocklist.client.folder import Last
+from blocklist.client.state import ListState
+from blocklist.instants import folder_name, format_instant
 
 if TYPE_CHECKING:
     from blocklist.client.record import Record
@@ -80,7 +81,7 @@ def standings(subscription: Subscription, now: datetime) -> list[Standing]:
     """
     states = {list_id: ListState.of(subscription, list_id) for list_id in subscription.lists}
     return [
-        Standing(list_id, subscription.lists[list_id], state.record(), state.last(), now)
+        Standing(list_id, subscription.lists[list_id], state.record(), Last.load(state.folder), now)
         for list_id, state in states.items()
     ]
 

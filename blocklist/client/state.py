@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist import files
-from blocklist.client.record import MALFORMED, MAX_STATE, Record
-from blocklist.errors import BlocklistError
-from blocklist.fields import format_instant, parse_instant
-from blocklist.messages import _
+from blocklist.client.folder import list_folder, sweep
+from blocklist.client.record import Record
 
 ACTS_PREFIX = "acts-"
 
 if TYPE_CHECKING:
     from blocklist.client.subscription import Subscription
     from blocklist.fields import Ref
-
-
-@dataclass(frozen=True, slots=True)
-class Last:
-    """How the last pull ended, for monitoring: `message` is the worst error, `success` when one ended well."""
-
-    at: datetime
-    exit_code: int
-    message: str
-    success: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +26,7 @@ class ListState:
     @classmethod
     def of(cls, subscription: Subscription, list_id: str) -> ListState:
         """That of one list of a subscription."""
-        return cls(subscription.state / "lists" / list_id)
+        return cls(list_folder(subscription.state, list_id))
 
     @property
     def record_path(self) -> Path:
@@ -62,10 +47,6 @@ class ListState:
     def verified_path(self) -> Path:
         """The register as it was verified last."""
         return self.folder / "state.json"
-
-    @property
-    def _last_path(self) -> Path:
-        return self.folder / "last.json"
 
     @property
     def news_path(self) -> Path:
@@ -97,30 +78,6 @@ class ListState:
         """
         files.replace(self.record_path, record.to_bytes(), 0o600)
 
-    def last(self) -> Last | None:
-        """How the last pull ended; None if there was none, or the note of it is damaged."""
-        try:
-            members = json.loads(files.read(self._last_path, _("the note of the last pull"), MAX_STATE))
-            success = members["success"] and parse_instant(members["success"])
-            return Last(parse_instant(members["at"]), int(members["exit_code"]), str(members["message"]), success)
-        except (BlocklistError, *MALFORMED):
-            return None
-
-    def note(self, last: Last) -> None:
-        """Keep how a pull ended.
-
-        Raises:
-            TargetError: It could not be written.
-        """
-        members = {
-            "at": format_instant(last.at),
-            "exit_code": last.exit_code,
-            "message": last.message,
-            "success": last.success and format_instant(last.success),
-        }
-        self.make()
-        files.replace(self._last_path, json.dumps(members).encode() + b"\n", 0o600)
-
     def make(self) -> None:
         """Make the folder.
 
@@ -133,11 +90,3 @@ class ListState:
         """Remove what a killed pull left behind, and acts that no record speaks of."""
         sweep(self.folder, files.TEMPORARY)
         sweep(self.folder, ACTS_PREFIX, record.acts if record else "")
-
-
-def sweep(folder: Path, prefix: str, but: str = "") -> None:
-    """Remove the files of a folder whose names begin so; what a failing disk keeps is removed the next time."""
-    with suppress(OSError):
-        for path in folder.iterdir():
-            if path.name.startswith(prefix) and path.name != but:
-                path.unlink(missing_ok=True)

@@ -8,8 +8,9 @@ exports are rebuilt here, byte for byte. One list never holds another, nor one t
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -19,12 +20,15 @@ from blocklist.client import applying, quick, verified
 from blocklist.client.applying import Applied, Candidates
 from blocklist.client.edition import Edition, edition, installed_edition
 from blocklist.client.fetch import Publisher
+from blocklist.client.folder import Last
+from blocklist.client.install import clear
 from blocklist.client.offer import TELL, Offer
 from blocklist.client.pull import ANY_CHANGE, Options, Outcome
 from blocklist.client.receipting import write_receipt
 from blocklist.client.record import MAX_STATE, Accepted, Record
 from blocklist.client.replayed import Replayed, installation, replay_offer
 from blocklist.client.state import ListState
+from blocklist.client.transport import transport
 from blocklist.errors import (
     BlocklistError,
     RefusedError,
@@ -33,7 +37,8 @@ from blocklist.errors import (
     UnreachableError,
     VerificationError,
 )
-from blocklist.fields import Names, folder_name, format_instant
+from blocklist.fields import Names
+from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _, plural
 from blocklist.names import above, within
 from blocklist.notices import compare
@@ -45,9 +50,29 @@ if TYPE_CHECKING:
     from blocklist.files import Written
 
 
-def take_steps(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
-    """Pull every list; what goes wrong is in its outcome."""
-    quick.forget(subscription)
+def pull_in_full(subscription: Subscription, now: datetime, options: Options) -> list[Outcome]:
+    """Pull every list, and note how that ended; what goes wrong is in its outcome."""
+    with closing(transport(subscription)) as way:
+        for target in itertools.chain(*subscription.lists.values()):
+            with suppress(OSError):
+                clear(target.path)
+        outcomes = _take_steps(subscription, now, options, way)
+    for outcome in outcomes:
+        with suppress(BlocklistError):  # a full disk is told by the targets, and must not hide what they did
+            _note(ListState.of(subscription, outcome.list_id), outcome, now)
+    return outcomes
+
+
+def _note(state: ListState, outcome: Outcome, now: datetime) -> None:
+    before = Last.load(state.folder)
+    message = outcome.errors[0].message if outcome.errors else ""
+    success = now if outcome.exit_code == 0 else (before.success if before else None)
+    state.make()
+    Last(now, outcome.exit_code, message, success).save(state.folder)
+
+
+def _take_steps(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
+    quick.forget(subscription.path)
     lists = [_ListPull(subscription, list_id, now, options) for list_id in subscription.lists]
     for entry in lists:
         entry.guarded(entry.finish)
@@ -63,8 +88,9 @@ def take_steps(subscription: Subscription, now: datetime, options: Options, way:
             entry.guarded(entry.run, publisher)
     for entry in lists:
         entry.guarded(entry.prune)
-    if publisher is not None and all(entry.is_settled for entry in lists):
-        quick.remember(subscription, publisher)
+    settled = {entry.outcome.list_id: record for entry in lists if (record := entry.settled)}
+    if publisher is not None and len(settled) == len(lists):
+        quick.remember(subscription, publisher, settled)
     return [entry.outcome for entry in lists]
 
 
@@ -97,10 +123,10 @@ class _ListPull:
         return self._subscription.lists[self._list_id]
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is left to do until the publisher shows something new."""
+    def settled(self) -> Record | None:
+        """The record, if nothing is left to do until the publisher shows something new."""
         record = self._record
-        return record is not None and not (self.outcome.errors or record.held or record.waits)
+        return None if record is None or self.outcome.errors or record.held or record.waits else record
 
     def guarded(self, step: Callable[..., None], *arguments: object) -> None:
         """Take a step, and keep what goes wrong for the outcome."""

@@ -9,8 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from blocklist import files
+from blocklist.client.quick import NO_NEWER_ROOT
 from blocklist.client.subscription import BRAKES, SHA256, Subscription, Target, parse
-from blocklist.client.transport import KEEP, NO_NEWER_ROOT, transport, unusable
+from blocklist.client.transport import KEEP, transport, unusable
 from blocklist.errors import UsageError, VerificationError
 from blocklist.messages import _
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from blocklist import files
+from blocklist.client.folder import state_folder
 from blocklist.documents import Checker, DocumentError, read_yaml
 from blocklist.errors import UsageError
 from blocklist.messages import _
@@ -41,9 +43,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A valid subscription; every path is absolute. `lists` has the targets of each list."""
+    """A valid subscription; every path is absolute. `lists` has the targets of each list, `sha256` is of its file."""
 
     path: Path
+    sha256: str
     url: str
     environment: str
     root: str
@@ -60,7 +63,7 @@ class Subscription:
     @property
     def state(self) -> Path:
         """Where `pull` keeps what it accepted, beside the subscription."""
-        return self.path.with_name(f"{self.path.stem}.state")
+        return state_folder(self.path)
 
     @property
     def base(self) -> str:
@@ -71,6 +74,12 @@ class Subscription:
     def metadata_url(self) -> str:
         """Where the TUF metadata are."""
         return f"{self.base}/metadata"
+
+    @property
+    def way(self) -> dict[str, str]:
+        """How the publisher is reached, as `blocklist.client.knock` takes it; "" is what is not there."""
+        paths = {"ca": self.ca, "certificate": self.client_certificate, "key": self.client_key}
+        return {name: str(path or "") for name, path in paths.items()} | {"proxy": self.proxy}
 
 
 def load(path: Path) -> Subscription:
@@ -91,18 +100,19 @@ def parse(content: bytes, path: Path) -> Subscription:
     """
     checker = Checker(written=True)
     entries = checker.section(read_yaml({path.name: content}, path.name, "", checker), "", _REQUIRED, _OPTIONAL)
-    subscription = _read(checker, entries, path.absolute())
+    subscription = _read(checker, entries, path.absolute(), hashlib.sha256(content).hexdigest())
     if checker.faults:
         raise DocumentError(str(path), checker.faults)
     return subscription
 
 
-def _read(checker: Checker, entries: Mapping[str, object], path: Path) -> Subscription:
+def _read(checker: Checker, entries: Mapping[str, object], path: Path, sha256: str) -> Subscription:
     """Read every key, so that every fault is noted; the result means nothing when there are faults."""
     folder = path.parent
     named = {key: folder / checker.text(entries[key], key) for key in _FILES if key in entries}
     subscription = Subscription(
         path=path,
+        sha256=sha256,
         url=_url(checker, entries["url"]),
         environment=checker.choice(entries["environment"], "environment", ENVIRONMENTS),
         root=_digest(checker, entries["root"]),

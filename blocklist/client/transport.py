@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from blocklist import __version__
+from blocklist.client.knock import conditions
 from blocklist.errors import BlocklistError, UnreachableError
 from blocklist.messages import _, later, plain
 
@@ -39,9 +40,6 @@ BACK_OFF = 0.5
 
 T = TypeVar("T")
 CHUNK = 256 * 1024
-NO_NEWER_ROOT = (403, 404)
-"""What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
-
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/\d{1,18}", re.ASCII)
 KEEP = later("the list that is installed stays; tell the office if this goes on")
 
@@ -122,7 +120,7 @@ class HttpsTransport:
     def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
         """See `Transport`."""
         self._drop()
-        headers = _conditions(marks or {})
+        headers = conditions(marks or {})
         if offset:
             headers |= {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
         started = time.monotonic()
@@ -200,12 +198,6 @@ def _within(
 
 def _reader(response: requests.Response) -> Callable[[], bytes]:
     return lambda: bytes(response.raw.read1(CHUNK, decode_content=True))
-
-
-def _conditions(marks: Mapping[str, str]) -> dict[str, str]:
-    """The headers of a request for a file that has changed (RFC 9110, section 13.1)."""
-    names = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
-    return {names[name]: value for name, value in marks.items() if name in names}
 
 
 def _starts_at(content_range: str, offset: int) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from blocklist import files, states
 from blocklist.client.fetch import first_octets
-from blocklist.client.record import MALFORMED
+from blocklist.client.folder import MALFORMED
 from blocklist.errors import BlocklistError
 from blocklist.register import Register
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from blocklist import files, formats, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.fields import CLOCK_TOLERANCE, Ref, parse_instant
+from blocklist.fields import Ref, parse_instant
+from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.measures import Measures
 from blocklist.messages import _, shown
 from blocklist.register import Register

@@ -14,7 +14,8 @@ from importlib import import_module
 from itertools import islice
 
 from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import Ref, folder_name, format_instant
+from blocklist.fields import Ref
+from blocklist.instants import folder_name, format_instant
 from blocklist.measures import Measures
 from blocklist.messages import _, later
 from blocklist.names import is_host_name

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
-from blocklist.fields import format_instant
 from blocklist.formats import CHUNK
+from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures
 from blocklist.names import Scope
 
