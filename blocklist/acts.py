@@ -338,6 +338,9 @@ def _no_float(text: str) -> NoReturn:
     refuse(_("{text} is not a whole number", text=text[:80]))
 
 
+_decoder = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
+
+
 def load_canonical(payload: bytes) -> dict[str, Any]:
     """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not).
 
@@ -346,7 +349,7 @@ def load_canonical(payload: bytes) -> dict[str, Any]:
     """
     try:
         text = payload.decode()
-        members = json.loads(text, parse_float=_no_float, parse_constant=_no_float)
+        members = _decoder.decode(text)
         canonical = encode(members)
     except (ValueError, RecursionError) as fault:
         raise ActError(_("the payload is not JSON in UTF-8")) from fault

@@ -208,9 +208,9 @@ def cited(found: Mapping[int, _Cited], ref: Ref, message: str) -> _Cited:
     """What an act cites by number and id.
 
     Raises:
-        RuleError: It is not there; `message` says what was looked for.
+        RuleError: It is not there; `message`, marked for translation, says what was looked for.
     """
     entry = found.get(ref.seq)
     if entry is None or entry.ref.id != ref.id:
-        raise RuleError(message, _("see 'blocklist log' for the numbers of acts"))
+        raise RuleError(_(message, seq=ref.seq), _("see 'blocklist log' for the numbers of acts"))
     return entry

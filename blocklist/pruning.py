@@ -44,6 +44,8 @@ def prune(exports: Path, list_id: str, current: Published, keep: timedelta, now:
             needed = {entry for folder in folders if folder not in old for entry in _targets(folder)}
             linked = exports / "targets" / list_id
             _remove(linked / name for folder in going for name in _targets(folder) if name not in needed)
+            if linked.exists():
+                files.sync_folder(linked)  # without the files beside the sums, nothing would lead to these
             _remove(path for folder in going for path in folder.iterdir() if path.name not in _KEPT)
     return len(going)
 

@@ -213,6 +213,7 @@ def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None
             _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
             _("look at 'blocklist plan': something changed"),
         )
+    workspace.repository.clear(made.list_id, made.now.release().number)
     if not made.due and made.current is not None and not workspace.repository.damaged(made.list_id):
         return Result(made, made.current.number, made.current.path, False)
     if made.braked and accept is None:

@@ -32,7 +32,7 @@ from blocklist.entries import (
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures, State, parents_of
-from blocklist.messages import _
+from blocklist.messages import _, later
 from blocklist.names import Scope, below_or_same
 from blocklist.policy import Policy
 from blocklist.proposals import (
@@ -410,7 +410,7 @@ class Register:
         self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock, changed=signed.act.at)
 
     def _cited_request(self, ref: Ref) -> Request:
-        return cited(self.requests, ref, _("act {seq} is not a removal request of this register", seq=ref.seq))
+        return cited(self.requests, ref, later("act {seq} is not a removal request of this register"))
 
     # Measures
 
@@ -505,7 +505,7 @@ class Register:
         recommendation = cited(
             self.recommendations,
             body.recommendation,
-            _("act {seq} is not a recommendation of this register", seq=number),
+            later("act {seq} is not a recommendation of this register"),
         )
         check_transition(number, recommendation.stage, f"respond {body.outcome}")
         if body.outcome == "accepted" and recommendation.names is not None:

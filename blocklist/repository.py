@@ -7,7 +7,6 @@ commit: what is written before it is not referenced by anything, and the next `p
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -186,6 +185,7 @@ class Repository:
         snapshot, targets = self._snapshot(), self.heads.targets().version
         if waiting and snapshot is not None and snapshot.meta["targets.json"].version != targets:
             found.append(self._metadata / f"{targets}.{TARGETS}.json")
+        found += self._lost(list_id, snapshot)
         current = self.current(list_id)
         if current is None:
             return found
@@ -198,7 +198,7 @@ class Repository:
     # Reading what is published
 
     def current(self, list_id: str) -> Published | None:
-        """The release that the metadata name now; None before the first, or if stolen keys signed it.
+        """The release that the metadata name now; None before the first, if stolen keys signed it, or if they are lost.
 
         Raises:
             VerificationError: The tree's metadata are not what the publisher signed.
@@ -207,6 +207,8 @@ class Repository:
         if snapshot is None or f"{list_id}.json" not in snapshot.meta:
             return None
         version = snapshot.meta[f"{list_id}.json"].version
+        if not (self._metadata / f"{version}.{list_id}.json").exists():
+            return None
         role = self._role(list_id, version)
         head = role.targets[f"{list_id}/{ACTS}"].custom["head"]
         folder = folder_name(datetime.fromtimestamp(version, UTC))
@@ -233,9 +235,10 @@ class Repository:
         return self.last_number() > (now + CLOCK_TOLERANCE).timestamp()
 
     def _snapshot(self) -> Snapshot | None:
+        """What the tree shows; None before the first release, or if stolen keys signed it."""
         path = self._metadata / "timestamp.json"
         if not path.exists():
-            return None
+            return self._newest_snapshot()
         timestamp, stolen = read(path, Timestamp), self.heads.stolen()
         # After a rotation the last release is signed with keys of an older root; the next one is not.
         roots = [entry.signed for entry in self.heads.every(ROOT, Root)]
@@ -243,11 +246,41 @@ class Repository:
         believed = [root for root in speaking if not stolen & set(root.roles[TIMESTAMP].keyids)]
         if speaking and not believed:
             return None  # whatever it says, a thief may have said it
-        snapshot_path = self._metadata / f"{timestamp.signed.snapshot_meta.version}.{SNAPSHOT}.json"
+        number = timestamp.signed.snapshot_meta.version
+        snapshot_path = self._metadata / f"{number}.{SNAPSHOT}.json"
+        if believed and not snapshot_path.exists():
+            # Its number is all that is known of it: the next release is later, and continues none.
+            targets = MetaFile(self.heads.targets().version)
+            return Snapshot(version=number, expires=timestamp.signed.expires, meta={"targets.json": targets})
         snapshot = read(snapshot_path, Snapshot)
         root = next((root for root in believed if signed_by(snapshot, root, SNAPSHOT)), roots[0])
         verified(path, Timestamp, root, TIMESTAMP)
         return verified(snapshot_path, Snapshot, root, SNAPSHOT)
+
+    def _newest_snapshot(self) -> Snapshot | None:
+        """The newest one there is, for a tree whose timestamp is lost; all that it names was written before it.
+
+        A first release that was never committed is no such tree: nothing leads to it by name.
+        """
+        if not any(self.path.glob("*/latest")):
+            return None
+        versions = [_version(path, SNAPSHOT) for path in self._metadata.glob(f"*.{SNAPSHOT}.json")]
+        stolen, roots = self.heads.stolen(), [entry.signed for entry in self.heads.every(ROOT, Root)]
+        believed = [root for root in roots if not stolen & set(root.roles[SNAPSHOT].keyids)]
+        for version in sorted(versions, reverse=True):
+            snapshot = read(self._metadata / f"{version}.{SNAPSHOT}.json", Snapshot)
+            if any(signed_by(snapshot, root, SNAPSHOT) for root in believed):
+                return snapshot.signed
+        return None
+
+    def _lost(self, list_id: str, snapshot: Snapshot | None) -> list[Path]:
+        """The metadata of the current release that are not there."""
+        if snapshot is None:
+            return []
+        names = ["timestamp.json", f"{snapshot.version}.{SNAPSHOT}.json"]
+        if role := snapshot.meta.get(f"{list_id}.json"):
+            names.append(f"{role.version}.{list_id}.json")
+        return [path for name in names if not (path := self._metadata / name).exists()]
 
     # Publishing
 
@@ -273,7 +306,6 @@ class Repository:
             UsageError: A key of the publisher is missing, or the heads did not let the list into the tree yet.
         """
         roles = self._publisher_keys(release.list_id, keys)
-        self._clear(release)
         folder = self.path / release.list_id / release.folder
         files.make_folder(folder.parent)
         files.make_folder(self._targets / release.list_id)
@@ -317,7 +349,7 @@ class Repository:
         """Whether the newest `targets` want other signatures on what another list published last."""
         assert snapshot is not None  # noqa: S101  (there are no others without one)
         path = self._metadata / f"{snapshot.meta[f'{other}.json'].version}.{other}.json"
-        return not signed_by(read(path, Targets), targets, other)
+        return path.exists() and not signed_by(read(path, Targets), targets, other)
 
     def _write_release(
         self,
@@ -363,7 +395,7 @@ class Repository:
     def _write_metadata(
         self, release: Release, targets: dict[str, TargetFile], roles: Mapping[str, list[SigningKey]]
     ) -> None:
-        """Write role, snapshot, `latest` and, last of all, the timestamp that makes them count."""
+        """Write role, snapshot and, last of all, the timestamp that makes them count; then what follows it."""
         number, expires, list_id = release.number, release.valid_until, release.list_id
         previous = self._snapshot()
         meta = dict(previous.meta) if previous else {}
@@ -381,40 +413,61 @@ class Repository:
             files.replace(path, add_signatures(read(path, Targets), roles[other]))
         files.replace(self._metadata / f"{number}.{list_id}.json", signed_bytes(role, roles[list_id]))
         files.replace(self._metadata / f"{number}.snapshot.json", signed_bytes(snapshot, roles[SNAPSHOT]))
-        files.replace(self.path / list_id / "latest", f"{release.folder}\n".encode())
         files.replace(self._metadata / "timestamp.json", signed_bytes(timestamp, roles[TIMESTAMP]))
+        # Whoever follows this name has no metadata, and must never be led to a release that may be cleared.
+        files.replace(self.path / list_id / "latest", f"{release.folder}\n".encode())
         self.mend()  # a root that waited for what it wants signed can be shown now
 
     # After a crash
 
-    def _clear(self, release: Release) -> None:
+    def clear(self, list_id: str, number: int) -> None:
         """Remove what a publisher that died left behind: unfinished files, and a release that was never committed.
 
-        When stolen keys signed what the tree shows, nothing says which releases were genuine: those before this one
-        stay for `audit` to judge.
+        Args:
+            list_id: Whose release may be there.
+            number: That of the next one. When stolen keys signed what the tree shows, or metadata are lost, nothing
+                says which releases were genuine: those before the next one stay for `audit` to judge.
+
+        Raises:
+            TargetError: Something could not be removed.
         """
-        current, list_id = self.current(release.list_id), release.list_id
-        stolen = current is None and bool(self.heads.stolen()) and (self._metadata / "timestamp.json").exists()
-        number = current.number if current else release.number - 1 if stolen else 0
-        newest = release.number - 1 if stolen else self.last_number()
+        current, snapshot = self.current(list_id), self._snapshot()
+        committed, newest = current.number if current else 0, snapshot.version if snapshot else 0
+        if current is None and self._is_unknown(list_id, snapshot):
+            committed = newest = number - 1
         with files.written(self.path):
             for unfinished in self.path.rglob(f"{files.TEMPORARY}*"):
-                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+                shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
+            if current is not None and current.path.exists():
+                self._lead_to(current)
             for folder in _releases(self.path / list_id):
-                if folder_instant(folder.name).timestamp() > number:
-                    self._forget(folder, current)
+                if folder_instant(folder.name).timestamp() > committed:
+                    self._forget(folder)
             for path in self._metadata.glob("*.json"):
                 if max(_version(path, list_id), _version(path, SNAPSHOT)) > newest:
                     path.unlink()
 
-    def _forget(self, folder: Path, current: Published | None) -> None:
-        if current is not None:
-            files.replace(folder.parent / "latest", f"{current.path.name}\n".encode())
+    def _is_unknown(self, list_id: str, snapshot: Snapshot | None) -> bool:
+        """Whether there were releases of a list that has no current one."""
+        if snapshot is None:
+            return any(path.exists() for path in (self._metadata / "timestamp.json", self.path / list_id / "latest"))
+        return bool(self._lost(list_id, snapshot))
+
+    @staticmethod
+    def _lead_to(current: Published) -> None:
+        """Finish what comes after the commit."""
+        latest, name = current.path.with_name("latest"), f"{current.folder}\n".encode()
+        if not _holds(latest, name):
+            files.replace(latest, name)
+
+    def _forget(self, folder: Path) -> None:
+        linked = self._targets / folder.parent.name
         for path in folder.iterdir():
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            linked = self._targets / folder.parent.name / f"{digest}.{path.name}"
-            if linked.exists() and linked.samefile(path):
-                linked.unlink()
+            twin = linked / f"{files.digest_of(path)}.{path.name}"
+            if twin.exists() and twin.samefile(path):
+                twin.unlink()
+        if linked.exists():
+            files.sync_folder(linked)  # without the folder, nothing would lead to them
         shutil.rmtree(folder)
 
 

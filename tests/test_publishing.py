@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import pytest
 from hostile import key_of, later, next_line
 from kit import DAY, HOUR, LIST, LISTS, WEEK, Provider, Site, names, no_passphrase
 from shell import Shell
+from test_repository import clean, verified
 
 from blocklist import acts, files, policy
 from blocklist.acts import read_line
@@ -275,6 +280,68 @@ def test_two_publishers_at_once(site: Site) -> None:
         assert everything(site.exports) == before
         assert draft(site.workspace, site.now).plan.added  # looking is free
     assert site.publish().changed
+
+
+def publisher(site: Site) -> subprocess.Popen[str]:
+    """The command as a timer starts it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "blocklist", "-C", str(site.workspace.path), "publish"],
+        env=os.environ | {"BLOCKLIST_KEYS": str(site.keys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(running: subprocess.Popen[str]) -> int:
+    """Its exit code; the only thing that may have gone wrong is that another one was at work."""
+    _, errors = running.communicate()
+    refused = "blocklist: error: another publish is running\n" in errors
+    assert running.returncode == (1 if refused else 0), errors
+    return running.returncode
+
+
+def stopped_while_it_writes(site: Site, running: subprocess.Popen[str]) -> bool:
+    """Stop a publisher that has begun a release; False if it was faster."""
+    unfinished = f"{files.TEMPORARY}2*"
+    while running.poll() is None:
+        if any((site.exports / LIST).glob(unfinished)):
+            running.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, running.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            return any((site.exports / LIST).glob(unfinished))
+    return False
+
+
+def test_two_processes_publish_at_once(tmp_path: Path) -> None:
+    """While one is in the middle of writing, another says so and touches nothing; then four begin at a time."""
+    site = Site(tmp_path / "site", datetime.now(UTC) - HOUR)
+    site.block("one.example")
+    site.publish()
+    site.now += HOUR  # processes have the real clock
+    stopped = False
+    for number in range(20):
+        before = verified(site, tmp_path / "client")
+        site.block(f"name-{number}.example")
+        running = publisher(site)
+        try:
+            if stopped := stopped_while_it_writes(site, running):
+                there = everything(site.exports)
+                assert ended(publisher(site)) == 1
+                assert everything(site.exports) == there
+                assert verified(site, tmp_path / "client") == before
+        finally:
+            running.send_signal(signal.SIGCONT)
+        assert ended(running) == 0
+        assert verified(site, tmp_path / "client") > before
+        assert clean(site)
+        if stopped:
+            break
+    assert stopped
+    for number in range(5):
+        site.block(f"more-{number}.example")
+        assert 0 in [ended(each) for each in [publisher(site) for _ in range(4)]]
+        assert f"\nmore-{number}.example A " in zone(site)
+        verified(site, tmp_path / "client")
+        assert clean(site)
 
 
 def test_the_publisher_needs_no_officers_key_and_no_dossier(site: Site, tmp_path: Path) -> None:
