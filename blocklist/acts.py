@@ -8,16 +8,15 @@ a new field or kind is a new rules number.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache, cached_property
+from functools import cache
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -417,11 +416,11 @@ class SignedAct:
     payload: bytes
     keyid: str
     signature: bytes
+    id: str = field(init=False, compare=False, repr=False)
+    """SHA-256 of the payload: re-encoding a signature does not change it."""
 
-    @cached_property
-    def id(self) -> str:
-        """SHA-256 of the payload: re-encoding a signature does not change it."""
-        return hashlib.sha256(self.payload).hexdigest()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", hashlib.sha256(self.payload).hexdigest())
 
     @property
     def ref(self) -> Ref:
@@ -431,10 +430,10 @@ class SignedAct:
     def line(self) -> bytes:
         """The envelope as stored and shipped, without the line's end."""
         return b'{"payload":"%b","payloadType":"%b","signatures":[{"keyid":"%b","sig":"%b"}]}' % (
-            base64.b64encode(self.payload),
+            binascii.b2a_base64(self.payload, newline=False),
             PAYLOAD_TYPE.encode(),
             self.keyid.encode(),
-            base64.b64encode(self.signature),
+            binascii.b2a_base64(self.signature, newline=False),
         )
 
 
@@ -465,7 +464,7 @@ def read_line(line: bytes) -> SignedAct:
     if match is None:
         refuse(_("the line is not a DSSE envelope in its one form: three fields, one signature, no blanks"))
     try:
-        payload, signature = (base64.b64decode(match[group], validate=True) for group in (1, 3))
+        payload, signature = binascii.a2b_base64(match[1]), binascii.a2b_base64(match[3])
     except binascii.Error as fault:
         raise ActError(_("the envelope is not valid base64")) from fault
     signed = SignedAct(parse(payload), payload, match[2].decode(), signature)

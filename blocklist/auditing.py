@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,16 +105,17 @@ class _Auditor:
     # Acts
 
     def _replay(self) -> None:
-        row = Row(None, None, None, b"")
+        ahead = deque[Row]()  # rows whose acts are read, and not judged yet
 
         def lines() -> Iterator[bytes]:
-            nonlocal row
             for row in self._source.rows():
+                ahead.append(row)
                 yield row.envelope
 
         with self._progress(_("acts"), self._source.length()) as advance:
             for signed, fault in inspect(self._register, lines(), self._now):
                 self._count += 1
+                row = ahead.popleft()
                 if fault is not None:
                     self._faults.append(fault)
                 if signed is not None:

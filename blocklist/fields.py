@@ -198,14 +198,14 @@ def read_names(value: object) -> Names:
     """
     scopes = _object(value, ("domain", "host"))
     for texts in scopes.values():
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        if not isinstance(texts, list) or set(map(type, texts)) - {str}:
             refuse(_("names must be lists of texts"))
         try:
             require_canonical(texts)
         except NameRefused as refusal:
             refuse(refusal.message)
         # Resolvers read such an owner of a policy zone as a rule on addresses or servers (draft-vixie-dnsop-dns-rpz).
-        if any(".rpz-" in text and text.rpartition(".")[2].startswith("rpz-") for text in texts):
+        if ".rpz-" in "\n".join(texts) and any(text.rpartition(".")[2].startswith("rpz-") for text in texts):
             refuse(_("a name ends in a label that resolvers read as another trigger (rpz-...)"))
     names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
     if not 1 <= len(names) <= MAX_NAMES:

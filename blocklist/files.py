@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -56,6 +55,8 @@ class Written(NamedTuple):
 
 def digest(chunks: Iterable[bytes]) -> Written:
     """What writing `chunks` would write."""
+    import hashlib  # here and below: a pull that finds nothing new needs none
+
     sha256, length = hashlib.sha256(), 0
     for chunk in chunks:
         sha256.update(chunk)
@@ -69,6 +70,8 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Writ
     Raises:
         OSError: `path` exists, or could not be written; a half-written file is removed.
     """
+    import hashlib
+
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     digest, length = hashlib.sha256(), 0
     try:
@@ -136,6 +139,8 @@ def is_plain(path: Path) -> bool:
 
 def digest_of(path: Path) -> str | None:
     """SHA-256 (hex) of a plain file, None when there is none."""
+    import hashlib
+
     try:
         if not is_plain(path):
             return None

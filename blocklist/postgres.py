@@ -2,7 +2,8 @@
 
 Each account of the office has a role of its own on the server, which is a member of one of the roles in
 `sql/postgresql.sql`: what it may do is for the server to refuse. No password passes through this program: libpq takes
-it from the file of `PGPASSFILE`, or the server knows the account (`peer`, a client certificate).
+it from the file of `PGPASSFILE`, or the server knows the account (`peer`, a client certificate). Over a network, what
+protects the connection has to be spelled: libpq by itself is content with none.
 
 Acts and their dossiers are written in one transaction. Two writers on one head meet at UNIQUE (list, prev): the second
 waits for the first to end, and then fails. The number of an act follows from the head and never from a sequence of the
@@ -14,8 +15,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import sqlalchemy as sa
@@ -32,6 +34,14 @@ URL_FILE = "register.url"
 SCHEMA = Path(__file__).parent / "sql" / "postgresql.sql"
 """The tables and the roles, for whoever administers the server."""
 
+_SAID: ContextVar[str | None] = ContextVar("said", default=None)
+_PARAMETERS = (
+    *("host", "hostaddr", "port", "service", "target_session_attrs", "connect_timeout"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_min_protocol_version"),
+    *("passfile", "channel_binding", "require_auth", "requirepeer", "gssencmode", "krbsrvname"),
+)
+"""What a URL may say beside server, database and account: where, protected by what, and proving oneself how."""
+_LOCAL = ("", "localhost", "127.0.0.1", "::1")
 _DRIVER = "postgresql+psycopg"
 _CLOSED, _LOCKED, _NO_TABLE, _NO_FUNCTION = "42501", "55P03", "42P01", "42883"
 _AGAIN = {"40001", "40P01"}
@@ -46,21 +56,48 @@ _SESSION = (
 )
 
 
-def configured(folder: Path) -> str | None:
-    """The URL of the database that the folder `lists/` names in `register.url`, or the variable; None for files.
+class Named(NamedTuple):
+    """The URL of a database, not looked at yet, and what named it."""
+
+    url: str
+    by: str
+
+
+@contextlib.contextmanager
+def naming(url: str) -> Iterator[None]:
+    """As long as this lasts, the register of the workspace is in the database of that URL.
+
+    Raises:
+        UsageError: See `parsed`.
+    """
+    parsed(url)
+    before = _SAID.set(url)
+    try:
+        yield
+    finally:
+        _SAID.reset(before)
+
+
+def configured(folder: Path) -> Named | None:
+    """The database that the command line names, else the variable, else the folder `lists/` in `register.url`.
+
+    Returns:
+        None where the register is in files.
 
     Raises:
         UsageError: The file cannot be read, or holds no URL.
     """
-    named = os.environ.get(VARIABLE)
+    for named, by in ((_SAID.get(), "--store"), (os.environ.get(VARIABLE), VARIABLE)):
+        if named:
+            return Named(named, by)
     path = folder / URL_FILE
-    if named or not path.exists():
-        return named or None
+    if not path.exists():
+        return None
     lines = files.read(path, _("the file"), 4096).decode(errors="replace").splitlines()
     said = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if len(said) != 1:
         raise UsageError(_("{path} does not hold one URL", path=path), _how())
-    return said[0]
+    return Named(said[0], URL_FILE)
 
 
 def _how() -> str:
@@ -71,13 +108,14 @@ def parsed(text: str) -> sa.URL:
     """A URL as it was typed or configured.
 
     Raises:
-        UsageError: It is none, or one of another kind, or it holds a password.
+        UsageError: It is none, or one of another kind, or it holds a password or what this program does not know; or it
+            leads over a network and does not say what protects the connection.
     """
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError) as fault:
         raise UsageError(_("this is not the URL of a database"), _how()) from fault
-    if url.password is not None or any("password" in name for name in url.query):
+    if url.password is not None or ":" in (url.username or "") or any("password" in name.lower() for name in url.query):
         # Arguments, configuration and errors are read by many.
         raise UsageError(
             _("the URL of the database holds a password"),
@@ -85,7 +123,30 @@ def parsed(text: str) -> sa.URL:
         )
     if url.drivername not in ("postgresql", _DRIVER):
         raise UsageError(_("{kind} is not a kind of database that can be used", kind=url.drivername), _how())
+    _require_known(url)
+    _require_protected(url)
     return url.set(drivername=_DRIVER)
+
+
+def _require_known(url: sa.URL) -> None:
+    """Newer versions of libpq take secrets under other names, too."""
+    unknown = [name for name in url.query if name not in _PARAMETERS]
+    if unknown:
+        raise UsageError(
+            _("the URL of the database cannot hold {name}", name=unknown[0][:80]),
+            _("it can hold {names}; all else goes into a service file of libpq", names=", ".join(_PARAMETERS)),
+        )
+
+
+def _require_protected(url: sa.URL) -> None:
+    """By default libpq goes on in the clear, and believes any certificate."""
+    hosts = (url.host or "", *(host for name in ("host", "hostaddr") for host in url.normalized_query.get(name, ())))
+    remote = [host for host in hosts if host not in _LOCAL and (host[0] not in "/@" or "," in host)]
+    if remote and "sslmode" not in url.query and not os.environ.get("PGSSLMODE"):
+        raise UsageError(
+            _("the URL of the database does not say how the connection to {host} is protected", host=remote[0]),
+            _("add sslmode=verify-full and sslrootcert=FILE, the authority of the server's certificate"),
+        )
 
 
 class PostgresServer(Database):

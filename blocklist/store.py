@@ -24,7 +24,7 @@ from blocklist.databases import ACTS, DOSSIERS, NO_ACT, ConflictError, Database,
 from blocklist.errors import TargetError, UnreachableError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.messages import _
-from blocklist.postgres import URL_FILE, PostgresServer, configured, parsed
+from blocklist.postgres import PostgresServer, configured, parsed
 from blocklist.remembered import HeadMemory
 from blocklist.sqlite import REGISTER, SqliteFiles
 
@@ -77,23 +77,24 @@ def how_to_start(lists: Path) -> str:
     """What to do where no register is: found one, but never a second one where one was lost."""
     if (lists / "trust").exists():
         return _(
-            "there was one: restore register.db and dossiers.db from the newest backup; without one, its acts are in"
-            " every release: blocklist store restore"
+            "there was one: if it is on a server, name it with --store or in lists/register.url; else restore"
+            " register.db and dossiers.db from the newest backup; without one, its acts are in every release:"
+            " blocklist store restore"
         )
     return _("make one with 'blocklist init', or give -C DIR")
 
 
 def _opened(folder: Path, *, create: bool, read_only: bool) -> Database:
     """The database of a folder `lists/`: the server that it names, or files in it."""
-    url = configured(folder)
-    if url is None:
+    named = configured(folder)
+    if named is None:
         return SqliteFiles(folder, create=create, read_only=read_only, missing=how_to_start(folder))
     if (folder / REGISTER).exists():
         raise UsageError(
-            _("{folder} holds register.db, and another database is named as well: {url}", folder=folder, url=URL_FILE),
+            _("{folder} holds register.db, and another database is named as well: {by}", folder=folder, by=named.by),
             _("one of the two is older: move register.db and dossiers.db away if 'blocklist store copy' moved them"),
         )
-    return PostgresServer(parsed(url), read_only=read_only)
+    return PostgresServer(parsed(named.url), read_only=read_only)
 
 
 class Store:
@@ -101,7 +102,7 @@ class Store:
 
     Args:
         folder: The workspace's `lists/`. It holds the register itself (`register.db` and `dossiers.db`), or names the
-            server that does (`register.url`).
+            server that does (`register.url`), unless the command line or a variable names another one.
         create: Make the files; otherwise they have to be there. A server's tables are its administrator's to make.
         read_only: Read a private copy of the files, and make or change nothing. So is a folder that cannot be written.
         database: Another database than that of the folder.
@@ -177,7 +178,7 @@ class Store:
         while page is None or len(page) == _PAGE:
             with self._database.reading() as connection:
                 rest = query if after is None else query.where(ACTS.c.seq > after)
-                page = [Row(*row) for row in connection.execute(rest)]
+                page = [Row(*row) for row in connection.execute(rest).all()]
             yield from page
             after = page[-1].seq if page else after
 

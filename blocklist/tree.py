@@ -129,6 +129,8 @@ class Releases:
         if self._latest is not None and signed.act.at < self._latest.instant - CLOCK_TOLERANCE:
             message = _("it is dated before release {folder}, which lacks it", folder=self._latest.folder.name)
             self.faults.append(Fault(signed.act.seq, message))
+        if not (self._wanted or self._by_head):
+            return
         for since in self._wanted.pop(signed.ref, ()):
             self._snapshots[since] = Snapshot.take(register, since[1])
         for sealed in self._by_head.pop(signed.ref, ()):

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Container, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +21,14 @@ from history import History
 from nginx import Publisher
 from pki import Authority
 
-from blocklist import files
+from blocklist import acts, files
+from blocklist.auditing import audit_workspace
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures
 from blocklist.release import Snapshot, exports
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
+from blocklist.workspace import Workspace
 
 YOUNG, OLD = 200, 20_000
 """Acts of the two registers that commands are compared on: some months, and a generation."""
@@ -158,6 +160,38 @@ def measure_formats(folder: Path, count: int) -> None:
     report(f"all formats of {count:,} names to rpz alone", together, alone, 3)
 
 
+def measure_audit(folder: Path, count: int) -> None:
+    """An audit of acts that hold one name each, to the bare verification of as many signatures in this process."""
+    chain = kit.Chain(at=datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=count + 60))
+    for number in range(count // 2):
+        listed = kit.names(f"name{number:07d}.test")
+        proposed = chain.add_act("agent-1", chain.proposal(listed), dossier="0" * 64)
+        chain.add_act("agent-2", acts.Approve(act=proposed.ref, names=listed, salt=kit.SALT))
+    store = Store(folder / "lists", create=True)
+    store.append(kit.LIST, chain.signed, [None] * len(chain.signed))
+    store.close()
+    keys = {signed.keyid: kit.key(signed.act.by).public_key() for signed in chain.signed[:5]}
+    jobs = [(keys[signed.keyid], signed.signature, acts.authenticated_bytes(signed.payload)) for signed in chain.signed]
+    workspace = Workspace(folder, KeyFolder(folder / "keys", kit.no_passphrase))
+    ours, bare = [], []
+    for _ in range(3):
+        started = time.perf_counter()
+        audit = audit_workspace(workspace, datetime.now(UTC))
+        ours.append(time.perf_counter() - started)
+        if audit.faults or audit.acts != len(jobs):
+            raise SystemExit(f"the audit says: {audit.faults[:3]}")
+        started = time.perf_counter()
+        for key, signature, content in jobs:
+            key.verify(signature, content)
+        bare.append(time.perf_counter() - started)
+    report(
+        f"audit of {len(jobs):,} single-name acts to bare Ed25519",
+        statistics.median(ours),
+        statistics.median(bare),
+        1.5,
+    )
+
+
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     blocklist = BIN / "blocklist"
@@ -171,6 +205,7 @@ def main() -> None:
     try:
         measure_age(folder / "age", blocklist)
         measure_formats(folder, count)
+        measure_audit(folder / "audit", min(count, 100_000))
         measure_list(folder, blocklist, count)
     finally:
         shutil.rmtree(folder)
@@ -185,7 +220,7 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     theirs = run([BIN / "rpzgen", "-i", plain, "-o", folder / "rpzgen.zone"])
     office = [blocklist, "-C", folder / "office"]
     ours = run([*office, "publish", "--accept", checksum], BLOCKLIST_KEYS=str(folder / "keys"))
-    report(f"cold publish of {count:,} names to rpzgen", ours.seconds, theirs.seconds, 1.5, ours.peak, 1536 * MIB)
+    report(f"cold publish of {count:,} names to rpzgen", ours.seconds, theirs.seconds, 1, ours.peak, 1024 * MIB)
     exports = folder / "office/exports"
     first, link = folder / "first", folder / "tree"
     shutil.copytree(exports, first, copy_function=os.link)
@@ -217,6 +252,8 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
         octets(nginx)
         with ProcessPoolExecutor(1) as pool:
             pool.submit(add_one, folder).result()
+        one = run([*office, "publish"], BLOCKLIST_KEYS=str(folder / "keys"))
+        report("publish of one added name to a cold publish", one.seconds, ours.seconds, 0.5, one.peak, 1024 * MIB)
         link.unlink()
         link.symlink_to(exports)
         more = run(pull)
@@ -240,10 +277,9 @@ def measure_nothing_new(blocklist: Path, pull: Sequence[object], how: str) -> No
 
 
 def add_one(folder: Path) -> None:
-    """Publish one name more."""
+    """List one name more."""
     site = kit.Site.at(folder, datetime.now(UTC).replace(microsecond=0))
     site.block("one-more.test")
-    site.publish()
 
 
 def octets(nginx: Publisher) -> int:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_text, names, resigned, snapshot
 
 from blocklist import acts
+from blocklist import replay as replaying
 from blocklist.errors import RefusedError, VerificationError
 from blocklist.fields import ActError
 from blocklist.instants import CLOCK_TOLERANCE, format_instant
 from blocklist.register import Register
 from blocklist.replay import Fault, audit, check_clock, fold, read_lines, replay
+from blocklist.signing import PublicKey
 
 SECOND = timedelta(seconds=1)
 SMALL = {"protected": ["protected.example"], "platforms": {}}
@@ -38,6 +40,14 @@ HISTORY = new_history()
 LINES = tuple(HISTORY.lines)
 NOW = HISTORY.at
 FREE = (17, 18, 19)  # acts that nothing builds on
+
+
+@pytest.fixture(autouse=True, params=[0, 10**9], ids=["verified ahead", "one by one"])
+def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every test twice: what is found must not depend on how many signatures are verified at once."""
+    monkeypatch.setattr(replaying, "_FEW", request.param)
+    monkeypatch.setattr(replaying, "_BATCH", 7)  # so that some acts build on others of the same batch, some do not
+    return int(request.param)
 
 
 def faults(lines: Sequence[bytes]) -> list[int]:
@@ -79,6 +89,45 @@ def test_a_replay_says_what_rule_an_act_breaks() -> None:
         list(replay((*chain.lines, line), chain.at))
     assert caught.value.exit_code == 3
     assert caught.value.hint == ("what has ended stays ended; to block it again use 'blocklist add'")
+
+
+def test_every_signature_is_verified_and_hardly_any_twice(monkeypatch: pytest.MonkeyPatch, how: int) -> None:
+    """By the key that its author has in its turn: in a batch with its appointment, nobody knows it before."""
+    seen: list[bytes] = []
+    verify = PublicKey.verify
+
+    def counted(self: PublicKey, signature: bytes, content: bytes) -> None:
+        seen.append(signature)
+        verify(self, signature, content)
+
+    monkeypatch.setattr(PublicKey, "verify", counted)
+    assert len(list(replay(LINES, NOW))) == len(LINES)
+    assert set(seen) == {signed.signature for signed in HISTORY.signed}
+    assert len(seen) == len(LINES)
+
+
+def test_an_agent_who_has_another_key_within_a_batch() -> None:
+    """What the old key signs after that is refused, although it was good when the batch was read."""
+    chain = Chain(officers=(("agent-1", "agent"), ("agent-2", "agent")))
+    while len(chain.signed) < 8:
+        chain.add_act("agent-2", acts.Request(to="platform"))
+    chain.add_act("head-1", acts.Revoke(officer="agent-1"))
+    chain.add_act("head-1", acts.Appoint(officer="agent-1", role="agent", key=key_text("agent-9")))
+    old = chain.make("agent-1", acts.Request(to="platform"))
+    with pytest.raises(VerificationError, match=r"^act 11: it is not signed with the key of agent-1"):
+        list(replay([*chain.lines, old.line()], chain.at))
+    chain.add_act("agent-1", acts.Request(to="platform"), signed_by="agent-9")
+    assert len(list(replay(chain.lines, chain.at))) == 11
+
+
+def test_what_is_wrong_with_the_file_is_said_after_what_is_wrong_with_the_acts_before() -> None:
+    def cut_off() -> Iterator[bytes]:
+        yield from LINES[:9]
+        yield altered(10)
+        raise ActError("cut off")
+
+    with pytest.raises(VerificationError, match=r"^act 10: "):
+        list(replay(cut_off(), NOW))
 
 
 def test_a_replay_of_nothing_is_nothing() -> None:

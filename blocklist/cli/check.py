@@ -13,7 +13,7 @@ import click
 
 from blocklist.cli.common import Settings, Verb, clock, finish, say, workspace
 from blocklist.cli.output import progress, table, urgent
-from blocklist.cli.provider import SUBSCRIPTION
+from blocklist.cli.provider import SUBSCRIPTION, load
 from blocklist.client import probe, subscription
 from blocklist.client.ask import Manner, Server, ask
 from blocklist.client.probe import Kind, Result, Verdict
@@ -96,9 +96,8 @@ def check_command(settings: Settings, resolver: str, config: Path | None, sample
 
 def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snapshot, Measures]:
     """What the resolver should have: from a subscription, or from the workspace of the office."""
-    default = settings.folder / SUBSCRIPTION
-    if config is not None or default.exists():
-        made = subscription.load(config or default)
+    if config is not None or (settings.folder / SUBSCRIPTION).exists():
+        made = load(settings, config)
         return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
     from blocklist.store import Store
 

@@ -43,6 +43,7 @@ class Settings:
     folder: Path = Path()
     officer: str | None = None
     list_id: str | None = None
+    store: str | None = None
     json: bool = False
     yes: bool = False
 
@@ -56,7 +57,7 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 
 
 def common_options(officer_variable: str | None = None) -> list[click.Parameter]:
-    """`-C`, `--as`, `--list`, `--lang` and `--json`, accepted before and after the command.
+    """`-C`, `--as`, `--list`, `--store`, `--lang` and `--json`, accepted before and after the command.
 
     Only the options before the command read the variable: those after it would let it win over `--as` before it.
     """
@@ -76,6 +77,7 @@ def common_options(officer_variable: str | None = None) -> list[click.Parameter]
             ["--as", "common_officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."
         ),
         option(["--list", "common_list"], "list_id", metavar="ID", help="The list, where there are several."),
+        option(["--store", "common_store"], "store", metavar="URL", help="The register's database, on a server."),
         lang,
         option(["--json", "common_json"], "json", is_flag=True, help="Print one JSON object."),
     ]
@@ -119,6 +121,16 @@ class Verb(click.Command):
         super().__init__(*args, **kwargs)
         own = {name for parameter in self.params for name in parameter.opts}
         self.params += [option for option in common_options() if not own & set(option.opts)]
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's own)
+        """Run the command, on the database that was named."""
+        url = ctx.ensure_object(Settings).store
+        if url is None:
+            return super().invoke(ctx)
+        from blocklist.postgres import naming
+
+        with naming(url):
+            return super().invoke(ctx)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help."""
@@ -339,6 +351,19 @@ def signing_office(settings: Settings) -> Office:
         opened.close()
         raise
     return opened
+
+
+def refuse_store(settings: Settings) -> None:
+    """Refuse `--store` in a command that has nothing to do with the register of a workspace.
+
+    Raises:
+        UsageError: It was given.
+    """
+    if settings.store is not None:
+        raise UsageError(
+            _("--store names the database of the workspace's register, which this command does not use"),
+            _("leave out --store"),
+        )
 
 
 # Ids and time

@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from blocklist import files
-from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish
+from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish, refuse_store
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.instants import format_instant
 from blocklist.messages import _, shown
@@ -37,6 +37,7 @@ _SAYS = (
     ("public", "yes, without registration"),
     ("context", "none, the page approves"),
 )
+_OTHERS = ("BLOCKLIST_AS", "BLOCKLIST_STORE", PASSPHRASE_FILE)
 _REGISTER = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -127,8 +128,8 @@ class _Demo:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The caller's environment with the keys of this demo, and nobody's name or passphrase."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("BLOCKLIST_AS", PASSPHRASE_FILE)}
+    """The caller's environment with the keys of this demo, and nobody's name, database or passphrase."""
+    kept = {key: value for key, value in os.environ.items() if key not in _OTHERS}
     return kept | {"BLOCKLIST_KEYS": str(folder / "keys"), "PYTHONIOENCODING": "utf-8"}
 
 
@@ -141,6 +142,7 @@ def demo_command(settings: Settings, target: Path | None) -> None:
     From a decision to the file that a resolver reads, and on to its end. Without DIR the folder is a new temporary
     one. Takes about 15 seconds and touches nothing outside the folder.
     """
+    refuse_store(settings)
     folder = Path(tempfile.mkdtemp(prefix="blocklist-demo-")) if target is None else _prepare(target)
     demo = _Demo(folder.absolute(), quiet=settings.json)
     _found(demo)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import files
-from blocklist.cli.common import Settings, Verb, finish, say
+from blocklist.cli.common import Settings, Verb, finish, refuse_store, say
 from blocklist.cli.output import progress, table, urgent
 from blocklist.errors import UsageError
 from blocklist.formats import FORMATS
@@ -43,6 +43,7 @@ def lint_command(settings: Settings, path: Path, zone: str, after: Path | None) 
     \b
     Exit codes: 0 no errors, 1 errors, 2 usage.
     """  # noqa: D301  (click's own mark)
+    refuse_store(settings)
     _check_zone(zone)
     serial = None if after is None else _serial(after)
     found = [(name, _lint(name, zone, serial)) for name in _files(path)]

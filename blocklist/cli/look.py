@@ -11,9 +11,8 @@ import click
 
 from blocklist import acts, fields
 from blocklist.cli.common import Settings, Verb, counted, finish, office, say, shown, table
-from blocklist.cli.provider import metrics_option
+from blocklist.cli.provider import load, metrics_option
 from blocklist.cli.standings import show_standings
-from blocklist.client import subscription
 from blocklist.errors import UsageError
 from blocklist.instants import format_instant
 from blocklist.messages import _, later, plural, preferred
@@ -212,7 +211,7 @@ def status_command(settings: Settings, config: Path | None, metrics: Path | None
     At a provider the exit code is 4 when no accepted release is valid, else 0.
     """
     if config is not None:
-        show_standings(settings, subscription.load(config), metrics)
+        show_standings(settings, load(settings, config), metrics)
         return
     if metrics is not None:
         raise UsageError(_("--metrics is for a provider"), _("name its subscription with -c"))

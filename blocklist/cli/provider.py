@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish, say
+from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish, refuse_store, say
 from blocklist.cli.output import NOTICE, WARNING, progress
 from blocklist.client.folder import locked
 from blocklist.client.pull import ANY_CHANGE, Options, pull, worst
@@ -48,6 +48,7 @@ def load(settings: Settings, config: Path | None) -> Subscription:
 
 
 def _config(settings: Settings, config: Path | None) -> Path:
+    refuse_store(settings)
     return config or settings.folder / SUBSCRIPTION
 
 

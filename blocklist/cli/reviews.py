@@ -50,9 +50,10 @@ def due_command(context: click.Context, within: timedelta | None) -> None:
 
 
 def _where(settings: Settings) -> list[str]:
-    """The options that name workspace and list, as they were given."""
+    """The options that name workspace, list and database, as they were given."""
     folder = ["-C", str(settings.folder)] if settings.folder != Path() else []
-    return [*folder, *(["--list", settings.list_id] if settings.list_id else [])]
+    named = {"--list": settings.list_id, "--store": settings.store}
+    return [*folder, *(word for name, value in named.items() if value for word in (name, value))]
 
 
 def _print_task(task: Task, now: datetime, program: str) -> None:

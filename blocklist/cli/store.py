@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, VerbGroup, ask, clock, finish, say, workspace, yes_option
+from blocklist.cli.common import Settings, Verb, VerbGroup, ask, clock, finish, refuse_store, say, workspace, yes_option
 from blocklist.cli.output import progress
 from blocklist.messages import _, plural
 
@@ -33,6 +33,7 @@ def store_copy(settings: Settings, source: str, target: str) -> None:
     from blocklist.moving import copy
     from blocklist.store import Store
 
+    refuse_store(settings)
     ours = Store.at(source)
     try:
         theirs = Store.at(target, create=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from blocklist import files
-from blocklist.cli.common import Settings, Verb, agreed, finish, say
+from blocklist.cli.common import Settings, Verb, agreed, finish, refuse_store, say
 from blocklist.cli.provider import SUBSCRIPTION
 from blocklist.client.subscribing import MAX_ROOT, compose, fetch_root, is_digest, write
 from blocklist.client.subscription import ENVIRONMENTS, Target
@@ -76,6 +76,7 @@ def subscribe_command(
 
     What is not said is asked for on a terminal. With the SHA-256 of the root, the root is fetched from the publisher.
     """
+    refuse_store(settings)
     path = output or settings.folder / SUBSCRIPTION
     given = {key: value for key, value in more.items() if value}
     paths = {key: value if key == "proxy" else str(Path(value).absolute()) for key, value in given.items()}

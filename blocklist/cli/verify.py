@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, finish
+from blocklist.cli.common import Settings, Verb, clock, finish, refuse_store
 from blocklist.client.verify import verify
 from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
@@ -19,6 +19,7 @@ from blocklist.messages import _, plural, shown
 @click.pass_obj
 def verify_command(settings: Settings, release: Path, cert: Path, register: str | None) -> None:
     """Check a downloaded release: its seal, its sums and, with --register, every act behind it."""
+    refuse_store(settings)
     result = verify(release, cert, register, clock())
     members: dict[str, object] = {
         "instant": format_instant(result.instant),

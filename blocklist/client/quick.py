@@ -8,7 +8,6 @@ need not be loaded. Whatever is not exactly so is left to a pull in full, which 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 NO_NEWER_ROOT = (403, 404)
 """What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
 
-_MAX_CONFIG = 1024 * 1024
 _MAX_KNOWN = 1024 * 1024
 
 
@@ -46,8 +44,7 @@ def nothing_new(config: Path, now: datetime, *, prune_lapsed: bool) -> dict[str,
     """
     try:
         known = json.loads(files.read(_path(config), "", _MAX_KNOWN))
-        config_sha256 = hashlib.sha256(files.read(config, "", _MAX_CONFIG)).hexdigest()
-        if known["of"] != _of(config_sha256) or not _is_in_time(known, now, prune_lapsed=prune_lapsed):
+        if known["of"] != _of(files.stamp(config)) or not _is_in_time(known, now, prune_lapsed=prune_lapsed):
             return None
         if any(files.stamp(Path(path)) != stamp for path, stamp in known["files"].items()):
             return None
@@ -107,7 +104,7 @@ def remember(subscription: Subscription, publisher: Publisher, records: Mapping[
                 return
         lapses = [record.lapses.timestamp() for record in records.values() if record.lapses is not None]
         known = {
-            "of": _of(subscription.sha256),
+            "of": _of(subscription.stamp),
             "files": stamps,
             "begins": max(map(_begins, records.values())).timestamp(),
             "ends": min(
@@ -144,6 +141,6 @@ def _path(config: Path) -> Path:
     return state_folder(config) / "verified.json"
 
 
-def _of(sha256: str) -> str:
-    """What was verified holds for these words of a subscription, as this program reads them."""
-    return f"{sha256} {__version__}"
+def _of(stamp: str) -> str:
+    """What was verified holds for this file of a subscription, as this program reads it."""
+    return f"{stamp} {__version__}"

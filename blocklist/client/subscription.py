@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -43,10 +42,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A valid subscription; every path is absolute. `lists` has the targets of each list, `sha256` is of its file."""
+    """A valid subscription; every path is absolute. `lists` has the targets of each list.
+
+    `stamp` is how the file system saw the file before it was read.
+    """
 
     path: Path
-    sha256: str
+    stamp: str = field(default="", compare=False)
     url: str
     environment: str
     root: str
@@ -89,10 +91,11 @@ def load(path: Path) -> Subscription:
         UsageError: It is missing or not valid; every fault is named.
     """
     hint = _("write one with 'blocklist subscribe', or name it with -c")
-    return parse(files.read(path, _("the subscription"), _MAX_FILE, hint), path)
+    stamp = files.stamp(path)
+    return parse(files.read(path, _("the subscription"), _MAX_FILE, hint), path, stamp)
 
 
-def parse(content: bytes, path: Path) -> Subscription:
+def parse(content: bytes, path: Path, stamp: str = "") -> Subscription:
     """Read a subscription from its bytes; relative paths in it start at its folder.
 
     Raises:
@@ -100,19 +103,19 @@ def parse(content: bytes, path: Path) -> Subscription:
     """
     checker = Checker(written=True)
     entries = checker.section(read_yaml({path.name: content}, path.name, "", checker), "", _REQUIRED, _OPTIONAL)
-    subscription = _read(checker, entries, path.absolute(), hashlib.sha256(content).hexdigest())
+    subscription = _read(checker, entries, path.absolute(), stamp)
     if checker.faults:
         raise DocumentError(str(path), checker.faults)
     return subscription
 
 
-def _read(checker: Checker, entries: Mapping[str, object], path: Path, sha256: str) -> Subscription:
+def _read(checker: Checker, entries: Mapping[str, object], path: Path, stamp: str) -> Subscription:
     """Read every key, so that every fault is noted; the result means nothing when there are faults."""
     folder = path.parent
     named = {key: folder / checker.text(entries[key], key) for key in _FILES if key in entries}
     subscription = Subscription(
         path=path,
-        sha256=sha256,
+        stamp=stamp,
         url=_url(checker, entries["url"]),
         environment=checker.choice(entries["environment"], "environment", ENVIRONMENTS),
         root=_digest(checker, entries["root"]),
