@@ -22,7 +22,7 @@ from blocklist.founding import keep_key
 from blocklist.messages import _
 from blocklist.metadata import add_signatures, read
 from blocklist.repository import Repository
-from blocklist.signing import KeyFolder, PublicKey, SigningKey, signer
+from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
 from blocklist.trust import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin
 from blocklist.trustfolder import PIN, key_name
 from blocklist.trustproposal import MAX_PROPOSAL, Proposal
@@ -158,6 +158,54 @@ class Ceremony:
         for name, private in made.items():
             keep_key(self.keys, name, private, encrypt=encrypt and name in OFFLINE)
         return self.propose(proposal)
+
+    def delegating_keys(self, list_id: str) -> list[SigningKey]:
+        """The heads' `targets` keys that are here, opened, if a list has to be let into the tree; else none.
+
+        Raises:
+            UsageError: None is here, or the passphrase is wrong.
+            RefusedError: The proposal that waits here cannot be amended.
+        """
+        if not self.repository.lacks(list_id) or list_id in self.begin().after.lists():
+            return []
+        wanted = self.heads.root().roles[TARGETS].keyids
+        found = [name for keyid in wanted if (name := key_name(self.keys, TARGETS, keyid))]
+        if not found:
+            names, path = ", ".join(role_key_name(TARGETS, keyid) for keyid in wanted), self.keys.path
+            raise UsageError(
+                _("another list takes a key of the heads, and none is in {path}: {names}", path=path, names=names),
+                _("copy it from its offline medium, run the command again, then take it away"),
+            )
+        return [self.keys.private(name) for name in found]
+
+    def let_in(self, pin: Pin, heads: Sequence[SigningKey]) -> bool:
+        """Let a list into the tree, or propose it if that takes more than these keys; its own key is made here.
+
+        Args:
+            pin: What the heads state about the list.
+            heads: What `delegating_keys` returned for it.
+
+        Returns:
+            Whether it is in force; else it waits for signatures.
+
+        Raises:
+            TargetError: A file could not be written.
+        """
+        begun = self.begin()
+        if pin.list_id in begun.after.lists():
+            return False
+        key = ed25519.Ed25519PrivateKey.generate()
+        proposal = begun.let_in(pin, PublicKey.wrap(key.public_key()), self.now)
+        proposal.require_sound(self.now)
+        keep_key(self.keys, pin.list_id, key, encrypt=False)
+        # What waited already is signed by nobody who has not seen it.
+        for head in heads if not begun.documents else ():
+            proposal.documents[TARGETS].sign(signer(head), append=True)
+        if proposal.missing():
+            self.propose(proposal)
+            return False
+        self._publish(proposal)
+        return True
 
     def _replaced(self, proposal: Proposal, name: str, fingerprint: str | None) -> Mapping[str, PublicKey]:
         keys = proposal.after.keys(name)

@@ -1,20 +1,17 @@
-"""The first `root`, `targets` and seal of a workspace, and the first signature for another list."""
+"""The first `root`, `targets` and seal of a workspace."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from tuf.api.metadata import DelegatedRole, Delegations, Key, Root, Targets
+from tuf.api.metadata import Key, Root, Targets
 
 from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import UsageError
-from blocklist.messages import _
 from blocklist.metadata import signed_bytes
 from blocklist.signing import KeyFolder, SigningKey, role_key_name, signer
-from blocklist.trust import OFFLINE, OFFLINE_FOR, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin
-from blocklist.trustfolder import AUTHORITY, PIN, REVOCATIONS, SEAL, TrustFolder, key_name
+from blocklist.trust import OFFLINE, OFFLINE_FOR, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, let_in
+from blocklist.trustfolder import AUTHORITY, PIN, REVOCATIONS, SEAL, TrustFolder
 
 SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"
 REVOCATION_DAYS = OFFLINE_FOR.days + 30
@@ -52,48 +49,10 @@ def create_metadata(heads: TrustFolder, pin: Pin, keys: KeyFolder, now: datetime
     for name in (ROOT, TARGETS, SNAPSHOT, TIMESTAMP):
         root.add_key(public[name], name)
     targets = Targets(version=1, expires=expires)
-    _let_in(targets, pin, public[pin.list_id])
+    let_in(targets, pin, public[pin.list_id])
     heads.write(f"{pin.list_id}{PIN}", pin.to_bytes())
     heads.write("1.targets.json", signed_bytes(targets, [made[TARGETS]]))
     heads.write("1.root.json", signed_bytes(root, [made[ROOT]]))
-
-
-def delegated(targets: Targets) -> dict[str, DelegatedRole]:
-    """The roles that top-level `targets` let speak, by list."""
-    return dict((targets.delegations and targets.delegations.roles) or {})
-
-
-def delegating_keys(heads: TrustFolder, keys: KeyFolder) -> list[SigningKey]:
-    """The heads' `targets` keys, opened.
-
-    Raises:
-        UsageError: They are not all in the key folder, or the passphrase is wrong.
-    """
-    role = heads.root().roles[TARGETS]
-    found = [name for keyid in role.keyids if (name := key_name(keys, TARGETS, keyid))]
-    if len(found) < role.threshold:
-        lacking = [keyid for keyid in role.keyids if not key_name(keys, TARGETS, keyid)]
-        missing = ", ".join(role_key_name(TARGETS, keyid) for keyid in lacking)
-        raise UsageError(
-            _("another list takes the heads' key {missing}, which is not in {path}", missing=missing, path=keys.path),
-            _("copy it from its offline medium, run the command again, then take it away"),
-        )
-    return [keys.private(name) for name in found]
-
-
-def delegate(heads: TrustFolder, pin: Pin, keys: KeyFolder, opened: Sequence[SigningKey], now: datetime) -> None:
-    """Sign a new version of top-level `targets` that has everything of the last one, and this list too.
-
-    Raises:
-        VerificationError: What stands there was not signed by the heads, and would be signed anew.
-    """
-    targets = heads.signed_targets()
-    version = targets.version + 1
-    targets.version, targets.expires = version, (now + OFFLINE_FOR).replace(microsecond=0)
-    key = ed25519.Ed25519PrivateKey.generate()
-    _let_in(targets, pin, keep_key(keys, pin.list_id, key, encrypt=False))
-    heads.write(f"{pin.list_id}{PIN}", pin.to_bytes())
-    heads.write(f"{version}.targets.json", signed_bytes(targets, opened))
 
 
 def keep_key(keys: KeyFolder, role: str, key: SigningKey, *, encrypt: bool) -> Key:
@@ -101,11 +60,3 @@ def keep_key(keys: KeyFolder, role: str, key: SigningKey, *, encrypt: bool) -> K
     public = signer(key).public_key
     keys.create(role_key_name(role, public.keyid), key, encrypt=encrypt)
     return public
-
-
-def _let_in(targets: Targets, pin: Pin, key: Key) -> None:
-    """Add a list to top-level `targets`: its pin, and the role that alone speaks for its files."""
-    known = targets.delegations.keys if targets.delegations else {}
-    role = DelegatedRole(pin.list_id, [key.keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
-    targets.delegations = Delegations({**known, key.keyid: key}, {**delegated(targets), pin.list_id: role})
-    targets.targets[pin.target] = pin.file()

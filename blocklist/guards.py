@@ -1,7 +1,8 @@
 """Guards against over-blocking: which well-formed names must not be listed, and why.
 
 They run at the office when an act is made and when it is approved. They are not part of the signed rules, because
-the suffix list differs between machines; what must hold everywhere (the protected names) is in the fold as well.
+the suffix list differs between machines; what must hold everywhere (the protected names) is in the fold as well. What
+would block the sites of unrelated people is a matter of brakes too (`wide`): officers can have other programs.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from blocklist.messages import _, later
+from blocklist.messages import _, later, plural
 from blocklist.names import Name, Scope, above, ancestors, both_forms, nearest, normalise
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
+
+    from blocklist.fields import Names
 
 TEST_DOMAINS = frozenset({"example", "test"})
 """Top-level domains that exist in a test environment only (RFC 6761)."""
@@ -111,6 +114,16 @@ class Suffixes:
             return None
         return text[text.rfind(".", 0, -len(suffix) - 1) + 1 :]
 
+    def wide(self, names: Names) -> list[str]:
+        """Give the names of a list that are a suffix, ICANN or private, or block one with everything below it."""
+        if not len(names):
+            return []
+        rules, parents = _suffix_rules()
+        texts = (*names.domain, *names.host)
+        near = rules.intersection(texts) | {text for text in texts if text.partition(".")[2] in parents}
+        suffixes = {text for text in near if self.suffix(text) == text}
+        return sorted(suffixes | (_above_suffixes().keys() & names.domain))
+
     def default_scope(self, text: str) -> Scope:
         """Give the scope of a name for which none was said: `domain` if it is registrable, else `host`."""
         return Scope.DOMAIN if self.registrable(text) == text else Scope.HOST
@@ -132,6 +145,24 @@ class Suffixes:
                 domain=site,
             )
         return _("{name} only; {site} and other names below it stay reachable", name=shown, site=both_forms(site))
+
+
+def wide(names: Names, *, test: bool) -> list[str]:
+    """Why additions need a person's word because of what they would block besides, or nothing (promise 6)."""
+    found = Suffixes(test=test).wide(names)
+    shown = ", ".join(found[:5])
+    return (
+        [
+            plural(
+                "{names} would block the sites of unrelated people: it is a public suffix, or above one",
+                "{names} would block the sites of unrelated people: they are public suffixes, or above some",
+                len(found),
+                names=shown,
+            )
+        ]
+        if found
+        else []
+    )
 
 
 class Guards:
@@ -332,17 +363,36 @@ def _icann_rules() -> PublicSuffixList:
 
 
 @cache
-def _above_suffixes() -> dict[str, str]:
-    """Map each name above a rule to the first such rule in the list; the package answers only for single names."""
+def _listed_rules() -> tuple[tuple[str, bool], ...]:
+    """Each rule of several labels, and whether it makes a suffix of every name below it; the exceptions are left out.
+
+    The package answers only for single names.
+    """
     import publicsuffixlist
 
+    rules = [line.partition(" ")[0] for line in Path(publicsuffixlist.PSLFILE).read_text("utf-8").splitlines()]
+    several = [rule for rule in rules if "." in rule and not rule.startswith(("//", "!"))]
+    texts = [(rule.removeprefix("*."), rule.startswith("*.")) for rule in several]
+    return tuple((text if text.isascii() else _canonical(text), below) for text, below in texts)
+
+
+def _canonical(text: str) -> str:
+    return normalise(text, allow_mixed=True) if "." in text else normalise(f"x.{text}", allow_mixed=True)[2:]
+
+
+@cache
+def _suffix_rules() -> tuple[frozenset[str], frozenset[str]]:
+    """The names that are suffixes, and those of them below which every name is one; exceptions are not looked at."""
+    rules = _listed_rules()
+    return frozenset(text for text, _ in rules), frozenset(text for text, below in rules if below)
+
+
+@cache
+def _above_suffixes() -> dict[str, str]:
+    """Map each name above a rule to the first such rule in the list."""
     found: dict[str, str] = {}
-    for line in Path(publicsuffixlist.PSLFILE).read_text("utf-8").splitlines():
-        rule = line.partition(" ")[0]
-        if rule.startswith(("//", "!")) or rule.count(".") < 2:
-            continue
-        text = rule.removeprefix("*.")
-        text = text if text.isascii() else normalise(text, allow_mixed=True)
-        for ancestor in ancestors(text):
-            found.setdefault(ancestor, text)
+    for text, below in _listed_rules():
+        if text.count(".") + below >= 2:
+            for ancestor in ancestors(text):
+                found.setdefault(ancestor, text)
     return found

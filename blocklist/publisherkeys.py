@@ -15,9 +15,10 @@ from tuf.api.metadata import Root, Targets
 
 from blocklist import seal
 from blocklist.errors import RefusedError, UsageError
-from blocklist.founding import SEAL_ROLE, delegated
+from blocklist.founding import SEAL_ROLE
 from blocklist.messages import _
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name
+from blocklist.trust import delegated
 from blocklist.trustfolder import QUALIFIED, TrustFolder, key_name
 
 
@@ -30,7 +31,11 @@ def require_delegated(targets: Targets, list_id: str) -> None:
     if list_id not in delegated(targets):
         raise UsageError(
             _("the heads did not sign for the list {list_id} in the published tree", list_id=list_id),
-            _("its founding was cut off: run 'blocklist init --list {list_id}' again", list_id=list_id),
+            _(
+                "they sign the proposal with 'blocklist trust sign'; if none waits, the founding was cut off: run"
+                " 'blocklist init --list {list_id}' again",
+                list_id=list_id,
+            ),
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
+from blocklist.guards import wide
 from blocklist.lint import linted
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
@@ -142,7 +143,7 @@ def _draft(
     snapshot = Snapshot.take(register, max(now.replace(microsecond=0), register.at, earliest))
     decisions = register.measures()
     plan = make_plan(before, snapshot, decisions)
-    braked = tuple(brakes(plan, snapshot.policy.brakes))
+    braked = (*brakes(plan, snapshot.policy.brakes), *wide(plan.added, test=snapshot.environment == "test"))
     return Draft(list_id, current, before, snapshot, decisions, plan, braked, told)
 
 

@@ -6,7 +6,6 @@ commit: what is written before it is not referenced by anything, and the next `p
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,17 +17,17 @@ from pathlib import Path
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklist import files
-from blocklist.errors import BlocklistError, TargetError
+from blocklist.errors import BlocklistError
 from blocklist.fields import Ref
 from blocklist.formats import Release
-from blocklist.founding import create_metadata, create_seal, delegate, delegated, delegating_keys
+from blocklist.founding import create_metadata, create_seal
 from blocklist.instants import CLOCK_TOLERANCE, folder_instant, folder_name
 from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
 from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder, SigningKey
-from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, signed_by
+from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegated, signed_by
 from blocklist.trust import Pin as Pin  # whoever founds a workspace takes it from here
 from blocklist.trustfolder import AUTHORITY, PIN, QUALIFIED_CHAIN, REVOCATIONS, TrustFolder
 
@@ -68,21 +67,17 @@ class Repository:
 
     # What the heads sign
 
-    def create(
-        self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool, heads: Sequence[SigningKey] = ()
-    ) -> bool:
-        """Make what is missing of root, targets, seal and the list's role; returns whether anything was.
+    def create(self, pin: Pin, keys: KeyFolder, now: datetime, *, encrypt: bool) -> bool:
+        """Make what is missing of root, targets, seal and the first list's role; returns whether anything was.
 
         Args:
             pin: What the heads state about the list.
             keys: Where new keys go.
             now: The clock.
             encrypt: Whether the heads' new keys get a passphrase.
-            heads: What `delegating_keys` returned for the list.
 
         Raises:
             TargetError: A file could not be written.
-            VerificationError: The `targets` metadata in the trust folder are not what the heads signed.
         """
         files.make_folder(self.trust)
         # Judged by what the heads keep, not by the tree: an emptied tree must not get a new root, which nobody pinned.
@@ -92,11 +87,6 @@ class Repository:
         new_root = not self.is_founded()
         if new_root:
             create_metadata(self.heads, pin, keys, now, encrypt=encrypt)
-        elif heads:
-            delegate(self.heads, pin, keys, heads, now)
-            with contextlib.suppress(TargetError):  # the tree may be closed to this account: `publish` mends it then
-                self.mend()
-            return True
         return self.mend() or new_seal or new_root
 
     def is_founded(self) -> bool:
@@ -108,15 +98,9 @@ class Repository:
         kept = (path.name.removesuffix(PIN) for path in self.trust.glob(f"*{PIN}"))
         return {*kept, *(path.name.split(".")[1] for path in (self._targets / "registers").glob("*.json"))}
 
-    def delegating_keys(self, list_id: str, keys: KeyFolder) -> list[SigningKey]:
-        """The heads' `targets` keys, opened, if it takes them to let the list into the tree; else none.
-
-        Raises:
-            UsageError: They are not all in the key folder, or the passphrase is wrong.
-        """
-        if not self.is_founded() or list_id in delegated(self.heads.targets()):
-            return []
-        return delegating_keys(self.heads, keys)
+    def lacks(self, list_id: str) -> bool:
+        """Whether there is a tree, and the heads did not let this list into it."""
+        return self.is_founded() and list_id not in delegated(self.heads.targets())
 
     def mend(self) -> bool:
         """Put back what the tree lacks of the files that do not change with a release; returns whether it did.

@@ -13,7 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from securesystemslib.signer import SSlibKey
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Key, Metadata, Role, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    Metadata,
+    Role,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
@@ -109,6 +120,19 @@ def signed_by(metadata: Metadata[Any], delegator: Root | Targets, role: str) -> 
     return True
 
 
+def delegated(targets: Targets) -> dict[str, DelegatedRole]:
+    """The roles that top-level `targets` let speak, by list."""
+    return dict((targets.delegations and targets.delegations.roles) or {})
+
+
+def let_in(targets: Targets, pin: Pin, key: Key) -> None:
+    """Add a list to top-level `targets`: its pin, and the role that alone speaks for its files."""
+    role = DelegatedRole(pin.list_id, [key.keyid], 1, terminating=True, paths=[f"{pin.list_id}/*"])
+    keys = {**_delegated_keys(targets), key.keyid: key}
+    targets.delegations = Delegations(keys, {**delegated(targets), pin.list_id: role})
+    targets.targets[pin.target] = pin.file()
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """`root` and `targets` that belong together, and what they state of each list."""
@@ -123,8 +147,7 @@ class Trust:
 
     def lists(self) -> list[str]:
         """The lists that `targets` lets into the tree."""
-        delegations = self.targets.signed.delegations
-        return list((delegations and delegations.roles) or {})
+        return list(delegated(self.targets.signed))
 
     def names(self) -> list[str]:
         """Every role."""

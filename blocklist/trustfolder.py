@@ -100,8 +100,10 @@ class TrustFolder:
         root: Metadata[Any] = next(self.every(ROOT, Root))
         verified(self.path / f"{root.signed.version}.{ROOT}.json", Root, root.signed, ROOT)
         self.signed_targets()
-        pins = {path.name.removesuffix(PIN): Pin.from_bytes(content) for path, content in self.pins()}
-        return Trust(root, next(self.every(TARGETS, Targets)), pins)
+        targets = next(self.every(TARGETS, Targets))
+        pins = (Pin.from_bytes(content) for _path, content in self.pins())
+        # A machine that stopped while it let a list in leaves a pin that no `targets` state yet.
+        return Trust(root, targets, {pin.list_id: pin for pin in pins if pin.target in targets.signed.targets})
 
     def pins(self) -> Iterator[tuple[Path, bytes]]:
         """What the heads stated of each register: file and content."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,15 +18,29 @@ from typing import Any
 
 from tuf.api.metadata import Metadata, Role, Root, Targets
 
+from blocklist.documents import is_identifier
 from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.fields import Ref
 from blocklist.messages import _
 from blocklist.signing import PublicKey
-from blocklist.trust import MALFORMED, OFFLINE_FOR, ROOT, TARGETS, Pin, Trust, public_key, require_thresholds, tuf_key
+from blocklist.trust import (
+    MALFORMED,
+    OFFLINE_FOR,
+    ROOT,
+    TARGETS,
+    Pin,
+    Trust,
+    let_in,
+    public_key,
+    require_thresholds,
+    tuf_key,
+)
 
 MAX_PROPOSAL = 10_000_000
 """Octets."""
 
 _FORM = "blocklist trust proposal, form 1"
+_ID = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +172,12 @@ class Proposal:
         edited.after.targets.signed.targets[pin.target] = pin.file()
         return replace(edited, pins={**self.pins, pin.list_id: pin})
 
+    def let_in(self, pin: Pin, key: PublicKey, now: datetime) -> Proposal:
+        """Another list, and the key that speaks for it."""
+        edited = self.renew(TARGETS, now)
+        let_in(edited.after.targets.signed, pin, tuf_key(key))
+        return replace(edited, pins={**self.pins, pin.list_id: pin})
+
     # Signatures
 
     def missing(self) -> list[Missing]:
@@ -232,13 +253,24 @@ class Proposal:
                 )
         if self.root is not None and _frame(self.root) != _frame(self.base.root):
             raise _beyond()
-        if self.targets is not None and _frame(self.targets) != _frame(self.base.targets):
+        if self.targets is not None and _frame(self.targets) != _frame(self._with_new_lists()):
             raise _beyond()
         for list_id, pin in self.pins.items():
-            if pin != self.base.pins[list_id]:
-                _require_forward(self.base.pins[list_id], pin)
+            stated = self.base.pins.get(list_id)
+            if stated is None:
+                _require_new(self.base, pin)
+            elif pin != stated:
+                _require_forward(stated, pin)
         if self.stolen & self._ids():
             raise RefusedError(_("a key that was stolen would still be in use"), _("rotate it in the same proposal"))
+
+    def _with_new_lists(self) -> Metadata[Targets]:
+        """The `targets` that it follows, with the lists that it lets in as this program does that."""
+        expected = copy.deepcopy(self.base.targets)
+        for list_id in self.after.lists():
+            if list_id not in self.base.lists() and list_id in self.pins:
+                let_in(expected.signed, self.pins[list_id], tuf_key(next(iter(self.after.keys(list_id).values()))))
+        return expected
 
     def to_bytes(self) -> bytes:
         """The file that travels."""
@@ -310,6 +342,18 @@ def _require_forward(before: Pin, after: Pin) -> None:
         )
 
 
+def _require_new(base: Trust, pin: Pin) -> None:
+    """Refuse a list that no `init` founded in the workspace of the others."""
+    is_founding = pin.checkpoint == Ref(1, pin.register) and _ID.fullmatch(pin.register)
+    if not (is_identifier(pin.list_id) and is_founding):
+        raise _beyond()
+    if pin.environment not in {other.environment for other in base.pins.values()}:
+        raise RefusedError(
+            _("the list {list_id} is of another environment than the others", list_id=pin.list_id),
+            _("test is not production; do not sign this"),
+        )
+
+
 def _frame(metadata: Metadata[Any]) -> str:
     """What of the metadata no proposal changes, as text: all but version, expiry, keys, thresholds and checkpoints."""
     members = metadata.signed.to_dict()
@@ -328,6 +372,6 @@ def _frame(metadata: Metadata[Any]) -> str:
 
 def _beyond() -> RefusedError:
     return RefusedError(
-        _("the proposal changes more than keys, thresholds, checkpoints and dates"),
+        _("the proposal changes more than keys, thresholds, lists, checkpoints and dates"),
         _("do not sign it; ask who made it"),
     )

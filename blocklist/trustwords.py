@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from blocklist.messages import _, plural, shown
 from blocklist.signing import PublicKey
-from blocklist.trust import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Trust
+from blocklist.trust import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, Trust
 from blocklist.trustproposal import Missing, Proposal
 
 WARN = timedelta(days=60)
@@ -86,15 +86,7 @@ def changes(proposal: Proposal) -> Iterator[str]:
     for role in after.names():
         yield from _role_changes(before, after, role)
     for list_id, pin in proposal.pins.items():
-        earlier = before.pins[list_id].checkpoint
-        yield _(
-            "  {list_id}: checkpoint act {seq}, {id} (now act {old}, {old_id})",
-            list_id=list_id,
-            seq=pin.checkpoint.seq,
-            id=pin.checkpoint.id,
-            old=earlier.seq,
-            old_id=earlier.id,
-        )
+        yield _stated(before.pins.get(list_id), pin)
     stolen = proposal.stolen & {keyid for _role, keyid, _key in before.every_key()}
     for role, keyid, key in before.every_key():
         if keyid in stolen:
@@ -105,15 +97,34 @@ def changes(proposal: Proposal) -> Iterator[str]:
             )
 
 
+def _stated(before: Pin | None, pin: Pin) -> str:
+    """What the heads would state of a list."""
+    if before is None:
+        return _(
+            "  {list_id}: a new list ({environment}), register {register}",
+            list_id=pin.list_id,
+            environment=pin.environment,
+            register=pin.register,
+        )
+    return _(
+        "  {list_id}: checkpoint act {seq}, {id} (now act {old}, {old_id})",
+        list_id=pin.list_id,
+        seq=pin.checkpoint.seq,
+        id=pin.checkpoint.id,
+        old=before.checkpoint.seq,
+        old_id=before.checkpoint.id,
+    )
+
+
 def _role_changes(before: Trust, after: Trust, role: str) -> Iterator[str]:
-    old, new = before.keys(role), after.keys(role)
+    old, new = before.keys(role) if role in before.names() else {}, after.keys(role)
     for keyid, key in new.items():
         if keyid not in old:
             yield _("  {role}: + key {fingerprint}", role=role, fingerprint=key.fingerprint)
     for keyid, key in old.items():
         if keyid not in new:
             yield _("  {role}: - key {fingerprint}", role=role, fingerprint=key.fingerprint)
-    if together(before, role) != together(after, role):
+    if old and together(before, role) != together(after, role):
         yield _(
             "  {role}: signed by {now} keys (now {before})",
             role=role,

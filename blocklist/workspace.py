@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from blocklist import acts, fields, files, policy
 from blocklist.acts import Act, SignedAct
+from blocklist.ceremony import Ceremony
 from blocklist.documents import MAX_FILE
 from blocklist.errors import UsageError, VerificationError
 from blocklist.messages import _
@@ -90,7 +91,10 @@ def read_policy_files(folder: Path, list_id: str) -> dict[str, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What `init` found or made; `several` says that the workspace holds other lists too."""
+    """What `init` found or made.
+
+    `several` says that the workspace holds other lists too, `proposal` where the list waits for the heads' signatures.
+    """
 
     register: str
     list_id: str
@@ -98,6 +102,7 @@ class Founded:
     head: str
     created: bool
     several: bool
+    proposal: Path | None
 
 
 def init(
@@ -106,8 +111,8 @@ def init(
     """Make what is missing of a workspace and of one list: policy files, the head's key, register, seal, TUF tree.
 
     Raises:
-        UsageError: The list, the environment or the policy is not valid, or differs from what is there; or the
-            heads' `targets` key, which lets another list into the tree, is not here.
+        UsageError: The list, the environment or the policy is not valid, or differs from what is there; or none of the
+            heads' `targets` keys, which let another list into the tree, is here.
         VerificationError: The list had a register, and it is gone.
         TargetError: Something could not be written.
     """
@@ -117,13 +122,14 @@ def init(
     copied = _copy_shipped(workspace.lists, shipped, list_id)
     contents = workspace.policy_files(list_id)
     valid = policy.load(contents, list_id)
+    ceremony = Ceremony(workspace.repository, workspace.keys, now)
     store = Store(workspace.lists, create=True)
     try:
         _require_environment(store, environment, now)
         founded = store.head(list_id) is None
         if founded:
             _require_none_lost(workspace, store)
-        heads = workspace.repository.delegating_keys(list_id, workspace.keys)
+        heads = ceremony.delegating_keys(list_id)
         if founded:
             _require_key(workspace.keys, head, encrypt=encrypt)
             _found(store, workspace, valid, policy.digests(contents), environment, head, now)
@@ -132,10 +138,12 @@ def init(
     finally:
         store.close()
     pin = Pin(list_id, environment, register.id, fields.Ref(1, register.id))
-    published = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt, heads=heads)
-    return Founded(
-        register.id, list_id, environment, register.heads()[0], bool(copied or founded or published), several
-    )
+    if workspace.repository.lacks(list_id):
+        published, waits = bool(heads), not ceremony.let_in(pin, heads)
+    else:
+        published, waits = workspace.repository.create(pin, workspace.keys, now, encrypt=encrypt), False
+    created, proposal = bool(copied or founded or published), ceremony.path if waits else None
+    return Founded(register.id, list_id, environment, register.heads()[0], created, several, proposal)
 
 
 def _require_environment(store: Store, environment: str, now: datetime) -> None:

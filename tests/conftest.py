@@ -26,7 +26,7 @@ settings.load_profile("blocklist")
 
 @pytest.fixture
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BLOCKLIST_AS", "BLOCKLIST_PASSPHRASE_FILE"):
+    for name in ("BLOCKLIST_AS", "BLOCKLIST_PASSPHRASE_FILE", "BLOCKLIST_STORE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("BLOCKLIST_KEYS", str(tmp_path / "keys"))
     monkeypatch.chdir(tmp_path)

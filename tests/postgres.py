@@ -1,4 +1,7 @@
-"""A real PostgreSQL of the tests' own: in a folder in the temporary directory, on a unix socket, with no network."""
+"""A real PostgreSQL of the tests' own: in a folder in the temporary directory, on a unix socket, with no network.
+
+One may also listen on loopback (`Postgres.listen`).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from servers import free_port
 
 from blocklist.postgres import SCHEMA
 
@@ -41,6 +46,7 @@ class Postgres:
         self.folder = Path(tempfile.mkdtemp(prefix="blocklist-pg-"))
         self._demote = self._unprivileged()
         self._names = itertools.count(1)
+        self.port = 5432
         self._run("initdb", "-D", self.data, "-U", OWNER, "--auth=trust", "-E", "UTF8", "--no-locale", "--no-sync")
         with (self.folder / "data" / "postgresql.conf").open("a") as settings:
             settings.write(f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\nmax_connections = 60\n")
@@ -90,6 +96,24 @@ class Postgres:
             select.select([handle], [], [])  # readable when the process has ended
             os.close(handle)
 
+    def listen(self, settings: str, rules: str, files: Mapping[str, Path]) -> None:
+        """Listen on a port of its own, too, with these lines in `postgresql.conf` and this `pg_hba.conf`.
+
+        The files are copied to `folder` under the names that they have here, for the server alone.
+        """
+        self.stop("fast")
+        self.port = free_port()
+        account = self.folder.stat()
+        for name, source in files.items():
+            path = self.folder / name
+            path.write_bytes(source.read_bytes())
+            path.chmod(0o600)
+            os.chown(path, account.st_uid, account.st_gid)
+        with (self.folder / "data" / "postgresql.conf").open("a") as configuration:
+            configuration.write(f"port = {self.port}\n{settings}")
+        (self.folder / "data" / "pg_hba.conf").write_text(rules)
+        self.start()
+
     def remove(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):
             self.stop()
@@ -122,7 +146,7 @@ class Postgres:
         return subprocess.run(command, input=statement, check=True, capture_output=True, text=True).stdout
 
     def conninfo(self, database: str, account: str = OWNER) -> str:
-        return f"host={self.folder} dbname={database} user={account}"
+        return f"host={self.folder} port={self.port} dbname={database} user={account}"
 
     def database(self, *, bare: bool = False) -> str:
         """A new database with the shipped tables, or with none; its name."""

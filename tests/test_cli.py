@@ -54,7 +54,7 @@ def test_every_command_has_help(command: list[str], empty: Shell) -> None:
     assert shown.startswith(f"Usage: main {' '.join(command)} ")
     assert shown == empty(*command, "-h", where=False).stdout
     if command[0] not in SUBCOMMANDS or len(command) > 1:
-        for option in ("-C DIR", "--as ID", "--list ID", "--lang [en|fr]", "--json"):
+        for option in ("-C DIR", "--as ID", "--list ID", "--store URL", "--lang [en|fr]", "--json"):
             assert option in shown
 
 

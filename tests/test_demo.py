@@ -32,7 +32,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One run without DIR, by somebody who has keys, an officer's name and a passphrase file of their own."""
+    """One run without DIR, by somebody with keys, an officer's name, a passphrase file and a database of their own."""
     around = tmp_path_factory.mktemp("around")
     for name in ("home", "tmp", "keys", "here"):
         (around / name).mkdir()
@@ -46,6 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
             "BLOCKLIST_KEYS": around / "keys",
             "BLOCKLIST_AS": "somebody",
             "BLOCKLIST_PASSPHRASE_FILE": around / "absent",
+            "BLOCKLIST_STORE": "postgresql:///office",
         }.items():
             patch.setenv(name, str(value))
         patch.setattr("tempfile.tempdir", None)

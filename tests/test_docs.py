@@ -128,7 +128,7 @@ def test_every_option_is_documented() -> None:
 def _without_options() -> Iterator[tuple[str, list[str]]]:
     for name, words in COMMAND_LINES:
         rest = list(words)
-        while rest and rest[0] in ("-C", "--as"):
+        while rest and rest[0] in ("-C", "--as", "--store"):
             rest = rest[2:]
         yield name, rest
 

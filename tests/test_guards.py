@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import publicsuffixlist
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
-from blocklist.guards import SPECIAL_USE, TEST_DOMAINS, Finding, Guards, Suffixes, Surroundings
+from blocklist.fields import Names
+from blocklist.guards import SPECIAL_USE, TEST_DOMAINS, Finding, Guards, Suffixes, Surroundings, wide
 from blocklist.names import Name, NameRefused, Scope, normalise
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
@@ -237,6 +239,26 @@ def test_a_domain_above_suffixes_blocks_their_tenants_too():
     assert ids(hosts("amazonaws.com")) == []
     assert only(Name("nordland.no", Scope.DOMAIN)).guard == "public-suffix"
     assert only(Name("xn--mre-og-romsdal-qqb.no", Scope.DOMAIN)).guard == "public-suffix"
+
+
+def test_what_the_brakes_look_for_is_what_these_guards_refuse():
+    """Every rule of several labels, what is above it and what is below it, in one go and one by one."""
+    rules = [line.split(" ")[0] for line in Path(publicsuffixlist.PSLFILE).read_text("utf-8").splitlines()]
+    plain = {rule.removeprefix("*.").removeprefix("!") for rule in rules if rule and not rule.startswith("//")}
+    texts = {normalise(text, allow_mixed=True) for text in plain if "." in text}
+    texts |= {name for text in texts for name in (f"x.{text}", f"y.x.{text}", text.partition(".")[2]) if "." in name}
+    guards = Guards(SURROUNDINGS, Suffixes(test=True))
+    for scope in Scope:
+        found = {name: [finding.guard for finding in guards._suffix(Name(name, scope))] for name in sorted(texts)}
+        refused = [name for name, ids in found.items() if ids and ids != ["unknown-suffix"]]
+        listed = (tuple(sorted(texts)), ())
+        assert Suffixes(test=True).wide(Names(*(listed if scope is Scope.DOMAIN else listed[::-1]))) == refused
+    assert len(texts) > 20_000
+
+
+@pytest.mark.parametrize("names", [Names(), Names(("a.example", "b.co.uk"), ("amazonaws.com",))])
+def test_what_hits_one_site_needs_no_word(names):
+    assert wide(names, test=True) == []
 
 
 def test_platform_whose_tenants_are_hosts():

@@ -28,8 +28,8 @@ ORDER = (
     "founding",
     "publisherkeys",
     "store repository notices evidence",
-    "client",
-    "workspace notifying cache tree reported ceremony sealing",
+    "client ceremony",
+    "workspace notifying cache tree reported sealing",
     "desk sources mending moving standing",
     "additions timeline auditing",
     "office receiving pruning",
@@ -61,7 +61,7 @@ IMPURE = {
     "random", "secrets", "uuid",
 }  # fmt: skip
 ALLOWED = {"guards": {"pathlib"}}
-"""The suffix list is a file of a package; it is for the office alone and no part of a replay."""
+"""The suffix list is a file of a package; it is for guards and brakes, and no part of a replay."""
 
 
 def modules() -> list[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import HOUR, LIST, LISTS, Breaking, Provider, Site, no_passphrase
+from shell import Shell
 from test_repository import FILES, Plain
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
@@ -174,7 +175,7 @@ def test_it_takes_the_heads_targets_key(tmp_path: Path) -> None:
     site = Site(tmp_path, datetime.now(UTC))
     for key in site.keys.path.glob("targets-*"):
         key.rename(tmp_path / key.name)
-    with pytest.raises(UsageError, match="another list takes the heads' key targets-") as caught:
+    with pytest.raises(UsageError, match=r"takes a key of the heads, and none is in .*: targets-") as caught:
         found(site)
     assert "offline medium" in caught.value.hint
     store = Store(site.workspace.lists)
@@ -256,6 +257,75 @@ def test_publishing_before_the_heads_signed(both: Both) -> None:
     assert f"blocklist init --list {OTHER}" in caught.value.hint
     both.first.block("two.example")
     assert both.first.publish().changed
+
+
+# Where the heads' keys are with several people
+
+
+@pytest.fixture
+def shared(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A workspace whose `targets` take two of three keys: one is here, the others are at `second` and `third`."""
+    for name in ("second", "third"):
+        monkeypatch.setenv("BLOCKLIST_KEYS", str(shell.folder / name))
+        made = shell.json("trust", "key", "new", "targets", "--no-passphrase")
+        monkeypatch.setenv("BLOCKLIST_KEYS", str(shell.keys))
+        shell("trust", "key", "add", "targets", "--key", made["public"])
+    shell("trust", "threshold", "targets", "2")
+    shell("trust", "sign")
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(shell.folder / "second"))
+    assert shell.json("trust", "sign")["published"]
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(shell.keys))
+    return shell
+
+
+FOUND_OTHER = ("init", "--list", OTHER, "--head", "head-x", "--no-passphrase")
+
+
+def test_a_list_that_takes_two_heads_travels_as_other_proposals_do(
+    shared: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = shared(*FOUND_OTHER).stderr
+    assert "founded register" in shown
+    assert "blocklist trust sign" in shown
+    (waiting,) = shared.json("trust", "show")["proposal"]["missing"]
+    assert (waiting["document"], waiting["count"], len(waiting["keys"])) == ("targets", 1, 2)
+    for key in shared.keys.glob("targets-*"):  # back in its safe
+        key.rename(shared.folder / key.name)
+    again = shared.json(*FOUND_OTHER)
+    assert again["created"] is False
+    message = f"did not sign for the list {OTHER}.*\n.*blocklist trust sign"
+    shared.refused("--list", OTHER, "publish", code=2, message=message)
+    shared("--list", LIST, "publish")
+    stick = shutil.copy(again["proposal"], shared.folder / "stick.json")
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(shared.folder / "third"))
+    there = shared("-C", shared.folder / "away", "trust", "sign", stick, where=False).stderr
+    assert f"{OTHER}: a new list (test), register {again['register']}" in there
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(shared.keys))
+    assert shared.json("trust", "sign", stick)["published"]
+    assert shared.json("--list", OTHER, "publish")["changed"]
+    assert (shared.json(*FOUND_OTHER)["proposal"], shared.json("trust", "show")["proposal"]) == (None, None)
+    site = Site.at(shared.folder, datetime.now(UTC))
+    assert with_tuf(site, shared.folder / "client", OTHER)
+    assert with_tuf(site, shared.folder / "client", LIST)
+
+
+def test_a_list_that_nobody_signed_for_can_be_proposed_again(shared: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = shared.json(*FOUND_OTHER)
+    shared("trust", "discard")
+    again = shared.json(*FOUND_OTHER)
+    assert (again["register"], again["created"]) == (first["register"], True)
+    monkeypatch.setenv("BLOCKLIST_KEYS", str(shared.folder / "second"))
+    assert shared.json("trust", "sign")["published"]
+
+
+def test_what_waited_before_is_signed_by_nobody_who_has_not_seen_it(shell: Shell) -> None:
+    """One key would be enough for the list; the proposal says more than that."""
+    shell("trust", "rotate", "timestamp")
+    assert shell.json(*FOUND_OTHER)["proposal"]
+    waiting = shell.json("trust", "show")["proposal"]
+    assert {entry["document"] for entry in waiting["missing"]} == {"root", "targets"}
+    assert shell.json("trust", "sign")["published"]
+    assert shell.json("--list", OTHER, "publish")["changed"]
 
 
 # Naming the list

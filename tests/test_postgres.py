@@ -406,8 +406,16 @@ def test_a_server_that_is_down_is_one_sentence(server: Postgres, office: Shell) 
     ("text", "message"),
     [
         ("postgresql://anna:geheim@/office", "holds a password"),
+        ("postgresql://anna%3Ageheim@/office", "holds a password"),
+        ("postgresql:///office?PASSWORD=geheim", "holds a password"),
         ("postgresql:///office?password=geheim", "holds a password"),
         ("postgresql:///office?sslpassword=geheim", "holds a password"),
+        ("postgresql:///office?scram_client_key=geheim", "cannot hold scram_client_key"),
+        ("postgresql:///office?options=-cfsync%3Doff", "cannot hold options"),
+        ("postgresql://db.office.example/office", "how the connection to db.office.example is protected"),
+        ("postgresql:///office?host=/run&host=db.office.example", "connection to db.office.example is protected"),
+        ("postgresql:///office?host=/run,db.office.example", "is protected"),
+        ("postgresql:///office?hostaddr=192.0.2.7", "connection to 192.0.2.7 is protected"),
         ("mysql://anna@/office", "mysql is not a kind of database"),
         ("postgresql+asyncpg:///office", "asyncpg is not a kind"),
         ("sqlite:////office.db", "sqlite is not a kind"),
@@ -415,21 +423,50 @@ def test_a_server_that_is_down_is_one_sentence(server: Postgres, office: Shell) 
         ("postgresql://x:notaport:/y@:", "not the URL|password"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_one_sentence(text: str, message: str, empty: Shell, tmp_path: Path) -> None:
+def test_a_url_that_cannot_be_used_is_one_sentence(
+    text: str, message: str, empty: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it stands; and what it holds is not shown."""
     with pytest.raises(UsageError, match=message):
         parsed(text)
     lists = empty.office / "lists"
     lists.mkdir(parents=True)
+    # A command that would not look at it refuses it all the same.
+    typed = (("--store", text, "list"), ("key", "list", "--store", text))
+    said = [empty.refused(*words, code=2, message=message) for words in typed]
     (lists / "register.url").write_text(text)
-    shown = empty.refused("list", code=2, message=message).stderr
-    assert "geheim" not in shown
+    said.append(empty.refused("list", code=2, message=message))
+    (lists / "register.url").unlink()
+    monkeypatch.setenv("BLOCKLIST_STORE", text)
+    said += [empty.refused("list", code=2, message=message), empty("list", "--help")]
+    assert not [shown for shown in said if "geheim" in shown.output]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"postgresql://{host}/office" for host in ("", "localhost", "127.0.0.1", "[::1]")),
+        "postgresql:///office?host=/var/run/postgresql",
+        "postgresql:///office?host=@blocklist",
+        "postgresql:///?service=office",
+        "postgresql://db.office.example/office?sslmode=prefer",
+        "postgresql://db.office.example/office?sslmode=verify-full&sslrootcert=ca.pem&sslcert=a.pem&sslkey=a.key",
+    ],
+)
+def test_a_url_that_says_how_it_is_protected_or_needs_no_protection(text: str) -> None:
+    assert parsed(text).drivername == "postgresql+psycopg"
+
+
+def test_what_protects_the_connection_may_be_said_by_libpqs_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-full")
+    assert parsed("postgresql://db.office.example/office").host == "db.office.example"
 
 
 def test_the_file_with_the_url_holds_one(tmp_path: Path) -> None:
     path = tmp_path / "register.url"
     assert configured(tmp_path) is None
     path.write_text("# where it is\n\n  postgresql:///office  \n")
-    assert configured(tmp_path) == "postgresql:///office"
+    assert configured(tmp_path) == ("postgresql:///office", "register.url")
     for content in ("", "# nothing\n", "postgresql:///a\npostgresql:///b\n"):
         path.write_text(content)
         with pytest.raises(UsageError, match="does not hold one URL"):
@@ -444,6 +481,80 @@ def test_the_variable_wins_over_the_file(
     monkeypatch.setenv("BLOCKLIST_STORE", server.url(database, "anna"))
     (office.office / "lists/register.url").unlink()
     assert office.acts() == 5
+
+
+def test_the_option_wins_over_both_before_and_after_the_command(
+    server: Postgres, office: Shell, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody, anna = (server.url(database, account) for account in ("zoe", "anna"))
+    become(server, database, office.office / "lists", "zoe")
+    monkeypatch.setenv("BLOCKLIST_STORE", nobody)
+    assert len(office.json("--store", anna, "log")["acts"]) == 5
+    assert len(office.json("log", "--store", anna)["acts"]) == 5
+    assert len(office.json("--store", nobody, "log", "--store", anna)["acts"]) == 5
+    office.refused("log", code=2, message="permission denied for table acts")  # it was for that command alone
+    monkeypatch.setenv("BLOCKLIST_STORE", anna)
+    office.refused("--store", nobody, "log", code=2, message="permission denied for table acts")
+    assert office.acts() == 5
+
+
+def test_a_register_is_founded_and_kept_where_the_option_says(server: Postgres, database: str, empty: Shell) -> None:
+    url = server.url(database)
+    empty("--store", url, "init", "--no-passphrase")
+    assert empty.json("--store", url, "status")["list"] == LIST
+    assert not list((empty.office / "lists").glob("register.*"))
+    refused = empty.refused("status", code=2, message="there is no register in")
+    assert "if it is on a server, name it with --store or in lists/register.url" in refused.stderr
+
+
+def test_what_is_due_is_to_be_typed_with_the_database(office: Shell, server: Postgres, database: str) -> None:
+    url = server.url(database)
+    office("--as", "agent-1", "add", "new.example", *WHY)
+    (task,) = office.json("--store", url, "due", "--within", "2w")["tasks"]
+    assert task["command"] == f"blocklist -C {office.office} --store '{url}' approve 6"
+
+
+def test_a_register_in_files_and_a_database_that_is_named_are_one_too_many(
+    listed: Shell, server: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = server.url(database)
+    message = "holds register.db, and another database is named as well: {}\n.*one of the two is older"
+    listed.refused("list", "--store", url, code=2, message=message.format("--store"))
+    with monkeypatch.context() as patched:
+        patched.setenv("BLOCKLIST_STORE", url)
+        listed.refused("list", code=2, message=message.format("BLOCKLIST_STORE"))
+    become(server, database, listed.office / "lists", "hugo")
+    listed.refused("list", code=2, message=message.format("register.url"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["subscribe", "https://lists.example/"],
+        ["pull"],
+        ["rollback"],
+        ["verify", "release", "--cert", "seal.pem"],
+        ["check", "--resolver", "127.0.0.1", "-c", "subscription.yaml"],
+        ["status", "-c", "subscription.yaml"],
+        ["lint", "rpz.zone"],
+        ["store", "copy", "here", "there"],
+        ["demo", "folder"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_command_without_the_workspaces_register_takes_no_database(command: list[str], empty: Shell) -> None:
+    message = "which this command does not use\n.*leave out --store"
+    empty.refused("--store", "postgresql:///office", *command, code=2, message=message)
+    empty.refused(*command, "--store", "postgresql:///office", code=2, message=message)
+    assert not (empty.folder / "folder").exists()
+
+
+def test_at_a_provider_the_variable_means_nothing(listed: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = listed.subscribe()
+    monkeypatch.setenv("BLOCKLIST_STORE", "postgresql:///office")
+    listed("pull", "-c", path, "--accept")
+    listed("status", "-c", path)
+    listed("lint", listed.folder / "isp/rpz.zone")
 
 
 def test_a_database_without_tables_says_how_they_are_made(server: Postgres, empty: Shell) -> None:

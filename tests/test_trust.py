@@ -478,6 +478,64 @@ def stolen_and_still_used(proposal: Proposal) -> Proposal:
     return replace(proposal.renew("root", NOW), stolen=frozenset(proposal.base.role("timestamp").keyids))
 
 
+FOUNDED = Pin("other-list", "test", "a" * 64, Ref(1, "a" * 64))
+
+
+def new_list(proposal: Proposal, pin: Pin = FOUNDED) -> Proposal:
+    return proposal.let_in(pin, new_key()[1], NOW)
+
+
+def new_list_with(**change: Any) -> Change:
+    """A list that is let in by another statement than that of `init`."""
+
+    def changed(proposal: Proposal) -> Proposal:
+        return new_list(proposal, replace(FOUNDED, **change))
+
+    changed.__name__ = f"new_list_with_{'_'.join(change)}"
+    return changed
+
+
+def new_list_for_another(proposal: Proposal) -> Proposal:
+    """Its key would speak for what the other list publishes."""
+    edited = new_list(proposal)
+    edited.after.targets.signed.delegations.roles["other-list"].paths.append(f"{LIST}/*")
+    return edited
+
+
+def new_list_that_goes_on(proposal: Proposal) -> Proposal:
+    edited = new_list(proposal)
+    edited.after.targets.signed.delegations.roles["other-list"].terminating = False
+    return edited
+
+
+def new_list_without_a_register(proposal: Proposal) -> Proposal:
+    edited = new_list(proposal)
+    del edited.after.targets.signed.targets[FOUNDED.target]
+    return replace(edited, pins={})
+
+
+def new_register_without_a_key(proposal: Proposal) -> Proposal:
+    edited = _targets(proposal)
+    edited.after.targets.signed.targets[FOUNDED.target] = FOUNDED.file()
+    return replace(edited, pins={"other-list": FOUNDED})
+
+
+def new_list_with_another_file(proposal: Proposal) -> Proposal:
+    edited = new_list(proposal)
+    edited.after.targets.signed.targets[FOUNDED.target].unrecognized_fields["custom"] = {
+        "mirror": "https://evil.example"
+    }
+    return edited
+
+
+def one_list_instead_of_another(proposal: Proposal) -> Proposal:
+    edited = new_list(proposal)
+    targets = edited.after.targets.signed
+    (keyid,) = targets.delegations.roles.pop(LIST).keyids
+    del targets.delegations.keys[keyid], targets.targets[f"registers/{LIST}.json"]
+    return edited
+
+
 UNSOUND: dict[Change, str] = {
     other_id: "is listed under another id",
     another_spelling: "is there twice: for root and for timestamp",
@@ -494,6 +552,17 @@ UNSOUND: dict[Change, str] = {
     a_key_without_a_role: "keys that no role uses",
     nobody_can_sign: "would need 5 signatures",
     stolen_and_still_used: "would still be in use",
+    new_list_with(environment="production"): "of another environment than the others",
+    new_list_with(list_id="mirrors/x"): "changes more than keys",
+    new_list_with(list_id="registers"): "changes more than keys",
+    new_list_with(checkpoint=Ref(2, "b" * 64)): "changes more than keys",
+    new_list_with(register="\x1b[2J", checkpoint=Ref(1, "\x1b[2J")): "changes more than keys",
+    new_list_for_another: "changes more than keys",
+    new_list_that_goes_on: "changes more than keys",
+    new_list_without_a_register: "changes more than keys",
+    new_register_without_a_key: "changes more than keys",
+    new_list_with_another_file: "changes more than keys",
+    one_list_instead_of_another: "state other registers|changes more than keys",
 }
 
 

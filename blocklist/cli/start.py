@@ -74,6 +74,7 @@ def init_command(settings: Settings, list_id: str | None, environment: str, head
         "seal": str(here.path / "exports/seal.pem"),
         "keys": str(here.keys.path),
         "created": founded.created,
+        "proposal": founded.proposal and str(founded.proposal),
     }
     if founded.created:
         template = later("{list} ({environment}) founded register {register}")
@@ -87,6 +88,13 @@ def init_command(settings: Settings, list_id: str | None, environment: str, head
         root=members["root"],
     )
     lines = [text, where]
+    if founded.proposal:
+        lines.append(
+            _(
+                "  it waits for signatures in {path}: 'blocklist trust sign', here and where the other keys are",
+                path=founded.proposal,
+            )
+        )
     if founded.several:
         lines.append(_("  this workspace has several lists now: every command, the publisher's too, needs --list"))
     finish(settings, members, "\n".join(lines))

@@ -38,6 +38,7 @@ from blocklist.errors import (
     VerificationError,
 )
 from blocklist.fields import Names
+from blocklist.guards import wide
 from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _, plural
 from blocklist.names import above, within
@@ -287,6 +288,7 @@ class _ListPull:
         if accept == plan.checksum:
             return None
         reasons = [] if record is None else brakes(replace(plan, removed=Names()), self._subscription.brakes)
+        reasons += wide(plan.added, test=self._subscription.environment == "test")
         if never := self._never(plan):
             reasons.append(_("{names} must never be blocked here", names=", ".join(never[:5])))
         if reasons:
