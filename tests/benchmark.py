@@ -151,6 +151,7 @@ def measure_formats(folder: Path, count: int) -> None:
             files.digest(chunks)
         return time.perf_counter() - started
 
+    folder.mkdir()
     zone = folder / "rpz.zone"
     with zone.open("wb") as stream:
         ((_, chunks),) = exports(shown, ["rpz"])
@@ -204,7 +205,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="blocklist-bench-"))
     try:
         measure_age(folder / "age", blocklist)
-        measure_formats(folder, count)
+        measure_formats(folder / "formats", count)
         measure_audit(folder / "audit", min(count, 100_000))
         measure_list(folder, blocklist, count)
     finally:
