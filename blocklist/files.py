@@ -101,13 +101,8 @@ def replace(path: Path, content: bytes, mode: int = 0o644) -> None:
         TargetError: It could not be written; what was there before is untouched.
     """
     with written(path):
-        temporary = beside(path)
-        write_chunks(temporary, [content], mode)
-        try:
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with _taking_place_of(path) as temporary:
+            write_chunks(temporary, [content], mode)
         sync_folder(path.parent)
 
 
@@ -117,15 +112,24 @@ def note(path: Path, content: bytes) -> None:
     Raises:
         TargetError: It could not be written; what was there before is untouched.
     """
-    with written(path):
-        temporary = beside(path)
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(content)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with (
+        written(path),
+        _taking_place_of(path) as temporary,
+        os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream,
+    ):
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def _taking_place_of(path: Path) -> Iterator[Path]:
+    """A file to be made beside `path`: at the end it takes that one's place, and on a failure it goes away."""
+    temporary = beside(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def is_plain(path: Path) -> bool:

@@ -13,6 +13,7 @@ from hostile import Scene
 from hypothesis import settings
 from kit import Site
 from memory import Memory
+from postgres import Postgres, running
 from shell import WHY, Shell
 
 if TYPE_CHECKING:
@@ -79,3 +80,25 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     monkeypatch.setattr("blocklist.client.steps.transport", lambda _subscription: made)
     monkeypatch.setattr("blocklist.client.knock.statuses", made.statuses)
     return made
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A site with one.example published, to be copied by each test that changes it."""
+    made = Site(tmp_path_factory.mktemp("founded") / "site", datetime.now(UTC))
+    made.block("one.example")
+    made.publish()
+    return made
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A real PostgreSQL."""
+    with running() as made:
+        yield made
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which database a test has: by default it runs on each."""
+    return str(request.param)

@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
 from servers import free_port
 
 from blocklist.postgres import SCHEMA
@@ -174,3 +175,7 @@ def running() -> Iterator[Postgres]:
         yield server
     finally:
         server.remove()
+
+
+only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
+"""For what SQLite alone does; every other test with a `kind` is run on a real PostgreSQL as well."""

@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import LIST, SAYS, Site
-from postgres import Postgres, running
+from postgres import Postgres
 
 from blocklist import acts
 from blocklist.replay import replay
@@ -47,12 +46,6 @@ def finish(running: list[subprocess.Popen[bytes]]) -> list[dict[str, object]]:
         assert process.returncode == 0, errors.decode()
         done.append(json.loads(output))
     return done
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture(params=sorted(AGENTS))

@@ -9,14 +9,13 @@ import shutil
 import sqlite3
 import stat
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from kit import LIST, Chain, Site
-from postgres import OWNER, Postgres, running
+from postgres import OWNER, Postgres, only_sqlite
 from shell import WHY, Shell
 
 from blocklist import acts
@@ -26,19 +25,6 @@ from blocklist.moving import copy
 from blocklist.names import Name, Scope
 from blocklist.signing import signer
 from blocklist.store import Dossier, Store
-
-only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from kit import LIST, Chain, Site
-from postgres import OWNER, Postgres, program, running
+from postgres import OWNER, Postgres, program
 from shell import WHY, Shell
 from test_store import SMALL, folded, forked, next_act
 
@@ -30,12 +30,6 @@ from blocklist.store import ConflictError, Dossier, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SECRET = "what-nobody-else-may-read"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
 
 
 @pytest.fixture

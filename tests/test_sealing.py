@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,6 @@ from blocklist.repository import QUALIFIED_SEAL
 from blocklist.sealing import Certificate, seal_warnings
 from blocklist.signing import PublicKey
 from blocklist.trustfolder import TrustFolder
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    made = Site(tmp_path_factory.mktemp("sealing") / "site", datetime.now(UTC))
-    made.block("one.example")
-    made.publish()
-    return made
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from kit import LIST, START, Chain, key, names
-from postgres import Postgres, running
+from postgres import Postgres, only_sqlite
 
 from blocklist import acts
 from blocklist.acts import Act, SignedAct
@@ -30,21 +30,6 @@ from blocklist.store import ConflictError, Dossier, HeadMemory, Store
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SMALL = {"protected": ["protected.example"], "platforms": {}}
-
-
-only_sqlite = pytest.mark.parametrize("kind", ["sqlite"])
-"""For what SQLite alone does; every other test here is run on a real PostgreSQL as well."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
-    with running() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture

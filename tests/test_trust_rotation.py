@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +71,6 @@ class Watchers:
         assert not outcome.failures
         assert outcome.release == int(site.now.timestamp())
         assert f"({outcome.release})" in self.provider.installed()
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    made = Site(tmp_path_factory.mktemp("rotation") / "site", datetime.now(UTC))
-    made.block("one.example")
-    made.publish()
-    return made
 
 
 @pytest.fixture

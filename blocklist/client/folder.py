@@ -35,7 +35,7 @@ def list_folder(state: Path, list_id: str) -> Path:
 
 @contextmanager
 def locked(config: Path) -> Iterator[None]:
-    """Let nobody else change the targets or the state of a subscription meanwhile.
+    """Let nobody else change the targets or the state of a subscription meanwhile; what a killed pull left is removed.
 
     Raises:
         RefusedError: Somebody does.
@@ -44,10 +44,11 @@ def locked(config: Path) -> Iterator[None]:
     state = state_folder(config)
     files.make_folder(state, 0o700)
     with files.locked(state / "lock", _("pull of {path}", path=config)):
+        _tidy(state)
         yield
 
 
-def tidy(state: Path) -> None:
+def _tidy(state: Path) -> None:
     """Remove the files that a pull was writing when it was killed."""
     for folder in (state, *(state / "lists").glob("*")):
         sweep(folder, files.TEMPORARY)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from blocklist.client import quick
-from blocklist.client.folder import locked, state_folder, tidy
+from blocklist.client.folder import locked, state_folder
 from blocklist.errors import BlocklistError
 from blocklist.messages import Progress, quietly
 
@@ -102,7 +102,6 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
     config = config.absolute()
     if not (options.adopt or options.resume) and state_folder(config).exists():
         with locked(config):
-            tidy(state_folder(config))
             seen = quick.nothing_new(config, now, prune_lapsed=options.prune_lapsed)
         if seen is not None:
             return [Outcome(list_id, release, installed=paths) for list_id, (release, paths) in seen.items()]
@@ -110,5 +109,4 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
 
     made = subscription.load(config)
     with locked(config):
-        tidy(made.state)
         return steps.pull_in_full(made, now, options)
