@@ -349,7 +349,7 @@ def load_canonical(payload: bytes) -> dict[str, Any]:
     try:
         text = payload.decode()
         members = _decoder.decode(text)
-        canonical = encode(members)
+        canonical = _encoded(members)
     except (ValueError, RecursionError) as fault:
         raise ActError(_("the payload is not JSON in UTF-8")) from fault
     if not isinstance(members, dict) or canonical != payload:
@@ -357,6 +357,20 @@ def load_canonical(payload: bytes) -> dict[str, Any]:
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         refuse(_("the payload holds text that is not in normal form NFC"))
     return members
+
+
+def _encoded(members: object) -> bytes:
+    """The same as `encode`. Names are long and need no escape; those that do are no names, and refused as such."""
+    names = members.get("names") if isinstance(members, dict) else None
+    if not isinstance(members, dict) or not isinstance(names, dict) or names.keys() != {"domain", "host"}:
+        return encode(members)
+    try:
+        known = {"names": Names(**names).encoded()}
+    except TypeError:
+        return encode(members)
+    return b"{%b}" % b",".join(
+        b"%b:%b" % (encode(key), known.get(key) or encode(members[key])) for key in sorted(members)
+    )
 
 
 def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: frozenset[str]) -> dict[str, Any]:

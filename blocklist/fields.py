@@ -76,9 +76,14 @@ class Names:
         """The form inside a payload."""
         return {"domain": list(self.domain), "host": list(self.host)}
 
+    def encoded(self) -> bytes:
+        """The form inside a payload as compact JSON: a canonical name needs no escape, so it is its own JSON."""
+        domain, host = ('"' + '","'.join(texts) + '"' if texts else "" for _, texts in self.by_scope())
+        return f'{{"domain":[{domain}],"host":[{host}]}}'.encode()
+
     def commitment(self, salt: str) -> str:
         """HMAC-SHA256 under `salt` (hex) of the names' compact JSON: binds, and tells nothing without the salt."""
-        return hmac.new(bytes.fromhex(salt), encode(self.to_json()), hashlib.sha256).hexdigest()
+        return hmac.new(bytes.fromhex(salt), self.encoded(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,15 +114,21 @@ class Suffixes:
             return None
         return text[text.rfind(".", 0, -len(suffix) - 1) + 1 :]
 
-    def wide(self, names: Names) -> list[str]:
-        """Give the names of a list that are a suffix, ICANN or private, or block one with everything below it."""
+    def wide(self, names: Names, parents: AbstractSet[str]) -> list[str]:
+        """Give the names of a list that are a suffix, ICANN or private, or block one with everything below it.
+
+        `parents` are the parents of all these names, and may be more: a million names have few, so that mostly no
+        name has to be looked at for its own.
+        """
         if not len(names):
             return []
-        rules, parents = _suffix_rules()
-        texts = (*names.domain, *names.host)
-        near = rules.intersection(texts) | {text for text in texts if text.partition(".")[2] in parents}
+        rules, wildcards = _suffix_rules()
+        texts, above = (*names.domain, *names.host), _above_suffixes().keys()
+        near = (rules | above).intersection(texts)
+        if suspects := wildcards & parents:
+            near |= {text for text in texts if text.partition(".")[2] in suspects}
         suffixes = {text for text in near if self.suffix(text) == text}
-        return sorted(suffixes | (_above_suffixes().keys() & names.domain))
+        return sorted(suffixes | near.intersection(above, names.domain)) if near else []
 
     def default_scope(self, text: str) -> Scope:
         """Give the scope of a name for which none was said: `domain` if it is registrable, else `host`."""
@@ -147,9 +153,9 @@ class Suffixes:
         return _("{name} only; {site} and other names below it stay reachable", name=shown, site=both_forms(site))
 
 
-def wide(names: Names, *, test: bool) -> list[str]:
+def wide(names: Names, parents: AbstractSet[str], *, test: bool) -> list[str]:
     """Why additions need a person's word because of what they would block besides, or nothing (promise 6)."""
-    found = Suffixes(test=test).wide(names)
+    found = Suffixes(test=test).wide(names, parents)
     shown = ", ".join(found[:5])
     return (
         [

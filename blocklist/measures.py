@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from itertools import chain, compress, repeat
+from itertools import chain, compress, count, repeat
 from operator import is_not, itemgetter
 from typing import cast
 
@@ -83,7 +83,7 @@ class Measures:
     def in_force(self, at: datetime, protected: AbstractSet[str]) -> Measures:
         """Those in force at `at`, but for names that are a protected subtree, below one or above one (promise 6)."""
         met = above(protected) | protected
-        below = {parent for parent in self._all_parents() if within(parent, protected)}
+        below = {parent for parent in self.all_parents() if within(parent, protected)}
         withheld = {
             text
             for _, names in self.by_scope()
@@ -123,7 +123,7 @@ class Measures:
         A more specific owner name in a policy zone takes its neighbours out of the wildcard above it, so a covered
         name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
         """
-        covered = {parent for parent in self._all_parents() if within(parent, self.domain.keys())}
+        covered = {parent for parent in self.all_parents() if within(parent, self.domain.keys())}
         twice = self.host.keys() & self.domain.keys()
         return Measures(
             _Sorted(self.domain, sorted(_outside(self.domain, covered))),
@@ -131,7 +131,8 @@ class Measures:
             self.parents,
         )
 
-    def _all_parents(self) -> AbstractSet[str]:
+    def all_parents(self) -> AbstractSet[str]:
+        """The parents of all names, and maybe more."""
         if self.parents is not None:
             return self.parents
         return parents_of(text for _, names in self.by_scope() for text in names)
@@ -177,10 +178,14 @@ def parents_of(names: Iterable[str]) -> set[str]:
     return set(map(itemgetter(2), map(str.partition, names, repeat("."))))
 
 
+def boundaries(measures: Iterable[Measure]) -> Iterator[int]:
+    """The places at which another measure begins; names that were decided together stand together, so they are few."""
+    return compress(count(), map(is_not, measures, chain((None,), measures)))
+
+
 def _distinct(names: Mapping[str, Measure]) -> dict[int, Measure]:
-    # Names that were decided together stand together, so few of them have another measure than the name before.
-    measures = names.values()
-    return {id(measure): measure for measure in compress(measures, map(is_not, measures, chain((None,), measures)))}
+    measures = list(names.values())
+    return {id(measures[place]): measures[place] for place in boundaries(measures)}
 
 
 def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:

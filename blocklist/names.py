@@ -32,7 +32,7 @@ _MAX_NAME = 253  # RFC 1035, 2.3.4: 255 octets in wire form
 _MAX_LABEL = 63
 _MAX_TYPED = 1000  # a name of 253 octets is never longer than this, however it is typed
 
-_LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
+_LABEL = r"[a-z0-9_][a-z0-9_-]{0,62}(?<!-)"
 _NUMBER = r"[0-9]+|0x[0-9a-f]*"  # what browsers and inet_aton take for the end of an IPv4 address (WHATWG URL, 3.5)
 # No possessive quantifier: Python 3.11.2 takes them for something else, and this is a rule that is signed. A dot ends
 # every label, so there is nothing to go back over.

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from blocklist import files
+from blocklist import files, states, verified
 from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
+from blocklist.files import Written
 from blocklist.guards import wide
-from blocklist.lint import linted
+from blocklist.linting import Linting
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
 from blocklist.pruning import prune
+from blocklist.reading import LONG, read_aside
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
     ANNOUNCED,
     CHANGES,
     BrakeError,
+    Mark,
     Plan,
     Snapshot,
     announced,
@@ -32,10 +36,12 @@ from blocklist.release import (
     make_plan,
     require_publishable,
     sums,
+    take_marked,
 )
-from blocklist.replay import replay
+from blocklist.replay import extend, read_all
 from blocklist.repository import Published
 from blocklist.store import HeadMemory, Store
+from blocklist.verified import Keeping
 from blocklist.workspace import Workspace
 
 
@@ -43,17 +49,24 @@ from blocklist.workspace import Workspace
 class Draft:
     """What a publish would do at this moment; `braked` says why it needs a person's word.
 
-    `told` is the release that the office's command was told of last, if one is to be told.
+    `told` is the release that the office's command was told of last, if one is to be told. `replayed` is how many acts
+    were replayed, the others having been verified before.
     """
 
     list_id: str
     current: Published | None
     before: Snapshot | None
     now: Snapshot
-    decisions: Measures
+    register: Register
+    replayed: int
     plan: Plan
     braked: tuple[str, ...]
     told: Snapshot | None = None
+
+    @property
+    def decisions(self) -> Measures:
+        """The last decision on every name."""
+        return self.register.measures()
 
     @property
     def due(self) -> bool:
@@ -120,18 +133,19 @@ def _draft(
         )
     current = workspace.repository.current(list_id)
     known = outbox.told(current) if outbox else None
-    before: Snapshot | None = None
-    told: Snapshot | None = None
-    register = Register()
-    head = store.head(list_id)
-    with progress(_("replaying the register"), head.seq if head else 0) as advance:
-        for signed, register in replay(store.lines(list_id), now):
-            if current is not None and signed.ref == current.head:
-                before = Snapshot.take(register, datetime.fromtimestamp(current.number, UTC))
-            if known is not None and signed.ref == known.head:
-                told = Snapshot.take(register, known.instant)
+    marks: list[Mark] = [(release.head, release.instant) for release in (current, known) if release is not None]
+    register, taken = _begun(workspace, store, list_id, marks, now), dict[Mark, Snapshot]()
+    begun, head = len(register.ids), store.head(list_id)
+    if begun:
+        take_marked(register, marks, taken)
+    with progress(_("replaying the register"), head.seq - begun if head else 0) as advance:
+        reader = read_aside if head and head.seq - begun >= LONG else read_all
+        for _signed in extend(register, store.lines(list_id, begun), now, reader):
+            take_marked(register, marks, taken)
             advance(1)
     memory.check(register)
+    before = taken.get((current.head, current.instant)) if current else None
+    told = taken.get((known.head, known.instant)) if known else None
     if current is not None and before is None:
         raise VerificationError(
             _("act {seq} of the last release is not in the register", seq=current.head.seq),
@@ -143,8 +157,36 @@ def _draft(
     snapshot = Snapshot.take(register, max(now.replace(microsecond=0), register.at, earliest))
     decisions = register.measures()
     plan = make_plan(before, snapshot, decisions)
-    braked = (*brakes(plan, snapshot.policy.brakes), *wide(plan.added, test=snapshot.environment == "test"))
-    return Draft(list_id, current, before, snapshot, decisions, plan, braked, told)
+    test, parents = snapshot.environment == "test", decisions.all_parents()
+    braked = (*brakes(plan, snapshot.policy.brakes), *wide(plan.added, parents, test=test))
+    return Draft(list_id, current, before, snapshot, register, len(register.ids) - begun, plan, braked, told)
+
+
+# The register as this publisher published it last: its own account's, in the folder of its keys. To begin there is
+# safe because every envelope is compared with what was verified then; who could change both has the keys as well.
+
+
+def _verified_path(workspace: Workspace, list_id: str) -> Path:
+    return workspace.keys.path / "verified" / f"{list_id}.json"
+
+
+def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mark], now: datetime) -> Register:
+    """The register to begin with, no later than at any of the marks."""
+
+    def first(length: int) -> Iterator[bytes]:
+        for line in _acts(store, list_id):
+            if length <= 0:
+                return
+            yield line
+            length -= len(line)
+
+    oldest = min((head.seq for head, _instant in marks), default=0)
+    return verified.start(_verified_path(workspace, list_id), first, oldest, now).register
+
+
+def _acts(store: Store, list_id: str, count: int | None = None) -> Iterator[bytes]:
+    """The lines of `acts.jsonl`, as many as that."""
+    return (line + b"\n" for line in itertools.islice(store.lines(list_id), count))
 
 
 def publish(
@@ -243,17 +285,23 @@ def _prune(workspace: Workspace, made: Draft) -> TargetError | None:
 def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
     release = made.now.release()
     since = None if made.before is None else {"number": made.plan.since, "head": made.before.head.to_json()}
-    lines = itertools.islice(store.lines(made.list_id), made.now.head.seq)
-    contents: Iterator[tuple[str, Iterator[bytes]]] = itertools.chain(
-        [
-            (ACTS, (line + b"\n" for line in lines)),
-            (CHANGES, changes(made.before, made.now, made.plan)),
-            (ANNOUNCED, announced(made.now)),
-        ],
-        # Linted while they are written: what a resolver would refuse ends the write, and with it the release.
-        ((name, linted(name, chunks, made.plan.since)) for name, chunks in exports(made.now, made.now.policy.formats)),
-    )
-    path = workspace.repository.publish(
-        release, since, contents, lambda digests: sums(made.now, digests), workspace.keys
-    )
+    with ExitStack() as opened:
+        keeping: Keeping | None = None
+        if made.replayed > states.KEEP_AFTER:
+            keeping = opened.enter_context(Keeping(_verified_path(workspace, made.list_id), made.register))
+        linting = opened.enter_context(Linting(len(made.now.measures), made.plan.since))
+
+        def make_sums(written: Mapping[str, Written]) -> bytes:
+            linting.require()  # what a resolver would refuse is never sealed
+            if keeping is not None:
+                keeping.keep(written[ACTS])
+            return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
+
+        contents: Iterator[tuple[str, Iterator[bytes]]] = itertools.chain(
+            # The acts are written while the names are sorted; then the zone, which takes longest.
+            [(ACTS, _acts(store, made.list_id, made.now.head.seq))],
+            ((name, linting.pass_on(name, chunks)) for name, chunks in exports(made.now, made.now.policy.formats)),
+            [(CHANGES, changes(made.before, made.now, made.plan)), (ANNOUNCED, announced(made.now))],
+        )
+        path = workspace.repository.publish(release, since, contents, make_sums, workspace.keys)
     return Result(made, release.number, path, True)

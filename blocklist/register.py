@@ -123,6 +123,7 @@ class Register:
         self.annulled: set[str] = set()
         self._measures: dict[Scope, dict[str, Measure]] = {Scope.DOMAIN: {}, Scope.HOST: {}}
         self._parents: set[str] = set()
+        self._highest: dict[str, str] = dict.fromkeys(Scope, "")
         self._holders: dict[PublicKey, str] = {}
 
     @property
@@ -436,7 +437,8 @@ class Register:
         )
         self.check_not_annulled(names, pending.approvals)
         self._decide(names, "approve by a head" if by_head else "approve", at, lambda _: measure)
-        self.annulled.difference_update(names.domain, names.host)
+        if self.annulled:
+            self.annulled.difference_update(names.domain, names.host)
 
     def _is_by_head(self, approvers: Iterable[str]) -> bool:
         return any(self.officers[officer].role == "head" for officer in approvers)
@@ -487,7 +489,9 @@ class Register:
         updates: list[tuple[Scope, dict[str, Measure]]] = []
         for scope, texts in names.by_scope():
             known, changed, decided = self._measures[scope], {}, {}
-            if texts and known.keys().isdisjoint(texts):  # new names, all alike: the common case, and the large one
+            # New names, all alike: the common case, and the large one. A long list is added in order, act after act,
+            # and what comes after all names need not be looked for among them.
+            if texts and (texts[0] > self._highest[scope] or known.keys().isdisjoint(texts)):
                 check_transition(texts[0], State.UNLISTED, event)
                 changed = dict.fromkeys(texts, change(None))
                 texts = ()
@@ -499,8 +503,10 @@ class Register:
                 changed[text] = decided[id(old)]
             updates.append((scope, changed))
         for scope, changed in updates:
-            self._measures[scope].update(changed)
-            self._parents |= parents_of(changed)
+            if changed:
+                self._measures[scope].update(changed)
+                self._parents |= parents_of(changed)
+                self._highest[scope] = max(self._highest[scope], next(reversed(changed)))
 
     # Oversight (LCEN art. 6-1 al. 3)
 

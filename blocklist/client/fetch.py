@@ -95,6 +95,10 @@ class Acts:
             while chunk := stream.read(CHUNK):
                 yield chunk
 
+    def first(self, length: int) -> Iterator[bytes]:
+        """So many of the octets that are known, as far as these go."""
+        return first_octets(self.known, min(length, self.known_length))
+
     def lines(self, offset: int = 0) -> Iterator[bytes]:
         """Their envelopes, from `offset` on, which is at most the known length.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist.client import verified
+from blocklist import verified
 from blocklist.client.edition import Edition, installed_edition
 from blocklist.client.offer import TELL, Offer
 from blocklist.client.record import Accepted, Record
@@ -19,7 +19,7 @@ from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _
 from blocklist.register import Register
-from blocklist.release import Snapshot
+from blocklist.release import Mark, Snapshot, take_marked
 from blocklist.replay import extend, read_lines, replay
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _MANY = 10**9
 """Acts, where the publisher says how many there are and nobody has counted yet."""
-
-_Mark = tuple[Ref, datetime]
 
 
 @dataclass(slots=True)
@@ -82,23 +80,23 @@ def replay_offer(
     Raises:
         VerificationError: The acts are not genuine, not these, backdated, or of a history that was rewritten.
     """
-    marks: set[_Mark] = {(offer.head, offer.instant)}
+    marks: set[Mark] = {(offer.head, offer.instant)}
     if offer.since is not None:
         marks.add(offer.since)
     if record is not None:
         marks |= {_mark(record.newest), _mark(record.base), _mark(record.kept[0])}
-    begun = verified.start(state, acts, min(ref.seq for ref, _instant in marks), now)
-    register, taken = begun.register, dict[_Mark, Snapshot]()
+    begun = verified.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
+    register, taken = begun.register, dict[Mark, Snapshot]()
     known = len(register.ids)
     if known:
-        _take(register, register.head, marks, taken)
+        take_marked(register, marks, taken)
     with progress(_("replaying the acts"), min(offer.head.seq, _MANY) - known) as advance:
         for signed in extend(register, acts.lines(begun.length), now):
             if register.id != offer.register:
                 raise _another_register()  # at the first act, however many there are
             if record is not None:
                 _check_not_backdated(record.newest, register, signed.act.seq)
-            _take(register, signed.ref, marks, taken)
+            take_marked(register, marks, taken)
             advance(1)
     shown = taken.get((offer.head, offer.instant))
     if shown is None or register.head != offer.head:
@@ -117,14 +115,8 @@ def replay_offer(
     return replayed
 
 
-def _mark(accepted: Accepted) -> _Mark:
+def _mark(accepted: Accepted) -> Mark:
     return accepted.head, accepted.instant
-
-
-def _take(register: Register, ref: Ref, marks: Iterable[_Mark], taken: dict[_Mark, Snapshot]) -> None:
-    for mark in marks:
-        if mark[0] == ref:
-            taken[mark] = Snapshot.take(register, mark[1])
 
 
 def _check_register(offer: Offer, register: Register, of: tuple[str, str]) -> None:
@@ -158,11 +150,11 @@ def _move_over(offer: Offer, state: ListState, record: Record, replayed: Replaye
         VerificationError: The history was rewritten, and no checkpoint says that this is right.
     """
     head, position = record.newest.head, offer.checkpoint.seq - 1
-    taken: dict[_Mark, Snapshot] = {}
+    taken: dict[Mark, Snapshot] = {}
     old = Register()
     with _kept_lines(state, record) as lines:
-        for signed, old in replay(lines, now):
-            _take(old, signed.ref, (_mark(record.newest), _mark(record.base)), taken)
+        for _signed, old in replay(lines, now):
+            take_marked(old, (_mark(record.newest), _mark(record.base)), taken)
     known = position < len(old.ids) and old.ids[position] == offer.checkpoint.id
     if known or not old.ids or old.head != head:
         raise VerificationError(
@@ -225,11 +217,11 @@ def installation(
         VerificationError: They are not the acts of the accepted release.
     """
     chosen = base or record.base
-    taken: dict[_Mark, Snapshot] = {}
+    taken: dict[Mark, Snapshot] = {}
     register = Register()
     with _kept_lines(state, record) as lines, progress(_("replaying the acts"), record.newest.head.seq) as advance:
-        for signed, register in replay(lines, now):
-            _take(register, signed.ref, (_mark(record.newest), _mark(chosen)), taken)
+        for _signed, register in replay(lines, now):
+            take_marked(register, (_mark(record.newest), _mark(chosen)), taken)
             advance(1)
     if not register.ids or register.head != record.newest.head or _mark(chosen) not in taken:
         raise _other_acts()

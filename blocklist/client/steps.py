@@ -15,11 +15,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist import files, formats
-from blocklist.client import applying, quick, verified
+from blocklist import files, formats, states, verified
+from blocklist.client import applying, quick
 from blocklist.client.applying import Applied, Candidates
 from blocklist.client.edition import Edition, edition, installed_edition
-from blocklist.client.fetch import Publisher
+from blocklist.client.fetch import Publisher, first_octets
 from blocklist.client.folder import Last
 from blocklist.client.install import clear
 from blocklist.client.offer import TELL, Offer
@@ -248,7 +248,9 @@ class _ListPull:
                 after = replace(after, acts=name, acts_stamp=files.stamp(self._state.folder / name))
                 self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
                 self._tell(replayed, plan)
-                verified.keep(self._state, after, replayed.register, replayed.count)
+                if replayed.count > states.KEEP_AFTER and replayed.register.head == after.newest.head:
+                    octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
+                    verified.keep(self._state.verified_path, replayed.register, files.digest(octets))
         if braked is not None:
             raise braked
 
@@ -288,7 +290,8 @@ class _ListPull:
         if accept == plan.checksum:
             return None
         reasons = [] if record is None else brakes(replace(plan, removed=Names()), self._subscription.brakes)
-        reasons += wide(plan.added, test=self._subscription.environment == "test")
+        parents = replayed.register.measures().all_parents()
+        reasons += wide(plan.added, parents, test=self._subscription.environment == "test")
         if never := self._never(plan):
             reasons.append(_("{names} must never be blocked here", names=", ".join(never[:5])))
         if reasons:

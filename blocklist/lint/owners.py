@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from itertools import repeat
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice, repeat
+from operator import itemgetter, lt
 
 from blocklist.lint.masterfile import Record, wire_length
 from blocklist.lint.rules import EXAMPLES, Findings
@@ -21,22 +24,103 @@ _ADDRESS = re.compile(rb"\d{1,3}(?:\.\d{1,3}){4}|\d{1,3}(?:\.(?:zz|[0-9a-f]{1,4}
 _CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
 
 
+_FEW = 64
+"""Names that are looked for one by one; for more, those that stand in order are put where looking is faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Names in ascending order that all have the same rules, in `size` lines each, from `line` on."""
+
+    names: list[bytes]
+    state: State
+    line: int
+    size: int
+
+    @property
+    def lines(self) -> Sequence[int]:
+        """The line of the first record of each name."""
+        return range(self.line, self.end, self.size)
+
+    @property
+    def end(self) -> int:
+        """The line after the last record."""
+        return self.line + len(self.names) * self.size
+
+
+def _first(run: _Run) -> bytes:
+    return run.names[0]
+
+
 class Owners:
     """Every name of a zone with its rules; `NAME` and `*.NAME` are one name.
 
-    `states` has the rules of each name, and `lines` the line of its first record, in the same order.
+    Zones are sorted as a rule, and what comes after all others is not among them: such names stay in runs, each above
+    the last. To make a dictionary of a million names takes as long as to find them in their lines.
     """
 
     def __init__(self, findings: Findings, room: int) -> None:
         """`room` is what an owner may take of a message, in octets."""
-        self.states: dict[bytes, State] = {}
-        self.lines = array("Q")
         self.nothing = State((), ())
+        self._runs: list[_Run] = []
+        self._states: dict[bytes, State] = {}
+        self._lines = array("Q")
         self._highest = b""
+        self._parents: set[bytes] = set()  # of all names, and maybe more; they are few
         self._findings = findings
         self._room = room
         self._acts: dict[tuple[str, str], Act] = {}
         self._known: dict[tuple[tuple[Act, ...], tuple[Act, ...]], State] = {}
+
+    def __len__(self) -> int:
+        return len(self._states) + sum(len(run.names) for run in self._runs)
+
+    def get(self, name: bytes) -> State | None:
+        """The rules of a name, None if it has none."""
+        return self._states.get(name) or self._in_runs(name)
+
+    def each(self) -> Iterator[tuple[bytes, State, int]]:
+        """Every name with its rules and the line of its first record."""
+        for names, states, lines in self._parts():
+            yield from zip(names, states, lines, strict=True)
+
+    def _parts(self) -> Iterator[tuple[Sequence[bytes], Sequence[State], Sequence[int]]]:
+        """The same as lists, in the order of the lines; no other name stands within a run."""
+        names, states, done = list(self._states), list(self._states.values()), 0
+        for run in self._runs:
+            until = bisect_left(self._lines, run.line)
+            yield names[done:until], states[done:until], self._lines[done:until]
+            yield run.names, [run.state] * len(run.names), run.lines
+            done = until
+        yield names[done:], states[done:], self._lines[done:]
+
+    def _in_runs(self, name: bytes) -> State | None:
+        place = bisect_right(self._runs, name, key=_first)
+        if not place:
+            return None
+        run = self._runs[place - 1]
+        return run.state if run.names[bisect_right(run.names, name) - 1] == name else None
+
+    def _take_out(self, name: bytes) -> None:
+        """Let a name of a run have other rules: mostly it is the last one, whose lines a portion of the file parted."""
+        run = self._runs[-1]
+        if run.names[-1] != name:
+            self._settle()
+            return
+        self._states[name] = run.state
+        self._lines.append(run.lines[-1])
+        run.names.pop()
+        if not run.names:
+            self._runs.pop()
+
+    def _settle(self) -> None:
+        """Put the names that stand in order where any name is found, and can get other rules."""
+        settled: dict[bytes, State] = {}
+        places = array("Q")
+        for names, states, lines in self._parts():
+            settled.update(zip(names, states, strict=True))
+            places.extend(lines)
+        self._runs, self._states, self._lines = [], settled, places
 
     def _note(self, rule: str, line: int, owner: bytes) -> None:
         self._findings.add(rule, line, owner.decode("latin-1"))
@@ -47,16 +131,28 @@ class Owners:
 
     def extend(self, names: list[bytes], state: State, line: int, size: int) -> bool:
         """Remember new names that all have the same rules, in `size` lines each; or none, if one is known."""
-        # Lists are sorted as a rule, and what comes after all others is not among them: no need to look.
-        above = names[0] > self._highest and names == sorted(names)
-        if not above and not self.states.keys().isdisjoint(names):
-            return False
+        run = _Run(names, state, line, size)
+        self._parents |= set(map(itemgetter(2), map(bytes.partition, names, repeat(b"."))))
+        if names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
+            last = self._runs[-1] if self._runs else None
+            if last and (last.state, last.end, last.size) == (state, line, size):
+                last.names.extend(names)
+            else:
+                self._runs.append(run)
+            self._highest = names[-1]
+            return True
         fresh = dict.fromkeys(names, state)
-        if len(fresh) != len(names):
+        if len(names) > _FEW:
+            self._settle()
+        if (
+            len(fresh) != len(names)
+            or not self._states.keys().isdisjoint(names)
+            or (self._runs and any(map(self._in_runs, names)))
+        ):
             return False
-        self.states.update(fresh)
-        self._highest = names[-1] if above else max(self._highest, max(names))
-        self.lines.extend(range(line, line + len(names) * size, size))
+        self._states.update(fresh)
+        self._highest = max(self._highest, max(names))
+        self._lines.extend(run.lines)
         return True
 
     def act(self, found: Record) -> Act:
@@ -84,15 +180,18 @@ class Owners:
             return
         if act.is_address and not _HOST.fullmatch(base):
             self._note("host-name", line, owner)
-        state = self.states.get(base)
+        state = self.get(base)
         after = self.after(state or self.nothing, owner is not base and owner != base, act)
         if isinstance(after, str):
             self._note(after, line, owner)
             return
         if state is None:
-            self.lines.append(line)
+            self._parents.add(base.partition(b".")[2])
+            self._lines.append(line)
             self._highest = max(self._highest, base)
-        self.states[base] = after
+        elif base not in self._states:
+            self._take_out(base)
+        self._states[base] = after
 
     def after(self, state: State, below: bool, act: Act) -> State | str:
         """What a name's rules are with one more, or the id of the rule that this one breaks."""
@@ -121,13 +220,15 @@ class Owners:
 
     def _check_names(self) -> None:
         """Note what the rules of one name tell together, by name and not by record."""
-        counts = Counter(self.states.values())
+        counts = Counter(self._states.values())
+        for run in self._runs:
+            counts[run.state] += len(run.names)
         wanted = {rule: 0 for state in counts for rule in state.notes}
         for state, count in counts.items():
             for rule in state.notes:
                 self._findings.counts[rule] = self._findings.counts.get(rule, 0) + count
         lacking = set(wanted)
-        for (text, state), line in zip(self.states.items(), self.lines, strict=True):
+        for text, state, line in self.each():
             if not lacking:
                 break
             for rule in state.notes:
@@ -139,21 +240,20 @@ class Owners:
 
     def _check_covered(self) -> None:
         """Names below a name whose `*.NAME` has a rule: by being there they take others out of that."""
-        parents = set(map(itemgetter(2), map(bytes.partition, self.states, repeat(b"."))))
-        covered = {parent for parent in parents if self._is_covered(parent)}
+        covered = {parent for parent in self._parents if self._is_covered(parent)}
         if not covered:
             return
-        for (text, state), line in zip(self.states.items(), self.lines, strict=True):
+        for text, state, line in self.each():
             parent = text.partition(b".")[2]
             if parent not in covered or state.is_exception:
                 continue
-            above = self.states.get(parent)
+            above = self.get(parent)
             if above is None or not above.below or not (state.own and state.below):
                 self._note("below-wildcard", line, text)
 
     def _is_covered(self, text: bytes) -> bool:
         while text:
-            state = self.states.get(text)
+            state = self.get(text)
             if state is not None and state.below:
                 return True
             text = text.partition(b".")[2]

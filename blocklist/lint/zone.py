@@ -78,7 +78,7 @@ class ZoneLinter:
 
     def __len__(self) -> int:
         """How many names have a rule; `NAME` and `*.NAME` are one."""
-        return len(self._owners.states)
+        return len(self._owners)
 
     # Portions to lines
 
@@ -188,7 +188,7 @@ class ZoneLinter:
         """The records of the name of the first line, if it is new and they are known."""
         first = _split(lines[0])
         base = first[0].removeprefix(b"*.") if first else b""
-        if first is None or base in self._owners.states or not base:
+        if first is None or not base or self._owners.get(base) is not None:
             return None
         state, parts = self._owners.nothing, [b"" if first[0] == base else b"*."]
         for line in lines[:-1]:
@@ -211,13 +211,12 @@ class ZoneLinter:
     def _are_plain(self, names: list[bytes], state: State) -> bool:
         """Whether all of these are names that need no second look."""
         text = b"\n".join(names)
-        bounded = b"\n" + text + b"\n"
-        if b"-." in text or b"-\n" in bounded:
+        if state.has_address and b"_" in text:
             return False
-        if b".rpz-" in text or b"\nrpz-" in bounded:
-            return False
-        if b".-" in text or b"\n-" in bounded or (state.has_address and b"_" in text):
-            return False
+        if b"-" in text:
+            bounded = b"\n" + text + b"\n"
+            if any(part in bounded for part in (b"-.", b"-\n", b".-", b"\n-", b".rpz-", b"\nrpz-")):
+                return False
         longest = max(map(len, names))
         return longest <= 63 or (self._owners.fits(longest) and not re.search(rb"[^.\n]{64}", text))
 
@@ -377,7 +376,7 @@ class ZoneLinter:
                 inside: str | None = ""
             else:
                 inside = target if not target.endswith(".") else self._inside(target) if self._zone else None
-            rules = self._owners.states.get((inside or "").encode("latin-1", "replace"), self._owners.nothing)
+            rules = self._owners.get((inside or "").encode("latin-1", "replace")) or self._owners.nothing
             if inside is not None and not any(act.is_address for act in rules.own):
                 self._note("ns-in-zone", line, target)
 

@@ -1,0 +1,92 @@
+"""A register as somebody verified it last, so that what follows is all that has to be replayed.
+
+It belongs to the very octets of the acts that it came from, which are compared each time, and to the account that wrote
+it, in a folder that nobody else can open. Whatever is wrong with it, it is as if there were none, and every act is
+replayed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple
+
+from blocklist import aside, files, states
+from blocklist.errors import BlocklistError
+from blocklist.files import Written
+from blocklist.register import Register
+
+_MAX_FILE = 1 << 30
+_WRONG = (OSError, BlocklistError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+
+
+class Verified(NamedTuple):
+    """A register, and how many octets of the acts it has seen."""
+
+    register: Register
+    length: int
+
+
+def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now: datetime) -> Verified:
+    """Where a replay can begin: no later than at the act number `oldest`; else with none.
+
+    Args:
+        path: Where a register may have been kept.
+        first: Gives so many octets of the acts, as far as they go.
+        oldest: The first act after which the register is wanted.
+        now: The clock.
+    """
+    with suppress(*_WRONG):
+        about, _end, body = states.unseal(files.read(path, "", _MAX_FILE)).partition(b"\n")
+        seen, members = Written(*json.loads(about)), json.loads(body)
+        if len(members["ids"]) <= oldest and seen.length and files.digest(first(seen.length)) == seen:
+            register = states.read_register(members)
+            if register.at <= now:
+                return Verified(register, seen.length)
+    return Verified(Register(), 0)
+
+
+def keep(path: Path, register: Register, seen: Written) -> None:
+    """Keep a register that came from these acts; worth it after `states.KEEP_AFTER` of them."""
+    _write(path, seen, states.encode(states.write_register(register)))
+
+
+class Keeping:
+    """Keeps a register by another process, which prepares it at once and writes it when it is told of its acts.
+
+    What nobody tells of is not kept; to be entered before any thread begins.
+    """
+
+    def __init__(self, path: Path, register: Register) -> None:
+        self._aside = aside.start(partial(_work, path, register))
+
+    def __enter__(self) -> Keeping:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        if self._aside is not None:
+            self._aside.__exit__(kind, fault, at)
+
+    def keep(self, seen: Written) -> None:
+        """Keep it: it came from these acts."""
+        if self._aside is not None:
+            with suppress(BrokenPipeError):
+                self._aside.given.write(states.encode(seen))
+                self._aside.given.close()
+
+
+def _work(path: Path, register: Register, given: BinaryIO, _answers: BinaryIO) -> None:
+    body = states.encode(states.write_register(register))
+    if told := given.read():
+        _write(path, Written(*json.loads(told)), body)
+
+
+def _write(path: Path, seen: Written, body: bytes) -> None:
+    with suppress(OSError, BlocklistError):  # without it the next replay takes longer
+        files.make_folder(path.parent, 0o700)
+        files.note(path, states.seal(states.encode(seen) + b"\n" + body))
