@@ -12,7 +12,7 @@ from blocklist.cli import main
 
 def run() -> NoReturn:
     """Run a command and leave at once: to give a million names back one by one takes as long as to hash them."""
-    gc.set_threshold(100_000)  # a command ends before its garbage adds up, and a million names take long to look at
+    gc.set_threshold(250_000)  # a command ends before its garbage adds up, and a million names take long to look at
     try:
         main(prog_name="blocklist")
     except SystemExit as ended:
@@ -23,7 +23,7 @@ def run() -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError):
-        sys.exit(code)  # the interpreter knows what to do about an output that is gone
+        code = code or 1  # an output is gone or full, and the command has said so if it knew
     os._exit(code)
 
 

@@ -14,6 +14,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -349,28 +350,27 @@ def load_canonical(payload: bytes) -> dict[str, Any]:
     try:
         text = payload.decode()
         members = _decoder.decode(text)
-        canonical = _encoded(members)
+        canonical = _with_names(members) == payload or encode(members) == payload
     except (ValueError, RecursionError) as fault:
         raise ActError(_("the payload is not JSON in UTF-8")) from fault
-    if not isinstance(members, dict) or canonical != payload:
+    if not isinstance(members, dict) or not canonical:
         refuse(_("the payload is not a compact JSON object with sorted, unique keys"))
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):
         refuse(_("the payload holds text that is not in normal form NFC"))
     return members
 
 
-def _encoded(members: object) -> bytes:
-    """The same as `encode`. Names are long and need no escape; those that do are no names, and refused as such."""
-    names = members.get("names") if isinstance(members, dict) else None
-    if not isinstance(members, dict) or not isinstance(names, dict) or names.keys() != {"domain", "host"}:
-        return encode(members)
-    try:
-        known = {"names": Names(**names).encoded()}
-    except TypeError:
-        return encode(members)
-    return b"{%b}" % b",".join(
-        b"%b:%b" % (encode(key), known.get(key) or encode(members[key])) for key in sorted(members)
-    )
+def _with_names(members: Any) -> bytes | None:  # noqa: ANN401  (any JSON)
+    """What `encode` gives for an object with canonical names, three times as fast; names that are not are refused."""
+    match members:
+        case {"names": {"domain": list(domain), "host": list(host), **others}} if not others:
+            with suppress(TypeError):
+                known = {"names": Names(tuple(domain), tuple(host)).encoded()}
+                rest = {key: encode(value) for key, value in members.items() if key != "names"}
+                return b"{%b}" % b",".join(
+                    b"%b:%b" % (encode(key), text) for key, text in sorted((rest | known).items())
+                )
+    return None
 
 
 def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: frozenset[str]) -> dict[str, Any]:

@@ -89,4 +89,6 @@ def _work(path: Path, register: Register, given: BinaryIO, _answers: BinaryIO) -
 def _write(path: Path, seen: Written, body: bytes) -> None:
     with suppress(OSError, BlocklistError):  # without it the next replay takes longer
         files.make_folder(path.parent, 0o700)
+        for unfinished in path.parent.glob(f"{files.TEMPORARY}{path.name}-*"):
+            unfinished.unlink(missing_ok=True)  # of one that was killed: whoever keeps it holds a lock
         files.note(path, states.seal(states.encode(seen) + b"\n" + body))

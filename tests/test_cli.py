@@ -21,6 +21,7 @@ from shell import SAYS, WHY, Shell
 
 from blocklist.cli import GROUPS, MODULES, main
 from blocklist.cli.common import read_date
+from blocklist.errors import TargetError
 
 SUBCOMMANDS = {
     "receipt": ["add"],
@@ -235,7 +236,7 @@ def test_output_survives_a_terminal_that_cannot_show_a_character(listed: Shell) 
 
 def test_a_reader_that_has_left_gets_no_traceback(listed: Shell) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", "import blocklist.__main__ as m; m.main(['-C', r'" + str(listed.office) + "', 'log'])"],
+        [sys.executable, "-m", "blocklist", "-C", str(listed.office), "log"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"BLOCKLIST_KEYS": str(listed.keys)},
@@ -244,6 +245,31 @@ def test_a_reader_that_has_left_gets_no_traceback(listed: Shell) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("words", [["log"], ["--json", "list"], ["--help"]])
+def test_output_onto_a_full_disk_gets_no_traceback(listed: Shell, words: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "blocklist", "-C", str(listed.office), *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={"BLOCKLIST_KEYS": str(listed.keys)},
+            text=True,
+        )
+    assert ended.returncode == TargetError.exit_code
+    assert ended.stderr.startswith("blocklist: error: the output cannot be written: No space left on device\n")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["show", "no.test"], 2), (["due"], 0)])
+def test_the_exit_code_and_all_output_outlive_the_program(listed: Shell, words: list[str], code: int) -> None:
+    """It leaves without giving back its memory, but not before everything is written."""
+    command = [sys.executable, "-m", "blocklist", "-C", str(listed.office), *words]
+    environment = {"BLOCKLIST_KEYS": str(listed.keys)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    inside = listed(*words, expect=code)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (inside.exit_code, inside.stdout, inside.stderr)
 
 
 # init

@@ -389,6 +389,10 @@ def test_taking_stretches_finds_what_reading_line_by_line_finds(blocks: list[tup
     lines = [line.replace(b"%s", name) for templates, names in blocks for name in names for line in templates]
     content = body(b"".join(line + b"\n" for line in lines))
 
+    assert seen(lint_zone([content])) == seen(line_by_line(content))
+
+
+def line_by_line(content: bytes) -> ZoneLinter:
     class Slow(ZoneLinter):
         def _stretch(self, text: bytes, start: int) -> tuple[int, int]:
             return 0, 1
@@ -396,12 +400,44 @@ def test_taking_stretches_finds_what_reading_line_by_line_finds(blocks: list[tup
     slow = Slow()
     slow.feed(content)
     slow.close()
-    fast = lint_zone([content])
-    assert (fast.findings, fast.records, places(fast)) == (slow.findings, slow.records, places(slow))
+    return slow
 
 
-def places(linter: ZoneLinter) -> list[tuple[bytes, int]]:
-    return [(owner, line) for owner, _, line in linter._owners.each()]
+def seen(linter: ZoneLinter) -> tuple[object, ...]:
+    return linter.findings, linter.records, len(linter), [(owner, line) for owner, _, line in linter._owners.each()]
+
+
+def both(*numbers: int) -> bytes:
+    return b"".join(b"n%04d.test CNAME .\n*.n%04d.test CNAME .\n" % (number, number) for number in numbers)
+
+
+def alone(*numbers: int) -> bytes:
+    return b"".join(b"n%04d.test CNAME *.\n" % number for number in numbers)
+
+
+IN_ORDER = both(*range(0, 4000, 2))
+ORDERS = {
+    "in order": IN_ORDER,
+    "few more, in between": IN_ORDER + alone(1, 3, 5),
+    "many more, in between": IN_ORDER + alone(*range(1, 4000, 2)),
+    "few twice": IN_ORDER + alone(0, 3, 3998),
+    "many twice": IN_ORDER + alone(*range(1, 4000, 3)),
+    "one in its own section twice": IN_ORDER + both(5000, 5002, 5002, 5004),
+    "backwards": both(*range(2000, 0, -1)),
+    "a record more for a name in the middle": IN_ORDER + b"n0100.test CNAME .\n" + both(5000),
+    "a record more for the last name": IN_ORDER + b"n3998.test CNAME .\n" + both(5000),
+    "covered in order": IN_ORDER + alone(*range(5000, 5100)) + b"below.n0100.test CNAME .\n",
+    "covered from later on": b"below.n3998.test CNAME .\n" + IN_ORDER,
+    "other records in between": both(1, 3) + b"; a comment\n" + both(5, 7) + b"n0008.test TXT x\n" + both(9, 11),
+}
+
+
+@pytest.mark.parametrize("portion", [1, 33, 4096, 1 << 20])
+@pytest.mark.parametrize("lines", ORDERS.values(), ids=ORDERS)
+def test_names_in_any_order_in_any_portions(lines: bytes, portion: int) -> None:
+    content = body(lines)
+    linter = lint_zone(content[start : start + portion] for start in range(0, len(content), portion))
+    assert seen(linter) == seen(line_by_line(content))
 
 
 # Words of zone files

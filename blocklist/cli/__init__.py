@@ -5,6 +5,7 @@ A command's module is imported when the command runs, so that starting up costs 
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,7 +16,7 @@ import click
 from blocklist import __version__
 from blocklist.cli.common import Settings, VerbGroup, common_options, fail, language
 from blocklist.cli.output import colour, prepare_output
-from blocklist.errors import BlocklistError, UsageError
+from blocklist.errors import BlocklistError, TargetError, UsageError
 from blocklist.messages import _, later, speaking
 
 GROUPS = {
@@ -106,6 +107,14 @@ class Commands(VerbGroup):
         except BrokenPipeError:
             sys.stderr.close()  # whoever read our output has left, and would not read a complaint either
             sys.exit(1)
+        except OSError as error:
+            if error.filename is not None or error.errno not in _NO_ROOM:
+                raise
+            message = _("the output cannot be written: {fault}", fault=error.strerror)
+            fail(TargetError(message, _("what the command had done before it spoke stays done")), color)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Stopped(BlocklistError):  # noqa: N818  (no fault: somebody chose so)

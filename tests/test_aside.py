@@ -1,0 +1,214 @@
+"""Work in another process: it says the same as this one, and when it dies or is not to be had, nothing goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from kit import Chain, forged_line
+from servers import until
+
+from blocklist import aside, linting, reading
+from blocklist.errors import RefusedError, TargetError, UnreachableError
+from blocklist.linting import Linting
+from blocklist.reading import read_aside
+from blocklist.register import Register
+from blocklist.replay import extend, read_all
+
+# From Python 3.12 on a fork beside other threads is warned of; those of the test runner are idle.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+
+HEAD = b"$TTL 300\n@ SOA localhost. hostmaster.localhost. 1795348800 300 60 2419200 60\n@ NS localhost.\n"
+ZONE = [HEAD, *(b"n%d.example CNAME .\n*.n%d.example CNAME .\n" % (number, number) for number in range(1000))]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No process, no open pipe."""
+    before = set(Path("/proc/self/fd").iterdir())
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert not aside._ours
+    assert len(set(Path("/proc/self/fd").iterdir()) - before) <= 1  # that of the listing itself
+
+
+@pytest.fixture
+def lines() -> list[bytes]:
+    """Some hundred envelopes, with rubbish among them."""
+    chain = Chain()
+    for number in range(150):
+        chain.block(f"n{number}.example")
+    good = [signed.line() for signed in chain.signed]
+    return [*good[:100], b"", b"rubbish", forged_line(good[3], by="agent-2"), b"\xff" * 5000, *good[100:]]
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that has no room for another process."""
+
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)
+
+
+def dying(*_args: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# Reading
+
+
+def read(batches: Iterable[list[object]]) -> list[object]:
+    return [str(entry) if isinstance(entry, Exception) else entry for batch in batches for entry in batch]
+
+
+def test_lines_are_read_the_same_elsewhere(lines: list[bytes]) -> None:
+    assert read(read_aside(lines)) == read(read_all(lines))
+
+
+def test_and_where_there_is_no_room_for_a_process(lines: list[bytes], full: None) -> None:
+    assert read(read_aside(lines)) == read(read_all(lines))
+
+
+def test_a_hint_comes_back(lines: list[bytes]) -> None:
+    wrong = [next(entry for batch in reader([lines[0][:-1]]) for entry in batch) for reader in (read_all, read_aside)]
+    assert vars(wrong[0]) == vars(wrong[1])
+
+
+def test_what_is_wrong_with_the_lines_comes_last(lines: list[bytes]) -> None:
+    def lost() -> Iterator[bytes]:
+        yield from lines[:90]
+        raise UnreachableError("the server is gone")
+
+    found: list[object] = []
+    with pytest.raises(UnreachableError, match="the server is gone"):
+        for batch in read_aside(lost()):
+            found += batch
+    assert len(found) == 90
+
+
+def test_a_replay_that_stops_waits_for_nobody(lines: list[bytes]) -> None:
+    """Each of these envelopes is large, so that both pipes are full when the first one is refused."""
+    many = [line for _ in range(200) for line in [lines[0], b"x" * 100_000]]
+    with pytest.raises(Exception, match="act 2: "):
+        list(extend(Register(), many, Chain().at, read_aside))
+
+
+def test_a_reader_that_dies(lines: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_work", dying)
+    with pytest.raises(TargetError, match="the process that reads the acts has died"):
+        list(read_aside(lines * 20))
+
+
+def test_a_reader_that_dies_halfway(lines: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(given: BinaryIO, answers: BinaryIO) -> None:
+        answers.write(b"\x80\x05")
+        answers.flush()
+        dying()
+
+    monkeypatch.setattr(reading, "_work", half)
+    with pytest.raises(TargetError, match="has died"):
+        list(read_aside(lines))
+
+
+# Linting
+
+
+@pytest.fixture
+def long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linting, "LONG", 1)
+
+
+def lint(chunks: list[bytes], file: str = "rpz.zone", after: int | None = None) -> list[bytes]:
+    with Linting(1000, after) as opened:
+        passed = list(opened.pass_on(file, chunks))
+        opened.require()
+        return passed
+
+
+@pytest.mark.parametrize("file", ["rpz.zone", "hosts.txt"])
+def test_the_octets_are_passed_on(long: None, file: str) -> None:
+    chunks = ZONE if file == "rpz.zone" else [b"# a\n", b"192.0.2.1 a.example\n"]
+    assert lint(chunks, file) == chunks
+
+
+@pytest.mark.parametrize(("chunks", "after"), [([*ZONE, ZONE[1]], None), (ZONE, 1795348801)])
+def test_a_zone_is_refused_in_the_same_words(
+    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], after: int | None
+) -> None:
+    refusals = []
+    for number in (1, 10_000):
+        monkeypatch.setattr(linting, "LONG", number)
+        with pytest.raises(RefusedError, match="a resolver would choke on") as caught:
+            lint(chunks, after=after)
+        refusals.append((caught.value.message, caught.value.hint))
+    assert refusals[0] == refusals[1]
+
+
+def test_a_release_without_a_zone(long: None) -> None:
+    with Linting(1000, None) as opened:
+        opened.require()
+
+
+def test_a_write_that_fails_leaves_no_process(long: None) -> None:
+    def failing() -> Iterator[bytes]:
+        yield from ZONE
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"), Linting(1000, None) as opened:
+        list(opened.pass_on("rpz.zone", failing()))
+
+
+def test_a_linter_that_dies_lets_nothing_pass(long: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linting, "_work", dying)
+    with pytest.raises(TargetError, match=r"the process that reads rpz\.zone as a resolver would has died"):
+        lint(ZONE * 100)
+
+
+def test_without_room_for_a_process_it_is_linted_here(long: None, full: None) -> None:
+    assert lint(ZONE) == ZONE
+    with pytest.raises(RefusedError, match="choke"):
+        lint([*ZONE, ZONE[1]])
+
+
+# Its end
+
+
+def test_it_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
+    """The first is killed while both are alive, and a third that was begun later holds nothing of the second."""
+    program = (
+        "import os, sys\n"
+        "from blocklist.aside import Aside\n"
+        "def work(given, answers):\n"
+        "    answers.write(b'%d\\n' % os.getpid()); answers.flush(); given.read()\n"
+        "with Aside(work) as one, Aside(work) as two:\n"
+        "    print(one.answers.readline().decode(), two.answers.readline().decode(), flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout:
+        others = [int(child.stdout.readline()) for _ in range(2)]
+        child.kill()
+        child.wait()
+        until(lambda: not any(map(alive, others)), "the end of the other processes")
+
+
+def alive(process: int) -> bool:
+    """Whether a process runs; one that ended and that nobody waited for does not."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
