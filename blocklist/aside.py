@@ -1,7 +1,7 @@
 """Work for another process, so that two processors share a long task.
 
-It begins as a copy of this one, before any thread does, and has nothing of what happens here later but what it is
-given. Should this process be killed, that ends, and so does the other.
+It begins as a copy of this one, before any thread does. It has nothing that is open here, and learns of nothing that
+happens later but what it is given. Should this process be killed, that ends, and so does the other.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import fcntl
 import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -19,9 +20,6 @@ _ROOM = 1024 * 1024
 
 Work = Callable[[BinaryIO, BinaryIO], None]
 """Given what it reads and where it answers."""
-
-_ours: set[int] = set()
-"""The ends of pipes that no other process may hold, or what it is given would never end."""
 
 
 class Aside:
@@ -34,19 +32,16 @@ class Aside:
     def __init__(self, work: Work) -> None:
         reading, given = _pipe()
         answers, answering = _pipe()
-        ours = {given, answers}
         try:
             self._process = os.fork()
         except OSError:
-            for handle in (reading, answering, *ours):
+            for handle in (reading, given, answers, answering):
                 os.close(handle)
             raise
         if not self._process:
-            _begin(work, reading, answering, ours | _ours)
+            _begin(work, reading, answering)
         os.close(reading)
         os.close(answering)
-        self._ours = ours
-        _ours.update(ours)
         self.given: BinaryIO = os.fdopen(given, "wb")
         self.answers: BinaryIO = os.fdopen(answers, "rb")
 
@@ -54,7 +49,6 @@ class Aside:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        _ours.difference_update(self._ours)
         with contextlib.suppress(BrokenPipeError):
             self.given.close()
         self.answers.close()
@@ -76,11 +70,14 @@ def _pipe() -> tuple[int, int]:
     return source, sink
 
 
-def _begin(work: Work, reading: int, answering: int, others: set[int]) -> None:
-    """What the other process does. It ends here: whatever was open when it began is the first one's to close."""
+def _begin(work: Work, reading: int, answering: int) -> None:
+    """What the other process does. It ends here, so that nothing of the first one's is finished twice."""
     try:
-        for handle in others:
-            os.close(handle)
+        # A lock is held, and a pipe has no end, as long as any process has it open.
+        for handle in [int(path.name) for path in Path("/dev/fd").iterdir()]:
+            if handle not in (0, 1, 2, reading, answering):
+                with contextlib.suppress(OSError):  # the listing's own
+                    os.close(handle)
         gc.disable()  # it would look at, and so copy, everything that is in memory here
         with os.fdopen(answering, "wb") as stream:
             work(os.fdopen(reading, "rb"), stream)

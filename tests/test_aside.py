@@ -15,7 +15,7 @@ import pytest
 from kit import Chain, forged_line
 from servers import until
 
-from blocklist import aside, linting, reading
+from blocklist import files, linting, reading
 from blocklist.errors import RefusedError, TargetError, UnreachableError
 from blocklist.linting import Linting
 from blocklist.reading import read_aside
@@ -36,7 +36,6 @@ def nothing_left() -> Iterator[None]:
     yield
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
-    assert not aside._ours
     assert len(set(Path("/proc/self/fd").iterdir()) - before) <= 1  # that of the listing itself
 
 
@@ -184,7 +183,7 @@ def test_without_room_for_a_process_it_is_linted_here(long: None, full: None) ->
 
 
 def test_it_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
-    """The first is killed while both are alive, and a third that was begun later holds nothing of the second."""
+    """The first is killed while both are alive, and the one that was begun later holds nothing of the other."""
     program = (
         "import os, sys\n"
         "from blocklist.aside import Aside\n"
@@ -204,6 +203,35 @@ def test_it_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
         child.kill()
         child.wait()
         until(lambda: not any(map(alive, others)), "the end of the other processes")
+
+
+def test_it_holds_no_lock(tmp_path: Path) -> None:
+    """Of a publisher that was killed, nothing keeps the next one waiting."""
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from blocklist import files\n"
+        "from blocklist.aside import Aside\n"
+        "def work(given, answers):\n"
+        "    answers.write(b'%d\\n' % os.getpid()); answers.flush(); signal.pause()\n"
+        "with files.locked(Path('lock'), 'test'), Aside(work) as one:\n"
+        "    print(one.answers.readline().decode(), flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout:
+        other = int(child.stdout.readline())
+        with pytest.raises(RefusedError, match="another test is running"), files.locked(tmp_path / "lock", "test"):
+            pass
+        child.kill()
+        child.wait()
+        assert alive(other)
+        with files.locked(tmp_path / "lock", "test"):
+            os.kill(other, signal.SIGKILL)
 
 
 def alive(process: int) -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -188,7 +189,7 @@ def test_only_later_acts_are_read_and_what_is_read_is_verified(kept: Place, sign
 def spoil(place: Place, seq: int) -> None:
     """Put another act in the place of one, as a thief of the file would."""
     line = place.store.line(LIST, seq + 1)
-    with sqlite3.connect(place.folder / "register.db") as database:
+    with closing(sqlite3.connect(place.folder / "register.db")) as database, database:
         database.execute("DROP TRIGGER acts_update")
         database.execute("UPDATE acts SET envelope = ? WHERE seq = ?", (line, seq))
     database.close()
@@ -196,7 +197,7 @@ def spoil(place: Place, seq: int) -> None:
 
 def test_an_act_that_is_gone_or_unreadable_is_reported(kept: Place) -> None:
     register = kept.open().register
-    with sqlite3.connect(kept.folder / "register.db") as database:
+    with closing(sqlite3.connect(kept.folder / "register.db")) as database, database:
         database.execute("DROP TRIGGER acts_delete")
         database.execute("DROP TRIGGER acts_update")
         database.execute("DELETE FROM acts WHERE seq = 5")

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -508,7 +509,7 @@ def test_a_workspace_that_is_not_initialised(command: list[str], empty: Shell) -
 
 
 def test_a_register_that_lost_acts_is_refused(listed: Shell, tmp_path: Path) -> None:
-    with sqlite3.connect(listed.office / "lists/register.db") as database:
+    with closing(sqlite3.connect(listed.office / "lists/register.db")) as database, database:
         database.execute("DROP TRIGGER acts_delete")
         database.execute("DELETE FROM acts WHERE seq > 3")
     for command in (("list",), ("publish",), ("--as", "agent-1", "add", "x.example", *WHY)):
@@ -519,7 +520,7 @@ def test_a_register_that_lost_acts_is_refused(listed: Shell, tmp_path: Path) -> 
 
 
 def test_audit_finds_a_dropped_act_and_goes_on(listed: Shell) -> None:
-    with sqlite3.connect(listed.office / "lists/register.db") as database:
+    with closing(sqlite3.connect(listed.office / "lists/register.db")) as database, database:
         database.execute("DROP TRIGGER acts_delete")
         database.execute("DELETE FROM acts WHERE seq = 3")
     result = listed("audit", expect=3)

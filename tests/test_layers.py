@@ -115,8 +115,12 @@ def test_a_provider_needs_nothing_of_the_office() -> None:
 
 
 def test_only_the_desk_believes_the_cache() -> None:
-    """An audit, a release and a subscriber replay every act."""
     assert {part_of(path) for path in modules() if "cache" in parts_imported(path)} <= {"desk"}
+
+
+def test_an_audit_replays_every_act() -> None:
+    """A publisher and a subscriber go on from what they verified last; nobody else does."""
+    assert {part_of(path) for path in modules() if "verified" in parts_imported(path)} <= {"publishing", "client"}
 
 
 def test_formats_know_nothing_of_acts_or_registers() -> None:
