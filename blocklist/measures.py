@@ -180,12 +180,16 @@ def parents_of(names: Iterable[str]) -> set[str]:
 
 def boundaries(measures: Iterable[Measure]) -> Iterator[int]:
     """The places at which another measure begins; names that were decided together stand together, so they are few."""
-    return compress(count(), map(is_not, measures, chain((None,), measures)))
+    return compress(count(), _begins(measures))
+
+
+def _begins(measures: Iterable[Measure]) -> Iterator[bool]:
+    return map(is_not, measures, chain((None,), measures))
 
 
 def _distinct(names: Mapping[str, Measure]) -> dict[int, Measure]:
-    measures = list(names.values())
-    return {id(measures[place]): measures[place] for place in boundaries(measures)}
+    measures = names.values()
+    return {id(measure): measure for measure in compress(measures, _begins(measures))}
 
 
 def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:

@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import compress
-from operator import is_not
+from itertools import compress, islice
+from operator import is_, is_not
 
 from blocklist import formats
 from blocklist.entries import Request
@@ -153,15 +153,17 @@ def _is_annulled(last: Measure | None) -> bool:
 
 def _compared(before: Mapping[str, Measure], after: Mapping[str, Measure]) -> tuple[list[str], list[str]]:
     """The names that `before` does not have, and those that it has by another measure."""
-    texts = list(after)
     if not before:
-        return texts, []
-    # A measure that no act touched is the same object in both snapshots of one replay, and mostly all names stand in
-    # the same order: then a million of them need not be looked up.
-    if texts[: len(before)] == list(before):
-        new, others = texts[len(before) :], compress(before, map(is_not, before.values(), after.values()))
+        return list(after), []
+    # A measure that no act touched is the same object in both snapshots of one replay, and so is a name; mostly all
+    # names stand in the same order: then a million of them need not be looked up.
+    if len(before) <= len(after) and all(map(is_, before, after)):
+        new, others = (
+            list(islice(after, len(before), None)),
+            compress(before, map(is_not, before.values(), after.values())),
+        )
     else:
-        new = [text for text in texts if text not in before]
+        new = [text for text in after if text not in before]
         others = compress(after, map(is_not, map(before.get, after), after.values()))
     return new, [text for text in others if (known := before.get(text)) is not None and known != after[text]]
 

@@ -60,25 +60,28 @@ def encode(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def seal(body: bytes) -> bytes:
-    """A line that says what follows, and the digest of it; then that."""
-    return _header(body) + b"\n" + body
+def seal(about: object, body: bytes) -> bytes:
+    """A line that says what follows, and the digest of it; a line about it, and then that."""
+    told = encode(about)
+    return b"\n".join((_header(told, body), told, body))
 
 
-def unseal(content: bytes) -> bytes:
+def unseal(content: bytes) -> tuple[Any, bytes]:
     """What was sealed.
 
     Raises:
         ValueError: It was written by another version, for other rules or fields, or was damaged.
     """
-    header, _end, body = content.partition(b"\n")
-    if header != _header(body):
+    header, told, body = content.split(b"\n", 2)
+    if header != _header(told, body):
         raise ValueError("not a state, or of another version")
-    return body
+    return json.loads(told), body
 
 
-def _header(body: bytes) -> bytes:
-    words = ("blocklist cache", __version__, acts.RULES, _codecs()[2], hashlib.sha256(body).hexdigest())
+def _header(told: bytes, body: bytes) -> bytes:
+    digest = hashlib.sha256(b"%d\n%b" % (len(told), told))
+    digest.update(body)
+    words = ("blocklist cache", __version__, acts.RULES, _codecs()[2], digest.hexdigest())
     return " ".join(map(str, words)).encode()
 
 

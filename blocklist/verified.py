@@ -42,8 +42,8 @@ def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now:
         now: The clock.
     """
     with suppress(*_WRONG):
-        about, _end, body = states.unseal(files.read(path, "", _MAX_FILE)).partition(b"\n")
-        seen, members = Written(*json.loads(about)), json.loads(body)
+        about, body = states.unseal(files.read(path, "", _MAX_FILE))
+        seen, members = Written(*about), json.loads(body)
         if len(members["ids"]) <= oldest and seen.length and files.digest(first(seen.length)) == seen:
             register = states.read_register(members)
             if register.at <= now:
@@ -91,4 +91,4 @@ def _write(path: Path, seen: Written, body: bytes) -> None:
         files.make_folder(path.parent, 0o700)
         for unfinished in path.parent.glob(f"{files.TEMPORARY}{path.name}-*"):
             unfinished.unlink(missing_ok=True)  # of one that was killed: whoever keeps it holds a lock
-        files.note(path, states.seal(states.encode(seen) + b"\n" + body))
+        files.note(path, states.seal(seen, body))

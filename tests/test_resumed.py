@@ -102,10 +102,10 @@ DAMAGE = {
     "a bit": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
     "another version": lambda content: content.replace(b"blocklist cache", b"blocklist cache 9", 1),
     "rubbish": lambda content: b"\xff" * 4096,
-    "another shape": lambda content: states.seal(b"[]\n[]"),
-    "no acts": lambda content: states.seal(b'["' + b"0" * 64 + b'",0]\n{"ids":[]}'),
-    "acts of a strange length": lambda content: states.seal(b'["x",1e999]\n' + states.unseal(content).split(b"\n")[1]),
-    "a nest": lambda content: states.seal(b"[" * 100_000 + b"\n"),
+    "another shape": lambda content: states.seal([], b"[]"),
+    "no acts": lambda content: states.seal(["0" * 64, 0], b'{"ids":[]}'),
+    "acts of a strange length": lambda content: states.seal(["x", float("inf")], states.unseal(content)[1]),
+    "a nest": lambda content: states.seal(["0" * 64, 1], b"[" * 100_000),
 }
 
 

@@ -268,8 +268,11 @@ class _ListPull:
             )
         rendered = {candidate.target.format: candidate.content for candidate in candidates.staged}
         for format_id in {target.format for target in self._targets} & set(now.policy.formats):
-            ((name, chunks),) = exports(now, [format_id])
-            self._compare(publisher, name, rendered.get(format_id) or files.digest(chunks))
+            content = rendered.get(format_id)
+            if content is None:
+                ((_name, chunks),) = exports(now, [format_id])
+                content = files.digest(chunks)
+            self._compare(publisher, formats.get(format_id).file, content)
 
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:
         signed = publisher.find(f"{self._list_id}/{name}")
