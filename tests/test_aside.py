@@ -22,9 +22,6 @@ from blocklist.reading import read_aside
 from blocklist.register import Register
 from blocklist.replay import extend, read_all
 
-# From Python 3.12 on a fork beside other threads is warned of; those of the test runner are idle.
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
 HEAD = b"$TTL 300\n@ SOA localhost. hostmaster.localhost. 1795348800 300 60 2419200 60\n@ NS localhost.\n"
 ZONE = [HEAD, *(b"n%d.example CNAME .\n*.n%d.example CNAME .\n" % (number, number) for number in range(1000))]
 

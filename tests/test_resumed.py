@@ -21,8 +21,6 @@ from blocklist.errors import RefusedError, TargetError, VerificationError
 from blocklist.publishing import draft
 from blocklist.repository import Repository
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
