@@ -426,6 +426,15 @@ ORDERS = {
     "backwards": both(*range(2000, 0, -1)),
     "a record more for a name in the middle": IN_ORDER + b"n0100.test CNAME .\n" + both(5000),
     "a record more for the last name": IN_ORDER + b"n3998.test CNAME .\n" + both(5000),
+    "a record more for the last name after another": IN_ORDER + alone(1) + b"n3998.test CNAME .\n" + both(5000),
+    "another record for the last name after another": IN_ORDER + alone(1) + b"n3998.test TXT x\n" + both(5000, 5001),
+    "half of the last name after another": both(0, 2) + b"n0004.test CNAME .\n" + alone(1) + b"*.n0004.test CNAME .\n",
+    "sections in turn": both(*range(1000, 1200))
+    + alone(*range(100))
+    + both(*range(2000, 2200))
+    + alone(*range(200, 300))
+    + both(*range(3000, 3200))
+    + alone(*range(150, 250)),
     "covered in order": IN_ORDER + alone(*range(5000, 5100)) + b"below.n0100.test CNAME .\n",
     "covered from later on": b"below.n3998.test CNAME .\n" + IN_ORDER,
     "other records in between": both(1, 3) + b"; a comment\n" + both(5, 7) + b"n0008.test TXT x\n" + both(9, 11),

@@ -25,7 +25,7 @@ _CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
 
 
 _FEW = 64
-"""Names that are looked for one by one; for more, those that stand in order are put where looking is faster."""
+"""Names that are looked for in runs, one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,15 @@ class Owners:
     """Every name of a zone with its rules; `NAME` and `*.NAME` are one name.
 
     Zones are sorted as a rule, and what comes after all others is not among them: such names stay in runs, each above
-    the last. To make a dictionary of a million names takes as long as to find them in their lines.
+    the last. To make a dictionary of a million names takes as long as to find them in their lines. It is made once, as
+    soon as many names come out of their order.
     """
 
     def __init__(self, findings: Findings, room: int) -> None:
         """`room` is what an owner may take of a message, in octets."""
         self.nothing = State((), ())
         self._runs: list[_Run] = []
+        self._settled = False
         self._states: dict[bytes, State] = {}
         self._lines = array("Q")
         self._highest = b""
@@ -104,7 +106,7 @@ class Owners:
     def _take_out(self, name: bytes) -> None:
         """Let a name of a run have other rules: mostly it is the last one, whose lines a portion of the file parted."""
         run = self._runs[-1]
-        if run.names[-1] != name:
+        if run.names[-1] != name or (self._lines and self._lines[-1] > run.lines[-1]):
             self._settle()
             return
         self._states[name] = run.state
@@ -114,13 +116,15 @@ class Owners:
             self._runs.pop()
 
     def _settle(self) -> None:
-        """Put the names that stand in order where any name is found, and can get other rules."""
+        """Put all names where any is found at once and can get other rules, and do so from now on."""
+        if self._settled:
+            return
         settled: dict[bytes, State] = {}
         places = array("Q")
         for names, states, lines in self._parts():
             settled.update(zip(names, states, strict=True))
             places.extend(lines)
-        self._runs, self._states, self._lines = [], settled, places
+        self._runs, self._states, self._lines, self._settled = [], settled, places, True
 
     def _note(self, rule: str, line: int, owner: bytes) -> None:
         self._findings.add(rule, line, owner.decode("latin-1"))
@@ -133,7 +137,7 @@ class Owners:
         """Remember new names that all have the same rules, in `size` lines each; or none, if one is known."""
         run = _Run(names, state, line, size)
         self._parents |= set(map(itemgetter(2), map(bytes.partition, names, repeat(b"."))))
-        if names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
+        if not self._settled and names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
             last = self._runs[-1] if self._runs else None
             if last and (last.state, last.end, last.size) == (state, line, size):
                 last.names.extend(names)
