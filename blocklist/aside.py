@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 _ROOM = 1024 * 1024
 """Octets that may wait in a pipe: what an unprivileged process may ask for."""
@@ -61,6 +61,24 @@ def start(work: Work) -> Aside | None:
         return Aside(work)
     except OSError:
         return None
+
+
+class Helped:
+    """Whoever may have another process at work, from the beginning to the end of its context.
+
+    Args:
+        work: What that one does; without it, none is started.
+    """
+
+    def __init__(self, work: Work | None) -> None:
+        self._aside = start(work) if work else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        if self._aside is not None:
+            self._aside.__exit__(kind, fault, at)
 
 
 def _pipe() -> tuple[int, int]:

@@ -173,7 +173,7 @@ def _kept(path: Path, store: Store, list_id: str, now: datetime) -> State | None
         if state.register.list_id == list_id and state.register.at <= now + CLOCK_TOLERANCE:
             act(store, state.register, state.register.head.seq)
             return state
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, BlocklistError):
+    except states.UNUSABLE:
         pass  # replaying from the first act finds out what is wrong, if anything is
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -94,8 +93,7 @@ class _Export:
 
     def _write_into(self, folder: Path) -> None:
         opened, register = self._opened, self._opened.register
-        lines = itertools.islice(opened.store.lines(opened.list_id), register.head.seq)
-        files.write_chunks(folder / ACTS, (line + b"\n" for line in lines), _MODE)
+        files.write_chunks(folder / ACTS, opened.store.acts(opened.list_id, register.head.seq), _MODE)
         for name in (DOSSIERS, EVIDENCE):
             (folder / name).mkdir(mode=0o700)
         for signed in self._signed:

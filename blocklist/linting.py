@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
-from types import TracebackType
 from typing import BinaryIO
 
-from blocklist import aside
-from blocklist.aside import Aside
+from blocklist.aside import Aside, Helped
 from blocklist.errors import RefusedError, TargetError
 from blocklist.lint import ZONE_SUFFIX, linted
 from blocklist.messages import _
@@ -20,7 +18,7 @@ LONG = 50_000
 _PORTION = 1024 * 1024
 
 
-class Linting:
+class Linting(Helped):
     """Lints the files of one release; to be entered before any thread begins.
 
     Args:
@@ -29,16 +27,9 @@ class Linting:
     """
 
     def __init__(self, names: int, after: int | None) -> None:
+        super().__init__(partial(_work, after) if names >= LONG else None)
         self._after = after
-        self._aside = aside.start(partial(_work, after)) if names >= LONG else None
         self._file = ""
-
-    def __enter__(self) -> Linting:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        if self._aside is not None:
-            self._aside.__exit__(kind, fault, at)
 
     def pass_on(self, file: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """Hand on the octets of a file; of zones, there is one.

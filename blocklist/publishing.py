@@ -19,7 +19,7 @@ from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
 from blocklist.pruning import prune
-from blocklist.reading import LONG, read_aside
+from blocklist.reading import reader
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -38,7 +38,7 @@ from blocklist.release import (
     sums,
     take_marked,
 )
-from blocklist.replay import extend, read_all
+from blocklist.replay import extend
 from blocklist.repository import Published
 from blocklist.store import HeadMemory, Store
 from blocklist.verified import Keeping
@@ -136,11 +136,11 @@ def _draft(
     marks: list[Mark] = [(release.head, release.instant) for release in (current, known) if release is not None]
     register, taken = _begun(workspace, store, list_id, marks, now), dict[Mark, Snapshot]()
     begun, head = len(register.ids), store.head(list_id)
+    new = head.seq - begun if head else 0
     if begun:
         take_marked(register, marks, taken)
-    with progress(_("replaying the register"), head.seq - begun if head else 0) as advance:
-        reader = read_aside if head and head.seq - begun >= LONG else read_all
-        for _signed in extend(register, store.lines(list_id, begun), now, reader):
+    with progress(_("replaying the register"), new) as advance:
+        for _signed in extend(register, store.lines(list_id, begun), now, reader(new)):
             take_marked(register, marks, taken)
             advance(1)
     memory.check(register)
@@ -174,7 +174,7 @@ def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mar
     """The register to begin with, no later than at any of the marks."""
 
     def first(length: int) -> Iterator[bytes]:
-        for line in _acts(store, list_id):
+        for line in store.acts(list_id):
             if length <= 0:
                 return
             yield line
@@ -182,11 +182,6 @@ def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mar
 
     oldest = min((head.seq for head, _instant in marks), default=0)
     return verified.start(_verified_path(workspace, list_id), first, oldest, now).register
-
-
-def _acts(store: Store, list_id: str, count: int | None = None) -> Iterator[bytes]:
-    """The lines of `acts.jsonl`, as many as that."""
-    return (line + b"\n" for line in itertools.islice(store.lines(list_id), count))
 
 
 def publish(
@@ -299,7 +294,7 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
 
         contents: Iterator[tuple[str, Iterator[bytes]]] = itertools.chain(
             # The acts are written while the names are sorted; then the zone, which takes longest.
-            [(ACTS, _acts(store, made.list_id, made.now.head.seq))],
+            [(ACTS, store.acts(made.list_id, made.now.head.seq))],
             ((name, linting.pass_on(name, chunks)) for name, chunks in exports(made.now, made.now.policy.formats)),
             [(CHANGES, changes(made.before, made.now, made.plan)), (ANNOUNCED, announced(made.now))],
         )

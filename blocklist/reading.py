@@ -11,10 +11,15 @@ from typing import BinaryIO
 from blocklist import aside
 from blocklist.errors import TargetError
 from blocklist.messages import _
-from blocklist.replay import Read, batches, read_all
+from blocklist.replay import Read, Reader, batches, read_all
 
 LONG = 100
 """Acts from which on a process is worth its start."""
+
+
+def reader(count: int) -> Reader:
+    """What reads so many acts."""
+    return read_aside if count >= LONG else read_all
 
 
 def read_aside(lines: Iterable[bytes]) -> Iterator[list[Read]]:

@@ -184,10 +184,10 @@ def _resumed(register: Register, signed: SignedAct, now: datetime) -> bool:
 # That is no judgement: the register refuses an act in its turn, and verifies what was not found good here.
 
 
-def _checked(register: Register, batches: Iterable[list[Read]]) -> Iterator[tuple[Read, PublicKey | None]]:
+def _checked(register: Register, lists: Iterable[list[Read]]) -> Iterator[tuple[Read, PublicKey | None]]:
     """What each line holds, and the key by which its signature was found good, if it was."""
     with ThreadPoolExecutor(_THREADS) as pool:
-        for read in batches:
+        for read in lists:
             yield from zip(read, _keys(register, read, pool), strict=True)
 
 

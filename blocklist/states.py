@@ -16,6 +16,7 @@ from typing import Any
 from blocklist import __version__, acts
 from blocklist.compact import Codec, codec
 from blocklist.entries import Officer, Pending, Recommendation, Request
+from blocklist.errors import BlocklistError
 from blocklist.measures import Measure, boundaries
 from blocklist.names import Scope
 from blocklist.policy import Policy
@@ -24,6 +25,9 @@ from blocklist.signing import PublicKey
 
 KEEP_AFTER = 100
 """How many acts are replayed before it is worth to keep the state anew."""
+
+UNUSABLE = (OSError, BlocklistError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What reading a kept state can raise, whatever is in its file."""
 
 _FORM = 3
 """Of `_measures`, which no codec describes; another number whenever that changes."""

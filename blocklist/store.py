@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import itertools
 import json
 import re
 import secrets
@@ -164,6 +165,10 @@ class Store:
     def lines(self, list_id: str, after: int = 0) -> Iterator[bytes]:
         """The envelopes of one register in order, as they were appended, those that follow the act `after`."""
         return (row.envelope for row in self._rows(list_id, after))
+
+    def acts(self, list_id: str, count: int | None = None) -> Iterator[bytes]:
+        """The lines of `acts.jsonl`, as many as that: the envelopes as they are shipped."""
+        return (line + b"\n" for line in itertools.islice(self.lines(list_id), count))
 
     def rows(self, list_id: str) -> Iterator[Row]:
         """The same with the columns beside them, as they are stored: nothing says that they fit the envelope."""

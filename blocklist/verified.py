@@ -13,16 +13,15 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
-from blocklist import aside, files, states
+from blocklist import files, states
+from blocklist.aside import Helped
 from blocklist.errors import BlocklistError
 from blocklist.files import Written
 from blocklist.register import Register
 
 _MAX_FILE = 1 << 30
-_WRONG = (OSError, BlocklistError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
 
 
 class Verified(NamedTuple):
@@ -41,7 +40,7 @@ def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now:
         oldest: The first act after which the register is wanted.
         now: The clock.
     """
-    with suppress(*_WRONG):
+    with suppress(*states.UNUSABLE):
         about, body = states.unseal(files.read(path, "", _MAX_FILE))
         seen, members = Written(*about), json.loads(body)
         if len(members["ids"]) <= oldest and seen.length and files.digest(first(seen.length)) == seen:
@@ -56,21 +55,14 @@ def keep(path: Path, register: Register, seen: Written) -> None:
     _write(path, seen, states.encode(states.write_register(register)))
 
 
-class Keeping:
+class Keeping(Helped):
     """Keeps a register by another process, which prepares it at once and writes it when it is told of its acts.
 
     What nobody tells of is not kept; to be entered before any thread begins.
     """
 
     def __init__(self, path: Path, register: Register) -> None:
-        self._aside = aside.start(partial(_work, path, register))
-
-    def __enter__(self) -> Keeping:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        if self._aside is not None:
-            self._aside.__exit__(kind, fault, at)
+        super().__init__(partial(_work, path, register))
 
     def keep(self, seen: Written) -> None:
         """Keep it: it came from these acts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -102,3 +103,13 @@ def server() -> Iterator[Postgres]:
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database a test has: by default it runs on each."""
     return str(request.param)
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that has no room for another process."""
+
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "fork", fork)

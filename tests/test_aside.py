@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,16 +45,6 @@ def lines() -> list[bytes]:
         chain.block(f"n{number}.example")
     good = [signed.line() for signed in chain.signed]
     return [*good[:100], b"", b"rubbish", forged_line(good[3], by="agent-2"), b"\xff" * 5000, *good[100:]]
-
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that has no room for another process."""
-
-    def fork() -> int:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr(os, "fork", fork)
 
 
 def dying(*_args: object) -> None:
@@ -179,6 +170,18 @@ def test_without_room_for_a_process_it_is_linted_here(long: None, full: None) ->
 # Its end
 
 
+@contextmanager
+def begun(program: str, folder: Path) -> Iterator[tuple[subprocess.Popen[str], Iterator[str]]]:
+    """A program that waits for the end of its input, and what it prints."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with child.stdin, child.stdout:
+        yield child, iter(child.stdout.readline, "")
+
+
 def test_it_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
     """The first is killed while both are alive, and the one that was begun later holds nothing of the other."""
     program = (
@@ -190,13 +193,8 @@ def test_it_ends_with_the_one_that_began_it(tmp_path: Path) -> None:
         "    print(one.answers.readline().decode(), two.answers.readline().decode(), flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with child.stdin, child.stdout:
-        others = [int(child.stdout.readline()) for _ in range(2)]
+    with begun(program, tmp_path) as (child, lines):
+        others = [int(next(lines)) for _ in range(2)]
         child.kill()
         child.wait()
         until(lambda: not any(map(alive, others)), "the end of the other processes")
@@ -215,13 +213,8 @@ def test_it_holds_no_lock(tmp_path: Path) -> None:
         "    print(one.answers.readline().decode(), flush=True)\n"
         "    sys.stdin.read()\n"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    with child.stdin, child.stdout:
-        other = int(child.stdout.readline())
+    with begun(program, tmp_path) as (child, lines):
+        other = int(next(lines))
         with pytest.raises(RefusedError, match="another test is running"), files.locked(tmp_path / "lock", "test"):
             pass
         child.kill()

@@ -16,7 +16,7 @@ from kit import HOUR, LIST, Site
 from test_auditing import altered
 from test_publishing import everything
 
-from blocklist import publishing, states, verified
+from blocklist import reading, states, verified
 from blocklist.errors import RefusedError, TargetError, VerificationError
 from blocklist.publishing import draft
 from blocklist.repository import Repository
@@ -26,7 +26,7 @@ from blocklist.repository import Repository
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every register is worth being kept."""
     monkeypatch.setattr(states, "KEEP_AFTER", 0)
-    monkeypatch.setattr(publishing, "LONG", 1)
+    monkeypatch.setattr(reading, "LONG", 1)
 
 
 @pytest.fixture
@@ -156,12 +156,8 @@ def test_one_from_after_the_present_is_not_believed(site: Site) -> None:
         site.publish()
 
 
-def test_no_room_for_another_process(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fork() -> int:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
+def test_no_room_for_another_process(site: Site, full: None) -> None:
     site.block("four.example")
-    monkeypatch.setattr(os, "fork", fork)
     before = kept(site).read_bytes()
     assert site.publish().changed
     assert kept(site).read_bytes() == before
