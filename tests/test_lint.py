@@ -449,6 +449,14 @@ def test_names_in_any_order_in_any_portions(lines: bytes, portion: int) -> None:
     assert seen(linter) == seen(line_by_line(content))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"a\x85b. h. 1 300 60 900 60", b'"a b." h. 1 300 60 900 60', b"a. h. \xb2 300 60 900 60", b"\\# 2 abcd", b"\\# 0"],
+)
+def test_a_strange_soa_is_no_failure(data: bytes) -> None:
+    assert lint_zone([b"$TTL 300\n@ SOA " + data + b"\n@ NS localhost.\n" + FIRST], after=5).records
+
+
 # Words of zone files
 
 

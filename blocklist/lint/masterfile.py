@@ -229,7 +229,7 @@ def _is_name(text: str) -> bool:
 def _is_soa(words: Sequence[str]) -> bool:
     if len(words) != 7 or not all(map(_is_name, words[:2])):
         return False
-    return words[2].isdigit() and int(words[2]) < 2**32 and all(ttl(word) is not None for word in words[3:])
+    return words[2].isdecimal() and int(words[2]) < 2**32 and all(ttl(word) is not None for word in words[3:])
 
 
 def name(text: str) -> str:

@@ -356,8 +356,9 @@ class ZoneLinter:
         if self.serial is not None or relative:
             self._note("soa-twice", line, relative or "@")
             return
-        words = found.value.split()
-        self.serial = int(words[2]) if not found.faults else 0
+        # From the right: names can hold blanks, and generic data (RFC 3597) have no serial at all.
+        serial = found.value.rsplit(" ", 5)[1:2]
+        self.serial = int(serial[0]) if not found.faults and serial and serial[0].isdecimal() else 0
 
     # At the end
 
