@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from blocklist.cli import main
 
-_MUCH = 500_000
+_MUCH = 200_000
 """Blocks of memory from which on it is worth not to give each of them back: a million names take 0.1 s."""
 
 

@@ -12,7 +12,6 @@ wrong with a file, it is as if there were none.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import stat
 from bisect import bisect_left
@@ -207,7 +206,7 @@ def to_cache(state: State) -> bytes:
     """The content of a cache."""
     state.index.settle()
     index = {"mentions": state.index.mentions, "leads": list(state.index.leads.items())}
-    return states.seal(None, states.encode(states.write_register(state.register) | index))
+    return states.seal(None, states.write(state.register, index))
 
 
 def from_cache(content: bytes) -> State:
@@ -216,5 +215,5 @@ def from_cache(content: bytes) -> State:
     Raises:
         ValueError: It is not the content of a cache, or one of another version.
     """
-    members = json.loads(states.unseal(content)[1])
-    return State(states.read_register(members), Index(members["mentions"], dict(members["leads"])))
+    register, members = states.read(states.unseal(content)[1])
+    return State(register, Index(members["mentions"], dict(members["leads"])))

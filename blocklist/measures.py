@@ -1,20 +1,19 @@
 """A measure, and the set of measures that is in force at one instant.
 
-Names that were decided by the same acts share one `Measure` object: a million names cost one dictionary, not a
-million records.
+Names that were decided by the same acts share one `Measure` object: a million names are not a million records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import chain, compress, count, repeat
-from operator import is_not, itemgetter
-from typing import cast
+from itertools import repeat
+from operator import itemgetter
 
+from blocklist.listing import Listing, Ordered
 from blocklist.names import Name, Scope, above, within
 
 
@@ -61,14 +60,14 @@ class Measures:
     `parents` are the parents of all the names, and may be more; whoever made the names knows them already.
     """
 
-    domain: Mapping[str, Measure] = field(default_factory=dict)
-    host: Mapping[str, Measure] = field(default_factory=dict)
+    domain: Listing[Measure] = field(default_factory=Listing)
+    host: Listing[Measure] = field(default_factory=Listing)
     parents: AbstractSet[str] | None = field(default=None, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.domain) + len(self.host)
 
-    def by_scope(self) -> tuple[tuple[Scope, Mapping[str, Measure]], ...]:
+    def by_scope(self) -> tuple[tuple[Scope, Listing[Measure]], ...]:
         """Both scopes with their names."""
         return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
 
@@ -87,7 +86,7 @@ class Measures:
         withheld = {
             text
             for _, names in self.by_scope()
-            for text in (*(names.keys() & met), *(names if below else ()))
+            for text in (*names.among(met), *(names if below else ()))
             if text in met or text.partition(".")[2] in below
         }
         return self._kept(lambda measure: measure.ended is None and at < measure.review_by, withheld)
@@ -97,16 +96,18 @@ class Measures:
 
         A name that ended and was listed again after that act is a new addition.
         """
-        pairs = zip(self.by_scope(), others.by_scope(), strict=True)
+        early = self._kept(lambda measure: measure.approved <= until)
         domain, host = (
-            {text: measure for text, measure in ours.items() if text in theirs and measure.approved <= until}
-            for (_, ours), (_, theirs) in pairs
+            ours.kept(lambda _: True, set(ours.since(theirs).new))
+            for (_, ours), (_, theirs) in zip(early.by_scope(), others.by_scope(), strict=True)
         )
-        return Measures(domain, host, self.parents)
+        return replace(self, domain=domain, host=host)
 
     def same_names(self, others: Measures) -> bool:
         """Whether both hold the same names in the same scopes, by whatever measures."""
-        return self.domain.keys() == others.domain.keys() and self.host.keys() == others.host.keys()
+        pairs = zip(self.by_scope(), others.by_scope(), strict=True)
+        found = [ours.since(theirs) for (_, ours), (_, theirs) in pairs]
+        return not any(difference.new or difference.gone for difference in found)
 
     def not_lapsed(self, at: datetime) -> Measures:
         """Those whose review date has not come at `at`."""
@@ -114,22 +115,21 @@ class Measures:
 
     def next_lapse(self) -> datetime | None:
         """The first review date of all."""
-        decisions = (measure for _, names in self.by_scope() for measure in _distinct(names).values())
-        return min((measure.review_by for measure in decisions), default=None)
+        dates = (measure.review_by for _, names in self.by_scope() for measure in names.distinct())
+        return min(dates, default=None)
 
-    def rendered(self) -> Measures:
+    def rendered(self) -> Rendered:
         """What exports hold: sorted, without the names that a listed domain covers.
 
         A more specific owner name in a policy zone takes its neighbours out of the wildcard above it, so a covered
         name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
         """
-        covered = {parent for parent in self.all_parents() if within(parent, self.domain.keys())}
-        twice = self.host.keys() & self.domain.keys()
-        return Measures(
-            _Sorted(self.domain, sorted(_outside(self.domain, covered))),
-            _Sorted(self.host, sorted(text for text in _outside(self.host, covered) if text not in twice)),
-            self.parents,
-        )
+        parents = self.all_parents()
+        domains = self.domain.known(len(parents) + len(self.host))
+        covered = {parent for parent in parents if within(parent, domains)}
+        hosts = self.host.in_order()
+        twice = {text for text in hosts if text in domains}
+        return Rendered(self.domain.in_order().but((), covered), hosts.but(twice, covered))
 
     def all_parents(self) -> AbstractSet[str]:
         """The parents of all names, and maybe more."""
@@ -139,59 +139,21 @@ class Measures:
 
     def _kept(self, wanted: Callable[[Measure], bool], without: AbstractSet[str] = frozenset()) -> Measures:
         """Those that are `wanted`, which is asked once for each of the few distinct measures, on other names."""
-        domain, host = (_those(names, wanted, without) for _, names in self.by_scope())
-        return Measures(domain, host, self.parents)
+        return replace(self, domain=self.domain.kept(wanted, without), host=self.host.kept(wanted, without))
 
 
-def _those(
-    names: Mapping[str, Measure], wanted: Callable[[Measure], bool], without: AbstractSet[str]
-) -> dict[str, Measure]:
-    out = {key for key, measure in _distinct(names).items() if not wanted(measure)}
-    if not out and not without:
-        return dict(names)
-    return {text: measure for text, measure in names.items() if id(measure) not in out and text not in without}
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The names of an export with their measures: sorted, and none of them covered by another."""
 
+    domain: Ordered[Measure]
+    host: Ordered[Measure]
 
-class _Sorted(Mapping[str, Measure]):
-    """Some names of a mapping, in the order of `texts`: a second dictionary of a million names takes longer to make."""
-
-    def __init__(self, names: Mapping[str, Measure], texts: list[str]) -> None:
-        self._names = names
-        self._texts = texts
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
-
-    def __getitem__(self, text: str) -> Measure:
-        return self._names[text]
-
-    def values(self) -> ValuesView[Measure]:
-        """The measures in the order of the names."""
-        return cast(ValuesView[Measure], map(self._names.__getitem__, self._texts))
+    def by_scope(self) -> tuple[tuple[Scope, Ordered[Measure]], ...]:
+        """Both scopes with their names."""
+        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
 
 
 def parents_of(names: Iterable[str]) -> set[str]:
     """The parent of each name; of a million names they are few."""
     return set(map(itemgetter(2), map(str.partition, names, repeat("."))))
-
-
-def boundaries(measures: Iterable[Measure]) -> Iterator[int]:
-    """The places at which another measure begins; names that were decided together stand together, so they are few."""
-    return compress(count(), _begins(measures))
-
-
-def _begins(measures: Iterable[Measure]) -> Iterator[bool]:
-    return map(is_not, measures, chain((None,), measures))
-
-
-def _distinct(names: Mapping[str, Measure]) -> dict[int, Measure]:
-    measures = names.values()
-    return {id(measure): measure for measure in compress(measures, _begins(measures))}
-
-
-def _outside(names: Mapping[str, Measure], covered: AbstractSet[str]) -> Iterable[str]:
-    """The names whose parent is not one of `covered`; mostly there is none, and nothing to look at."""
-    return (text for text in names if text.partition(".")[2] not in covered) if covered else names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -292,11 +291,13 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
                 keeping.keep(written[ACTS])
             return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
 
-        contents: Iterator[tuple[str, Iterator[bytes]]] = itertools.chain(
+        def contents(folder: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
             # The acts are written while the names are sorted; then the zone, which takes longest.
-            [(ACTS, store.acts(made.list_id, made.now.head.seq))],
-            ((name, linting.pass_on(name, chunks)) for name, chunks in exports(made.now, made.now.policy.formats)),
-            [(CHANGES, changes(made.before, made.now, made.plan)), (ANNOUNCED, announced(made.now))],
-        )
+            yield ACTS, store.acts(made.list_id, made.now.head.seq)
+            for name, chunks in exports(made.now, made.now.policy.formats):
+                yield name, linting.pass_on(folder / name, chunks)
+            yield CHANGES, changes(made.before, made.now, made.plan)
+            yield ANNOUNCED, announced(made.now)
+
         path = workspace.repository.publish(release, since, contents, make_sums, workspace.keys)
     return Result(made, release.number, path, True)

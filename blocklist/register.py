@@ -31,6 +31,7 @@ from blocklist.entries import (
 )
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
+from blocklist.listing import Listing
 from blocklist.measures import Measure, Measures, State, parents_of
 from blocklist.messages import _, later
 from blocklist.names import Scope, below_or_same
@@ -121,7 +122,7 @@ class Register:
         self.recommendations: dict[int, Recommendation] = {}
         self.erased: set[int] = set()
         self.annulled: set[str] = set()
-        self._measures: dict[Scope, dict[str, Measure]] = {Scope.DOMAIN: {}, Scope.HOST: {}}
+        self._measures: dict[Scope, Listing[Measure]] = {scope: Listing() for scope in Scope}
         self._parents: set[str] = set()
         self._highest: dict[str, str] = dict.fromkeys(Scope, "")
         self._holders: dict[PublicKey, str] = {}
@@ -491,7 +492,7 @@ class Register:
             known, changed, decided = self._measures[scope], {}, {}
             # New names, all alike: the common case, and the large one. A long list is added in order, act after act,
             # and what comes after all names need not be looked for among them.
-            if texts and (texts[0] > self._highest[scope] or known.keys().isdisjoint(texts)):
+            if texts and (texts[0] > self._highest[scope] or known.known(len(texts)).isdisjoint(texts)):
                 check_transition(texts[0], State.UNLISTED, event)
                 changed = dict.fromkeys(texts, change(None))
                 texts = ()

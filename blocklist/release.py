@@ -11,8 +11,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import compress, islice
-from operator import is_, is_not
 
 from blocklist import formats
 from blocklist.entries import Request
@@ -124,18 +122,16 @@ def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Pl
     """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
     old = before.measures if before else Measures()
     pairs = zip(old.by_scope(), now.measures.by_scope(), strict=True)
-    (new, others), (new_hosts, other_hosts) = (_compared(theirs, ours) for (_, theirs), (_, ours) in pairs)
-    added = Names(tuple(sorted(new)), tuple(sorted(new_hosts)))
-    # What was there before is still there, unless the numbers say otherwise: then it is looked for.
-    still = len(now.measures) - len(added)
-    ended = _gone(old, now.measures) if still < len(old) else Names()
-    lapsed = _select(ended, lambda name: _has_lapsed(decisions.get(name), now.instant))
+    added, renewed, ended = (
+        Names(*map(tuple, texts))
+        for texts in zip(*(ours.since(theirs) for (_, theirs), (_, ours) in pairs), strict=True)
+    )
     return Plan(
         since=int(before.instant.timestamp()) if before else None,
         added=added,
         removed=_select(ended, lambda name: not _has_lapsed(decisions.get(name), now.instant)),
-        lapsed=lapsed,
-        renewed=Names(tuple(others), tuple(other_hosts)),
+        lapsed=_select(ended, lambda name: _has_lapsed(decisions.get(name), now.instant)),
+        renewed=renewed,
         annulled=len(_select(ended, lambda name: _is_annulled(decisions.get(name)))),
         before=len(old),
         announced=bool(set(now.requests) - set(before.requests if before else ())),
@@ -149,29 +145,6 @@ def _has_lapsed(last: Measure | None, instant: datetime) -> bool:
 
 def _is_annulled(last: Measure | None) -> bool:
     return last is not None and last.reason == "annulled"
-
-
-def _compared(before: Mapping[str, Measure], after: Mapping[str, Measure]) -> tuple[list[str], list[str]]:
-    """The names that `before` does not have, and those that it has by another measure."""
-    if not before:
-        return list(after), []
-    # A measure that no act touched is the same object in both snapshots of one replay, and so is a name; mostly all
-    # names stand in the same order: then a million of them need not be looked up.
-    if len(before) <= len(after) and all(map(is_, before, after)):
-        new, others = (
-            list(islice(after, len(before), None)),
-            compress(before, map(is_not, before.values(), after.values())),
-        )
-    else:
-        new = [text for text in after if text not in before]
-        others = compress(after, map(is_not, map(before.get, after), after.values()))
-    return new, [text for text in others if (known := before.get(text)) is not None and known != after[text]]
-
-
-def _gone(old: Measures, now: Measures) -> Names:
-    """The names of `old` that are not there any more."""
-    pairs = zip(old.by_scope(), now.by_scope(), strict=True)
-    return Names(*(tuple(sorted([text for text in theirs if text not in ours])) for (_, theirs), (_, ours) in pairs))
 
 
 def _select(names: Names, wanted: Callable[[Name], bool]) -> Names:
@@ -259,7 +232,9 @@ def with_probe(now: Snapshot) -> Measures:
     probe = Measure(
         ground="probe", basis="probe", added=0, approved=0, since=now.instant, review_by=now.instant + DELAY
     )
-    return replace(now.measures, host={**now.measures.host, now.policy.probe: probe})
+    host = now.measures.host.copy()
+    host.update({now.policy.probe: probe})
+    return replace(now.measures, host=host)
 
 
 def changes(before: Snapshot | None, now: Snapshot, plan: Plan) -> Iterator[bytes]:

@@ -278,7 +278,7 @@ class Repository:
         self,
         release: Release,
         since: Mapping[str, object] | None,
-        contents: Iterable[tuple[str, Iterable[bytes]]],
+        contents: Callable[[Path], Iterable[tuple[str, Iterable[bytes]]]],
         make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
     ) -> Path:
@@ -287,7 +287,7 @@ class Repository:
         Args:
             release: The release; its number is greater than every one before.
             since: Number and head of the release that `changes.json` compares with.
-            contents: Each file's name and chunks.
+            contents: Given the folder in which they are written, each file's name and chunks.
             make_sums: Given what was written, by name, the content of `SHA256SUMS`.
             keys: Where the publisher's keys are.
 
@@ -344,7 +344,7 @@ class Repository:
     def _write_release(
         self,
         release: Release,
-        contents: Iterable[tuple[str, Iterable[bytes]]],
+        contents: Callable[[Path], Iterable[tuple[str, Iterable[bytes]]]],
         make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
         folder: Path,
@@ -355,7 +355,9 @@ class Repository:
         try:
             # While one file is flushed to the disk the next is rendered; a large release takes a third less time.
             with ThreadPoolExecutor(_WRITERS) as pool:
-                jobs = {name: pool.submit(files.write_chunks, staging / name, chunks) for name, chunks in contents}
+                jobs = {
+                    name: pool.submit(files.write_chunks, staging / name, chunks) for name, chunks in contents(staging)
+                }
             written = {name: job.result() for name, job in jobs.items()}
             sums = make_sums(written)
             written[SUMS] = files.write_chunks(staging / SUMS, [sums])

@@ -42,17 +42,16 @@ def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now:
     """
     with suppress(*states.UNUSABLE):
         about, body = states.unseal(files.read(path, "", _MAX_FILE))
-        seen, members = Written(*about), json.loads(body)
-        if len(members["ids"]) <= oldest and seen.length and files.digest(first(seen.length)) == seen:
-            register = states.read_register(members)
-            if register.at <= now:
-                return Verified(register, seen.length)
+        seen, register = Written(*about), states.read(body)[0]
+        fits = seen.length and len(register.ids) <= oldest and register.at <= now
+        if fits and files.digest(first(seen.length)) == seen:
+            return Verified(register, seen.length)
     return Verified(Register(), 0)
 
 
 def keep(path: Path, register: Register, seen: Written) -> None:
     """Keep a register that came from these acts; worth it after `states.KEEP_AFTER` of them."""
-    _write(path, seen, states.encode(states.write_register(register)))
+    _write(path, seen, states.write(register))
 
 
 class Keeping(Helped):
@@ -73,7 +72,7 @@ class Keeping(Helped):
 
 
 def _work(path: Path, register: Register, given: BinaryIO, _answers: BinaryIO) -> None:
-    body = states.encode(states.write_register(register))
+    body = states.write(register)
     if told := given.read():
         _write(path, Written(*json.loads(told)), body)
 

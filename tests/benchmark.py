@@ -24,6 +24,7 @@ from pki import Authority
 from blocklist import acts, files
 from blocklist.auditing import audit_workspace
 from blocklist.fields import Ref
+from blocklist.listing import Listing
 from blocklist.measures import Measure, Measures
 from blocklist.release import Snapshot, exports
 from blocklist.signing import KeyFolder
@@ -176,7 +177,7 @@ def measure_formats(folder: Path, count: int) -> None:
     ]
     names = {f"name{line:07d}.test": decided[line % len(decided)] for line in range(count)}
     policy, head = kit.shipped_policy(), Ref(1, "0" * 64)
-    shown = Snapshot("0" * 64, kit.LIST, "test", head, kit.START, policy, Measures(names), ())
+    shown = Snapshot("0" * 64, kit.LIST, "test", head, kit.START, policy, Measures(Listing(names)), ())
 
     def seconds(*format_ids: str) -> float:
         started = time.perf_counter()

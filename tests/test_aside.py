@@ -115,28 +115,30 @@ def long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linting, "LONG", 1)
 
 
-def lint(chunks: list[bytes], file: str = "rpz.zone", after: int | None = None) -> list[bytes]:
+def lint(path: Path, chunks: Iterable[bytes], after: int | None = None) -> bytes:
+    """Write a file through a linter, and give what it holds then."""
+    path.unlink(missing_ok=True)
     with Linting(1000, after) as opened:
-        passed = list(opened.pass_on(file, chunks))
+        files.write_chunks(path, opened.pass_on(path, chunks))
         opened.require()
-        return passed
+        return path.read_bytes()
 
 
 @pytest.mark.parametrize("file", ["rpz.zone", "hosts.txt"])
-def test_the_octets_are_passed_on(long: None, file: str) -> None:
+def test_the_octets_are_passed_on(long: None, tmp_path: Path, file: str) -> None:
     chunks = ZONE if file == "rpz.zone" else [b"# a\n", b"192.0.2.1 a.example\n"]
-    assert lint(chunks, file) == chunks
+    assert lint(tmp_path / file, chunks) == b"".join(chunks)
 
 
 @pytest.mark.parametrize(("chunks", "after"), [([*ZONE, ZONE[1]], None), (ZONE, 1795348801)])
 def test_a_zone_is_refused_in_the_same_words(
-    monkeypatch: pytest.MonkeyPatch, chunks: list[bytes], after: int | None
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chunks: list[bytes], after: int | None
 ) -> None:
     refusals = []
     for number in (1, 10_000):
         monkeypatch.setattr(linting, "LONG", number)
         with pytest.raises(RefusedError, match="a resolver would choke on") as caught:
-            lint(chunks, after=after)
+            lint(tmp_path / "rpz.zone", chunks, after)
         refusals.append((caught.value.message, caught.value.hint))
     assert refusals[0] == refusals[1]
 
@@ -146,25 +148,47 @@ def test_a_release_without_a_zone(long: None) -> None:
         opened.require()
 
 
-def test_a_write_that_fails_leaves_no_process(long: None) -> None:
+def test_what_is_linted_is_what_the_file_holds(long: None, tmp_path: Path) -> None:
+    path = tmp_path / "a folder\nof two lines" / "rpz.zone"
+    path.parent.mkdir()
+    with Linting(1000, None) as opened:
+        files.write_chunks(path, (chunk.replace(b"CNAME .", b"CNAME") for chunk in opened.pass_on(path, ZONE)))
+        with pytest.raises(RefusedError, match="choke"):
+            opened.require()
+
+
+def test_a_file_that_goes_away_lets_nothing_pass(long: None, tmp_path: Path) -> None:
+    path = tmp_path / "rpz.zone"
+    with Linting(1000, None) as opened:
+        list(opened.pass_on(path, ZONE))
+        with pytest.raises(TargetError, match=r"the process that reads rpz\.zone"):
+            opened.require()
+
+
+def test_a_write_that_fails_leaves_no_process(long: None, tmp_path: Path) -> None:
     def failing() -> Iterator[bytes]:
         yield from ZONE
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"), Linting(1000, None) as opened:
-        list(opened.pass_on("rpz.zone", failing()))
+        files.write_chunks(tmp_path / "rpz.zone", opened.pass_on(tmp_path / "rpz.zone", failing()))
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_linter_that_dies_lets_nothing_pass(long: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 10_000])
+def test_a_linter_that_dies_lets_nothing_pass(
+    long: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times: int
+) -> None:
     monkeypatch.setattr(linting, "_work", dying)
     with pytest.raises(TargetError, match=r"the process that reads rpz\.zone as a resolver would has died"):
-        lint(ZONE * 100)
+        lint(tmp_path / "rpz.zone", ZONE * times)
 
 
-def test_without_room_for_a_process_it_is_linted_here(long: None, full: None) -> None:
-    assert lint(ZONE) == ZONE
+def test_without_room_for_a_process_it_is_linted_here(long: None, full: None, tmp_path: Path) -> None:
+    path = tmp_path / "rpz.zone"
+    assert lint(path, ZONE) == b"".join(ZONE)
     with pytest.raises(RefusedError, match="choke"):
-        lint([*ZONE, ZONE[1]])
+        lint(path, [*ZONE, ZONE[1]])
 
 
 # Its end

@@ -329,7 +329,7 @@ def lying(place: Place) -> bytes:
     named = state.register._measures
     for texts in named.values():
         for measure in list(texts.values())[:1]:
-            texts["lie.example"] = measure
+            texts.update({"lie.example": measure})
     return to_cache(state)
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "blocklist"
 
 ORDER = (
     "errors messages instants",
-    "names files commands copying keyfiles tokens aside",
+    "names listing files commands copying keyfiles tokens aside",
     "documents",
     "fields",
     "certificates",
@@ -52,7 +52,7 @@ OFFICE = {
     "reported", "receiving",
 }  # fmt: skip
 PURE = (
-    "names", "instants", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake",
+    "names", "listing", "instants", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake",
     "entries", "compact", "proposals", "register", "replay", "policydiff", "formats", "release", "lint",
     "notices", "receipts",
 )  # fmt: skip

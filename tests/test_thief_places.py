@@ -166,7 +166,7 @@ def test_one_accounts_cache(theft: Theft, monkeypatch: pytest.MonkeyPatch) -> No
     (path,) = folder.iterdir()
     lying = cache.from_cache(path.read_bytes())
     domains = lying.register._measures[Scope.DOMAIN]
-    domains["lie.example"] = domains["four.example"]
+    domains.update({"lie.example": domains["four.example"]})
     path.write_bytes(cache.to_cache(lying))
     # Can: show that officer a false state, on which the officer acts.
     assert "lie.example" in shell("list").stdout

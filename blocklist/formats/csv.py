@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from blocklist.formats import Release
 from blocklist.formats.rows import COLUMNS, rows
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Policy
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The rows; no value of ours ever needs quotes."""
     yield (",".join(COLUMNS) + "\r\n").encode()
     for lines in rows(measures, _around):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blocklist.formats import Release, chunks, header
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Policy
 
 _USE = (
@@ -23,7 +23,7 @@ _USE = (
 )
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The configuration."""
     yield header(release, policy, "#", (*_USE, f"This list asks for local-ttl={policy.ttl}."))
     addresses = (*policy.action.a, *policy.action.aaaa)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blocklist.formats import Release, chunks, header
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Action, Policy
 
 _LIMITS = (
@@ -18,7 +18,7 @@ _LIMITS = (
 )
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The names, the domains first."""
     yield header(
         release, policy, "#", (*_LIMITS, f"The answer is set in the tool. It should be: {_answer(policy.action)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blocklist.formats import Release, chunks, header
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Action, Policy
 
 _LIMITS = (
@@ -14,7 +14,7 @@ _LIMITS = (
 )
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The hosts file: each landing address with each name, and with `www.` before a domain."""
     addresses = _addresses(policy.action)
     yield header(release, policy, "#", _LIMITS)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 from blocklist.formats import Release
 from blocklist.formats.rows import COLUMNS, rows
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Action, Policy
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The object, its names one by one."""
     about = {
         "release": release.facts(),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from blocklist.formats import Release, chunks, header
 from blocklist.formats.unbound import NOTHING
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.names import is_host_name
 from blocklist.policy import Policy
 
@@ -25,7 +25,7 @@ _USE = (
 )
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The rules: records, then the domains whose records answer for everything below."""
     yield header(release, policy, "#", _USE)
     yield b"local-data:\n  rules:\n"

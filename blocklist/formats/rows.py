@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from blocklist.formats import CHUNK
 from blocklist.instants import format_instant
-from blocklist.measures import Measure, Measures
+from blocklist.listing import Ordered
+from blocklist.measures import Measure, Rendered
 from blocklist.names import Scope
 
 COLUMNS = ("name", "unicode", "scope", "in_force_since", "review_by")
@@ -25,14 +26,14 @@ Around = Callable[[str, str, str], tuple[str, str, str]]
 """Given scope, since and review date: what stands before, between and after the two forms of a name."""
 
 
-def rows(measures: Measures, around: Around) -> Iterator[list[str]]:
+def rows(measures: Rendered, around: Around) -> Iterator[list[str]]:
     """The lines of all names, in lists of `CHUNK`."""
     for scope, names in measures.by_scope():
         yield from _lines(names, scope, around)
 
 
-def _lines(names: Mapping[str, Measure], scope: Scope, around: Around) -> Iterator[list[str]]:
-    texts, measures = iter(names), iter(names.values())
+def _lines(names: Ordered[Measure], scope: Scope, around: Around) -> Iterator[list[str]]:
+    texts, measures = iter(names), names.values()
     known: dict[int, tuple[str, str, str]] = {}
     while chunk := list(islice(texts, CHUNK)):
         decisions = list(islice(measures, CHUNK))

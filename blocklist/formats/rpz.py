@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from blocklist.formats import Release, chunks, header
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Action, Policy
 
 REFRESH, RETRY, EXPIRE, MINIMUM = 300, 60, 2419200, 60
 """SOA times in seconds. Expire is four weeks: a secondary that cannot reach its primary must go on blocking."""
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The zone file."""
     yield header(release, policy, ";", ("Give the zone a name of at most 30 characters; owners are relative to it.",))
     yield (

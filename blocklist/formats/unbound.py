@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from blocklist.formats import Release, chunks, header
-from blocklist.measures import Measures
+from blocklist.measures import Rendered
 from blocklist.policy import Policy
 
 NOTHING = r"TYPE65280 \# 0"
@@ -20,7 +20,7 @@ NOTHING = r"TYPE65280 \# 0"
 _USE = ("In unbound.conf: include: PATH",)
 
 
-def render(measures: Measures, policy: Policy, release: Release) -> Iterator[bytes]:
+def render(measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
     """The configuration."""
     yield header(release, policy, "#", _USE)
     action, ttl = policy.action, policy.ttl

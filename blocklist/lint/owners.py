@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, repeat
 from operator import itemgetter, lt
 
@@ -27,15 +27,20 @@ _CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
 _FEW = 64
 """Names that are looked for in runs, one by one."""
 
+_TOGETHER = 256
+"""Names that are kept as one text: a million of them take ten times the memory of their characters."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class _Run:
     """Names in ascending order that all have the same rules, in `size` lines each, from `line` on."""
 
-    names: list[bytes]
     state: State
     line: int
     size: int
+    count: int = 0
+    texts: list[bytes] = field(default_factory=list)
+    firsts: list[bytes] = field(default_factory=list)
 
     @property
     def lines(self) -> Sequence[int]:
@@ -45,11 +50,41 @@ class _Run:
     @property
     def end(self) -> int:
         """The line after the last record."""
-        return self.line + len(self.names) * self.size
+        return self.line + self.count * self.size
+
+    @property
+    def names(self) -> list[bytes]:
+        """All names."""
+        return b"\n".join(self.texts).split(b"\n") if self.texts else []
+
+    @property
+    def last(self) -> bytes:
+        """The last name."""
+        return self.texts[-1].rpartition(b"\n")[2]
+
+    def __contains__(self, name: bytes) -> bool:
+        place = bisect_right(self.firsts, name) - 1
+        return place >= 0 and name in self.texts[place] and name in self.texts[place].split(b"\n")
+
+    def extend(self, names: list[bytes]) -> None:
+        """Take in names that follow."""
+        parts = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
+        self.texts += map(b"\n".join, parts)
+        self.firsts += [part[0] for part in parts]
+        self.count += len(names)
+
+    def pop(self) -> None:
+        """Give the last name away."""
+        self.count -= 1
+        rest = self.texts.pop().rpartition(b"\n")[0]
+        if rest:
+            self.texts.append(rest)
+        else:
+            self.firsts.pop()
 
 
 def _first(run: _Run) -> bytes:
-    return run.names[0]
+    return run.firsts[0]
 
 
 class Owners:
@@ -75,7 +110,7 @@ class Owners:
         self._known: dict[tuple[tuple[Act, ...], tuple[Act, ...]], State] = {}
 
     def __len__(self) -> int:
-        return len(self._states) + sum(len(run.names) for run in self._runs)
+        return len(self._states) + sum(run.count for run in self._runs)
 
     def get(self, name: bytes) -> State | None:
         """The rules of a name, None if it has none."""
@@ -92,27 +127,24 @@ class Owners:
         for run in self._runs:
             until = bisect_left(self._lines, run.line)
             yield names[done:until], states[done:until], self._lines[done:until]
-            yield run.names, [run.state] * len(run.names), run.lines
+            yield run.names, [run.state] * run.count, run.lines
             done = until
         yield names[done:], states[done:], self._lines[done:]
 
     def _in_runs(self, name: bytes) -> State | None:
-        place = bisect_right(self._runs, name, key=_first)
-        if not place:
-            return None
-        run = self._runs[place - 1]
-        return run.state if run.names[bisect_right(run.names, name) - 1] == name else None
+        place = bisect_right(self._runs, name, key=_first) if name <= self._highest else 0
+        return self._runs[place - 1].state if place and name in self._runs[place - 1] else None
 
     def _take_out(self, name: bytes) -> None:
         """Let a name of a run have other rules: mostly it is the last one, whose lines a portion of the file parted."""
         run = self._runs[-1]
-        if run.names[-1] != name or (self._lines and self._lines[-1] > run.lines[-1]):
+        if run.last != name or (self._lines and self._lines[-1] > run.lines[-1]):
             self._settle()
             return
         self._states[name] = run.state
         self._lines.append(run.lines[-1])
-        run.names.pop()
-        if not run.names:
+        run.pop()
+        if not run.count:
             self._runs.pop()
 
     def _settle(self) -> None:
@@ -135,14 +167,13 @@ class Owners:
 
     def extend(self, names: list[bytes], state: State, line: int, size: int) -> bool:
         """Remember new names that all have the same rules, in `size` lines each; or none, if one is known."""
-        run = _Run(names, state, line, size)
         self._parents |= set(map(itemgetter(2), map(bytes.partition, names, repeat(b"."))))
         if not self._settled and names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
             last = self._runs[-1] if self._runs else None
-            if last and (last.state, last.end, last.size) == (state, line, size):
-                last.names.extend(names)
-            else:
-                self._runs.append(run)
+            if last is None or (last.state, last.end, last.size) != (state, line, size):
+                last = _Run(state, line, size)
+                self._runs.append(last)
+            last.extend(names)
             self._highest = names[-1]
             return True
         fresh = dict.fromkeys(names, state)
@@ -156,7 +187,7 @@ class Owners:
             return False
         self._states.update(fresh)
         self._highest = max(self._highest, max(names))
-        self._lines.extend(run.lines)
+        self._lines.extend(range(line, line + len(names) * size, size))
         return True
 
     def act(self, found: Record) -> Act:
@@ -226,7 +257,7 @@ class Owners:
         """Note what the rules of one name tell together, by name and not by record."""
         counts = Counter(self._states.values())
         for run in self._runs:
-            counts[run.state] += len(run.names)
+            counts[run.state] += run.count
         wanted = {rule: 0 for state in counts for rule in state.notes}
         for state, count in counts.items():
             for rule in state.notes:
