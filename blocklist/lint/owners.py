@@ -8,8 +8,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, repeat
-from operator import itemgetter, lt
+from itertools import islice
+from operator import lt
 
 from blocklist.lint.masterfile import Record, wire_length
 from blocklist.lint.rules import EXAMPLES, Findings
@@ -22,6 +22,7 @@ _HOST = re.compile(rb"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.|$))+")
 _TRIGGER = re.compile(rb"(?:^|\.)(rpz-(?:ip|client-ip|nsip|nsdname))$")
 _ADDRESS = re.compile(rb"\d{1,3}(?:\.\d{1,3}){4}|\d{1,3}(?:\.(?:zz|[0-9a-f]{1,4})){1,8}")
 _CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
+_PARENT = re.compile(rb"\.([^.\n]+\..+)")  # of a name of three labels or more, which stands on its own line
 
 
 _FEW = 64
@@ -103,7 +104,7 @@ class Owners:
         self._states: dict[bytes, State] = {}
         self._lines = array("Q")
         self._highest = b""
-        self._parents: set[bytes] = set()  # of all names, and maybe more; they are few
+        self._parents: set[bytes] = set()  # of all names, and maybe more; but a top-level domain need not be there
         self._findings = findings
         self._room = room
         self._acts: dict[tuple[str, str], Act] = {}
@@ -165,9 +166,17 @@ class Owners:
         """Whether owners of that many octets are surely not too long, with `*.` before them."""
         return longest + 3 <= self._room
 
-    def extend(self, names: list[bytes], state: State, line: int, size: int) -> bool:
-        """Remember new names that all have the same rules, in `size` lines each; or none, if one is known."""
-        self._parents |= set(map(itemgetter(2), map(bytes.partition, names, repeat(b"."))))
+    def extend(self, names: list[bytes], text: bytes, state: State, line: int, size: int) -> bool:
+        """Remember new names of two labels or more that all have the same rules; or none of them, if one is known.
+
+        Args:
+            names: They.
+            text: The same, a line each.
+            state: The rules.
+            line: Where the first of them begins.
+            size: How many lines each has.
+        """
+        self._parents.update(_PARENT.findall(text))
         if not self._settled and names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
             last = self._runs[-1] if self._runs else None
             if last is None or (last.state, last.end, last.size) != (state, line, size):
@@ -276,6 +285,7 @@ class Owners:
     def _check_covered(self) -> None:
         """Names below a name whose `*.NAME` has a rule: by being there they take others out of that."""
         covered = {parent for parent in self._parents if self._is_covered(parent)}
+        covered.update(name for name, state in self._states.items() if b"." not in name and state.below)
         if not covered:
             return
         for text, state, line in self.each():

@@ -166,18 +166,17 @@ class ZoneLinter:
         names = _pattern(block.parts).findall(text, start, end) if block else []
         if block is None or not names:
             return 0, 1
-        last = names[-1].join(block.parts)
-        length = sum(map(len, names)) * (len(block.parts) - 1) + sum(map(len, block.parts)) * len(names)
+        size, last, joined = len(block.parts) - 1, names[-1].join(block.parts), b"\n".join(names)
+        length = (len(joined) + 1 - len(names)) * size + sum(map(len, block.parts)) * len(names)
         # The names stand one after the other if the last one ends where their lengths say. It could stand there
         # a second time, but then it is in `names` twice.
         if (
             text[start + length - len(last) : start + length] != last
-            or not self._are_plain(names, block.state)
-            or not self._owners.extend(names, block.state, self._line + 1, len(block.parts) - 1)
+            or not self._are_plain(joined, max(map(len, names)), block.state)
+            or not self._owners.extend(names, joined, block.state, self._line + 1, size)
         ):
             left, self._window = end - start, max(self._window // 4, _LEAST)
             return 0, left
-        size = len(block.parts) - 1
         self._line += len(names) * size
         self.records += len(names) * size
         self._owner = last.split(b"\n")[-2].split(None, 1)[0].decode()
@@ -208,16 +207,14 @@ class ZoneLinter:
             parts.append(line[len(owner) :] + b"\n")
         return _Block(tuple(parts), state) if len(parts) > 1 else None
 
-    def _are_plain(self, names: list[bytes], state: State) -> bool:
-        """Whether all of these are names that need no second look."""
-        text = b"\n".join(names)
+    def _are_plain(self, text: bytes, longest: int, state: State) -> bool:
+        """Whether all of these, a line each, are names that need no second look."""
         if state.has_address and b"_" in text:
             return False
         if b"-" in text:
             bounded = b"\n" + text + b"\n"
             if any(part in bounded for part in (b"-.", b"-\n", b".-", b"\n-", b".rpz-", b"\nrpz-")):
                 return False
-        longest = max(map(len, names))
         return longest <= 63 or (self._owners.fits(longest) and not re.search(rb"[^.\n]{64}", text))
 
     # A line
