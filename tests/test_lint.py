@@ -437,8 +437,10 @@ ORDERS = {
     + alone(*range(150, 250)),
     "covered in order": IN_ORDER + alone(*range(5000, 5100)) + b"below.n0100.test CNAME .\n",
     "covered from later on": b"below.n3998.test CNAME .\n" + IN_ORDER,
-    "all covered by their top-level domain": b"test CNAME .\n*.test CNAME .\n" + IN_ORDER,
-    "some covered by their top-level domain": IN_ORDER.replace(b"8.test", b"8.other") + b"*.other CNAME .\n",
+    "all covered by their top-level domain": b"test CNAME .\n*.test CNAME .\n" + IN_ORDER + alone(*range(5000, 7000)),
+    "some covered by their top-level domain": IN_ORDER
+    + alone(*range(5000, 7000)).replace(b"8.test", b"8.other")
+    + b"*.other CNAME .\n",
     "their top-level domain alone": IN_ORDER + b"test CNAME .\n",
     "all covered, and deeper": IN_ORDER.replace(b".test", b".of.n0100.example") + both(5000) + b"*.example CNAME .\n",
     "other records in between": both(1, 3) + b"; a comment\n" + both(5, 7) + b"n0008.test TXT x\n" + both(9, 11),
