@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 
 from blocklist import acts
 from blocklist.desk import Desk
@@ -120,15 +121,16 @@ def _lapses(opened: Desk, waiting: AbstractSet[Name]) -> Iterator[Task]:
 
 
 def _together(measures: Measures, wanted: Callable[[Measure], bool]) -> Iterator[tuple[Measure, list[str]]]:
-    """Names that were decided by the same acts, a command line's worth at a time."""
-    found: dict[int, tuple[Measure, list[str]]] = {}
+    """Names that were decided by the same acts, sorted, a command line's worth at a time."""
+    found: dict[int, tuple[list[str], Measure]] = {}
     for _scope, named in measures.by_scope():
         for text, measure in named.items():
             if id(measure) in found:
-                found[id(measure)][1].append(text)
+                found[id(measure)][0].append(text)
             elif wanted(measure):
-                found[id(measure)] = (measure, [text])
-    for measure, texts in found.values():
+                found[id(measure)] = ([text], measure)
+    groups = ((sorted(texts), measure) for texts, measure in found.values())
+    for texts, measure in sorted(groups, key=itemgetter(0)):
         for start in range(0, len(texts), _TOGETHER):
             yield measure, texts[start : start + _TOGETHER]
 

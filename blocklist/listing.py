@@ -92,6 +92,8 @@ class Listing(Mapping[str, T]):
         return f"Listing({self.as_dict()!r})"
 
     def __getitem__(self, text: str) -> T:
+        if self._all is not None:
+            return self._all[text]
         if text in self._later:
             return self._later[text]
         place = self._settled.place(text)

@@ -72,8 +72,8 @@ class Measures:
         return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
 
     def names(self) -> Iterator[Name]:
-        """Every name, domains first."""
-        return (Name(text, scope) for scope, names in self.by_scope() for text in names)
+        """Every name, domains first, each scope sorted."""
+        return (Name(text, scope) for scope, names in self.by_scope() for text in names.in_order())
 
     def get(self, name: Name) -> Measure | None:
         """The measure of `name`."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sys
 import zlib
 from array import array
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -21,7 +22,7 @@ from blocklist import __version__, acts
 from blocklist.compact import Codec, codec
 from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError
-from blocklist.listing import Listing, Settled, settle
+from blocklist.listing import BLOCK, Listing, Settled, settle
 from blocklist.measures import Measure
 from blocklist.names import Scope
 from blocklist.policy import Policy
@@ -31,7 +32,17 @@ from blocklist.signing import PublicKey
 KEEP_AFTER = 100
 """How many acts are replayed before it is worth to keep the state anew."""
 
-UNUSABLE = (OSError, BlocklistError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+UNUSABLE = (
+    OSError,
+    BlocklistError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    zlib.error,
+)
 """What reading a kept state can raise, whatever is in its file."""
 
 _FORM = 4
@@ -61,7 +72,7 @@ def _codecs() -> tuple[dict[str, Codec], Codec, str]:
     """The codecs of a register's attributes, the one of a measure, and the digest of all their layouts."""
     attributes, measure = {name: codec(hint) for name, hint in _FIELDS.items()}, codec(Measure)
     layouts = (*(f"{name}: {part.layout}" for name, part in attributes.items()), measure.layout)
-    form = (*layouts, f"{_FORM} {sys.byteorder}")
+    form = (*layouts, f"{_FORM} {BLOCK} {sys.byteorder}")
     return attributes, measure, hashlib.sha256("\n".join(form).encode()).hexdigest()
 
 
@@ -70,48 +81,45 @@ def encode(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def seal(about: object, body: bytes) -> bytes:
-    """A line that says what follows, and the digest of it; a line about it, and then that."""
-    told = encode(about)
-    return b"\n".join((_header(told, body), told, body))
+def seal(about: object, lines: Iterable[bytes]) -> bytes:
+    """A line that says what follows, and the digest of it; a line about it, and then the lines themselves."""
+    content = b"\n".join((encode(about), *lines))
+    return b"\n".join((_header(content), content))
 
 
-def unseal(content: bytes) -> tuple[Any, bytes]:
+def unseal(content: bytes) -> tuple[Any, list[bytes]]:
     """What was sealed.
 
     Raises:
         ValueError: It was written by another version, for other rules or fields, or was damaged.
     """
-    header, told, body = content.split(b"\n", 2)
-    if header != _header(told, body):
+    header, told, *lines = content.split(b"\n")
+    if header != _header(memoryview(content)[len(header) + 1 :]):
         raise ValueError("not a state, or of another version")
-    return json.loads(told), body
+    return json.loads(told), lines
 
 
-def _header(told: bytes, body: bytes) -> bytes:
-    digest = hashlib.sha256(b"%d\n%b" % (len(told), told))
-    digest.update(body)
-    words = ("blocklist cache", __version__, acts.RULES, _codecs()[2], digest.hexdigest())
+def _header(content: bytes | memoryview) -> bytes:
+    words = ("blocklist cache", __version__, acts.RULES, _codecs()[2], hashlib.sha256(content).hexdigest())
     return " ".join(map(str, words)).encode()
 
 
-def write(register: Register, more: Mapping[str, object] | None = None) -> bytes:
+def write(register: Register, more: Mapping[str, object] | None = None) -> list[bytes]:
     """A register, and more members of its kind: a line of JSON, then the lines of its names."""
     members: dict[str, Any] = {
         name: part.write(getattr(register, name)) if part.write else getattr(register, name)
         for name, part in _codecs()[0].items()
     }
     measures, lines = _write_measures(register)
-    return b"\n".join((encode({**members, "_measures": measures, **(more or {})}), *lines))
+    return [encode({**members, "_measures": measures, **(more or {})}), *lines]
 
 
-def read(body: bytes) -> tuple[Register, dict[str, Any]]:
+def read(lines: list[bytes]) -> tuple[Register, dict[str, Any]]:
     """The register that `write` wrote, equal in everything, and all the members."""
-    first, *lines = body.split(b"\n")
-    members, register = json.loads(first), Register()
+    members, register = json.loads(lines[0]), Register()
     for name, part in _codecs()[0].items():
         setattr(register, name, part.read(members[name]) if part.read else members[name])
-    _read_measures(register, members["_measures"], iter(lines))
+    _read_measures(register, members["_measures"], iter(lines[1:]))
     return register, members
 
 
@@ -134,5 +142,7 @@ def _read_measures(register: Register, members: dict[str, Any], lines: Iterator[
     assert read_row is not None  # noqa: S101
     table = [read_row(row) for row in members["rows"]]
     for scope, (size, counts) in members["scopes"].items():
-        blocks, places = list(islice(lines, size)), array("I", zlib.decompress(b64decode(next(lines))))
+        blocks, places = list(islice(lines, size)), array("I", zlib.decompress(b64decode(next(lines, b""))))
+        if (len(counts), sum(counts), len(blocks)) != (len(table), len(places), math.ceil(len(places) / BLOCK)):
+            raise ValueError("names, places and measures do not fit")
         register._measures[Scope(scope)] = Listing(None, Settled(blocks, places, table, counts))

@@ -41,8 +41,8 @@ def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now:
         now: The clock.
     """
     with suppress(*states.UNUSABLE):
-        about, body = states.unseal(files.read(path, "", _MAX_FILE))
-        seen, register = Written(*about), states.read(body)[0]
+        about, lines = states.unseal(files.read(path, "", _MAX_FILE))
+        seen, register = Written(*about), states.read(lines)[0]
         fits = seen.length and len(register.ids) <= oldest and register.at <= now
         if fits and files.digest(first(seen.length)) == seen:
             return Verified(register, seen.length)
@@ -72,14 +72,14 @@ class Keeping(Helped):
 
 
 def _work(path: Path, register: Register, given: BinaryIO, _answers: BinaryIO) -> None:
-    body = states.write(register)
+    lines = states.write(register)
     if told := given.read():
-        _write(path, Written(*json.loads(told)), body)
+        _write(path, Written(*json.loads(told)), lines)
 
 
-def _write(path: Path, seen: Written, body: bytes) -> None:
+def _write(path: Path, seen: Written, lines: Iterable[bytes]) -> None:
     with suppress(OSError, BlocklistError):  # without it the next replay takes longer
         files.make_folder(path.parent, 0o700)
         for unfinished in path.parent.glob(f"{files.TEMPORARY}{path.name}-*"):
             unfinished.unlink(missing_ok=True)  # of one that was killed: whoever keeps it holds a lock
-        files.note(path, states.seal(seen, body))
+        files.note(path, states.seal(seen, lines))

@@ -79,7 +79,7 @@ def replayed(signed: list[SignedAct]) -> State:
 
 def sharing(register: Register) -> list[list[int]]:
     """Which names share a measure: for each name, the place of the first one with the same."""
-    scopes = [list(map(id, named.values())) for _scope, named in register.measures().by_scope()]
+    scopes = [list(map(id, named.in_order().values())) for _scope, named in register.measures().by_scope()]
     every = [*scopes[0], *scopes[1]]
     return [[every.index(measure) for measure in scope] for scope in scopes]
 
@@ -284,13 +284,22 @@ def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
         kept.open()
 
 
-def whole(body: bytes) -> bytes:
-    """Any content with the first line that it should have."""
-    return states.seal(None, body)
+def whole(*lines: bytes) -> bytes:
+    """Any lines with the first one that they should have."""
+    return states.seal(None, lines)
 
 
-def without(member: str) -> Callable[[bytes], bytes]:
-    return lambda content: whole(content.partition(b"\n")[2].replace(f'"{member}"'.encode(), b'"other"'))
+def with_json(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
+    def altered(content: bytes) -> bytes:
+        first, *lines = states.unseal(content)[1]
+        assert old in first
+        return whole(first.replace(old, new, 1), *lines)
+
+    return altered
+
+
+def with_lines(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[bytes], bytes]:
+    return lambda content: whole(*change(states.unseal(content)[1]))
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -304,10 +313,15 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "nested": lambda _: whole(b"[" * 100_000),
     "a list": lambda _: whole(b"[]"),
     "null": lambda _: whole(b"null"),
-    "no measures": without("_measures"),
-    "no ids": without("ids"),
-    "wrong types": lambda content: whole(content.partition(b"\n")[2].replace(b'"at":', b'"at":null,"other":')),
-    "a measure too few": lambda content: whole(content.partition(b"\n")[2].replace(b'"rows":[[', b'"rows":[],"x":[[')),
+    "no measures": with_json(b'"_measures"', b'"other"'),
+    "no ids": with_json(b'"ids"', b'"other"'),
+    "wrong types": with_json(b'"at":', b'"at":null,"other":'),
+    "a measure too few": with_json(b'"rows":[[', b'"rows":[],"x":[['),
+    "no names": with_lines(lambda lines: lines[:1]),
+    "names and no places": with_lines(lambda lines: lines[:2]),
+    "places that are no numbers": with_lines(lambda lines: [*lines[:2], b"####", *lines[3:]]),
+    "places that are cut off": with_lines(lambda lines: [*lines[:2], lines[2][:-8], *lines[3:]]),
+    "nothing but a first line": with_lines(lambda lines: []),
     "an empty register": lambda _: to_cache(State(Register(), Index())),
 }
 

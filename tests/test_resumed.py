@@ -100,10 +100,10 @@ DAMAGE = {
     "a bit": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
     "another version": lambda content: content.replace(b"blocklist cache", b"blocklist cache 9", 1),
     "rubbish": lambda content: b"\xff" * 4096,
-    "another shape": lambda content: states.seal([], b"[]"),
-    "no acts": lambda content: states.seal(["0" * 64, 0], b'{"ids":[]}'),
+    "another shape": lambda content: states.seal([], [b"[]"]),
+    "no acts": lambda content: states.seal(["0" * 64, 0], [b'{"ids":[]}']),
     "acts of a strange length": lambda content: states.seal(["x", float("inf")], states.unseal(content)[1]),
-    "a nest": lambda content: states.seal(["0" * 64, 1], b"[" * 100_000),
+    "a nest": lambda content: states.seal(["0" * 64, 1], [b"[" * 100_000]),
 }
 
 
