@@ -75,15 +75,20 @@ class Difference(NamedTuple):
 
 
 class Listing(Mapping[str, T]):
-    """Names with their values, in no particular order. Names that were decided together share one value."""
+    """Names with their values, in no particular order. Names that were decided together share one value.
+
+    Args:
+        names: Any names.
+        settled: Others, which are in blocks already.
+    """
 
     def __init__(self, names: Mapping[str, T] | None = None, settled: Settled[T] | None = None) -> None:
         self._settled: Settled[T] = settled or Settled()
-        self._out: AbstractSet[int] = frozenset()  # places in the table whose names are not here
-        self._without: dict[
-            str, int
-        ] = {}  # names of the blocks that are not here, or that `_later` has; and their place
+        # Places in its table whose names are not here, and single names that are not, or that `_later` has; by place.
+        self._out: AbstractSet[int] = frozenset()
+        self._without: dict[str, int] = {}
         self._later: dict[str, T] = {}
+        self._shared = False  # whether another listing has the same dictionary
         self._all: dict[str, T] | None = None
         if names:
             self.update(names)
@@ -111,7 +116,7 @@ class Listing(Mapping[str, T]):
 
     def keys(self) -> KeysView[str]:
         """The names: to go through them, or to look for a few."""
-        return super().keys() if self._settled.blocks else self._later.keys()
+        return super().keys() if self._settled.blocks and self._all is None else self.as_dict().keys()
 
     def items(self) -> ItemsView[str, T]:
         """Each name with its value."""
@@ -131,13 +136,13 @@ class Listing(Mapping[str, T]):
                 self._all.update(zip(names, values, strict=True))
         return self._all
 
-    def known(self, questions: int) -> AbstractSet[str]:
+    def keys_for(self, questions: int) -> AbstractSet[str]:
         """The names, as a set that answers so many questions fast."""
         return self.keys() if questions * _FEW < len(self._settled.places) else self.as_dict().keys()
 
     def among(self, texts: AbstractSet[str]) -> AbstractSet[str]:
         """Those of some names that are here."""
-        return self.known(len(texts)) & texts
+        return self.keys_for(len(texts)) & texts
 
     def in_order(self) -> Ordered[T]:
         """The names, sorted, with their values."""
@@ -169,6 +174,8 @@ class Listing(Mapping[str, T]):
 
     def update(self, changed: Mapping[str, T]) -> None:
         """Set the values of some names."""
+        if self._shared:
+            self._later, self._shared = self._later.copy(), False
         self._all = None
         self._later.update(changed)
         settled = self._settled
@@ -182,7 +189,8 @@ class Listing(Mapping[str, T]):
     def copy(self) -> Listing[T]:
         """The same, to be changed for itself."""
         made: Listing[T] = Listing(None, self._settled)
-        made._out, made._without, made._later = self._out, self._without.copy(), self._later.copy()
+        made._out, made._without, made._later = self._out, self._without.copy(), self._later
+        made._shared = self._shared = True
         return made
 
     def kept(self, wanted: Callable[[T], bool], without: AbstractSet[str] = frozenset()) -> Listing[T]:
@@ -193,7 +201,7 @@ class Listing(Mapping[str, T]):
         unwanted = {id(value) for value in _distinct(self._later.values()) if not wanted(value)}
         if unwanted or without:
             left = (item for item in self._later.items() if id(item[1]) not in unwanted and item[0] not in without)
-            made._later = dict(left)
+            made._later, made._shared = dict(left), False
         return made
 
     def _leave_out(self, texts: Iterable[str]) -> None:

@@ -125,7 +125,7 @@ class Measures:
         name would unblock others (RFC 4592, section 3.3.1: the closest encloser decides).
         """
         parents = self.all_parents()
-        domains = self.domain.known(len(parents) + len(self.host))
+        domains = self.domain.keys_for(len(parents) + len(self.host))
         covered = {parent for parent in parents if within(parent, domains)}
         hosts = self.host.in_order()
         twice = {text for text in hosts if text in domains}

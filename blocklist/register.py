@@ -492,7 +492,7 @@ class Register:
             known, changed, decided = self._measures[scope], {}, {}
             # New names, all alike: the common case, and the large one. A long list is added in order, act after act,
             # and what comes after all names need not be looked for among them.
-            if texts and (texts[0] > self._highest[scope] or known.known(len(texts)).isdisjoint(texts)):
+            if texts and (texts[0] > self._highest[scope] or known.keys_for(len(texts)).isdisjoint(texts)):
                 check_transition(texts[0], State.UNLISTED, event)
                 changed = dict.fromkeys(texts, change(None))
                 texts = ()

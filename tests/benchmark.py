@@ -56,6 +56,12 @@ def run(command: Sequence[object], good: Container[int] = (0,), **environment: s
     return Cost(time.perf_counter() - started, usage.ru_maxrss * 1024)
 
 
+def alone(command: Sequence[object], **environment: str) -> Cost:
+    """The same for a command that writes much: it shall not wait for what was written before."""
+    os.sync()
+    return run(command, **environment)
+
+
 def peak(command: Sequence[object], **environment: str) -> int:
     """Octets that a command and the processes that it begins take at most, what they share counted once."""
     quiet = subprocess.DEVNULL
@@ -256,10 +262,8 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     office = [blocklist, "-C", folder / "office"]
     for part in ("office", "keys"):
         shutil.copytree(folder / part, folder / "twin" / part)
-    os.sync()  # neither shall wait for what was written before
-    theirs = run([BIN / "rpzgen", "-i", plain, "-o", folder / "rpzgen.zone"])
-    os.sync()
-    ours = run([*office, "publish", "--accept", checksum], BLOCKLIST_KEYS=str(folder / "keys"))
+    theirs = alone([BIN / "rpzgen", "-i", plain, "-o", folder / "rpzgen.zone"])
+    ours = alone([*office, "publish", "--accept", checksum], BLOCKLIST_KEYS=str(folder / "keys"))
     # Memory is measured on a twin: to look costs time.
     twin = [blocklist, "-C", folder / "twin/office", "publish", "--accept", checksum]
     most = peak(twin, BLOCKLIST_KEYS=str(folder / "twin/keys"))
@@ -277,7 +281,7 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
         tls = ["--ca", pki.certificate, "--client-certificate", client[0], "--client-key", client[1]]
         run([blocklist, "subscribe", nginx.url, *pin, *tls, "--to", f"rpz={zone}", "-o", provider])
         pull = [blocklist, "pull", "-c", provider]
-        full = run([*pull, "--accept"])
+        full = alone([*pull, "--accept"])
         whole = octets(nginx)
         checked = run(["named-checkzone", "rpz.test", zone])
         linted = run([blocklist, "lint", zone])
@@ -296,11 +300,11 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
         octets(nginx)
         with ProcessPoolExecutor(1) as pool:
             pool.submit(add_one, folder).result()
-        one = run([*office, "publish"], BLOCKLIST_KEYS=str(folder / "keys"))
+        one = alone([*office, "publish"], BLOCKLIST_KEYS=str(folder / "keys"))
         report("publish of one added name to a cold publish", one.seconds, ours.seconds, 0.5, one.peak, 1024 * MIB)
         link.unlink()
         link.symlink_to(exports)
-        more = run(pull)
+        more = alone(pull)
         report("pull after one added name to a full pull", more.seconds, full.seconds, 0.5, more.peak, 1024 * MIB)
         part = octets(nginx)
         print(
