@@ -25,6 +25,7 @@ class TextLinter:
         # One entry of these takes several lines, which many entries share.
         self._once = entries and not file.endswith(_REPEATING)
         self._returns = file.endswith(_RETURNS)
+        self._marks = (b"\0", b"\x1b") if self._returns else (b"\0", b"\x1b", b"\r")
         self._seen: set[bytes] = set()
         self._rest = b""
 
@@ -33,7 +34,10 @@ class TextLinter:
         text = self._rest + chunk
         end = text.rfind(b"\n")
         self._rest = text[end + 1 :]
-        if end >= 0:
+        # Enough for exports of ours, and it takes no time; to look for every character takes longer than to write them.
+        if not self._once and not any(mark in text for mark in self._marks):
+            self.lines += end >= 0
+        elif end >= 0:
             self._read(text[:end])
         if len(self._rest) > _MAX_LINE:
             self._note("line-limit", self.lines + 1, self._rest)
@@ -49,10 +53,6 @@ class TextLinter:
         return self.findings
 
     def _read(self, text: bytes) -> None:
-        # Enough for exports of ours, and it takes no time; to look for every character takes longer than to write them.
-        if not self._once and not any(mark in text for mark in (b"\0", b"\x1b", *([] if self._returns else [b"\r"]))):
-            self.lines += 1
-            return
         lines = text.split(b"\n")
         if text.translate(None, _NO_CONTROL):
             lines = [self._without_controls(number, line) for number, line in enumerate(lines, self.lines + 1)]
