@@ -292,10 +292,10 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
             return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
 
         def contents(folder: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
-            # The acts are written while the names are sorted; then the zone, which takes longest.
-            yield ACTS, store.acts(made.list_id, made.now.head.seq)
+            # What is large comes first: there is something to do while it is flushed to the disk and linted.
             for name, chunks in exports(made.now, made.now.policy.formats):
                 yield name, linting.pass_on(folder / name, chunks)
+            yield ACTS, store.acts(made.list_id, made.now.head.seq)
             yield CHANGES, changes(made.before, made.now, made.plan)
             yield ANNOUNCED, announced(made.now)
 

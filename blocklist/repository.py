@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,8 +33,6 @@ from blocklist.trustfolder import AUTHORITY, PIN, QUALIFIED_CHAIN, REVOCATIONS, 
 
 QUALIFIED_SEAL = "SHA256SUMS.qualified.p7s"
 """A second seal beside the first, by a certificate that somebody else issued."""
-
-_WRITERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,12 +350,13 @@ class Repository:
         staging = files.beside(folder)
         staging.mkdir()
         try:
-            # While one file is flushed to the disk the next is rendered; a large release takes a third less time.
-            with ThreadPoolExecutor(_WRITERS) as pool:
-                jobs = {
-                    name: pool.submit(files.write_chunks, staging / name, chunks) for name, chunks in contents(staging)
+            # While one file is flushed to the disk the next is rendered; two that are rendered at once would only wait
+            # for each other.
+            with files.Syncing() as syncing:
+                written = {
+                    name: files.write_chunks(staging / name, chunks, syncing=syncing)
+                    for name, chunks in contents(staging)
                 }
-            written = {name: job.result() for name, job in jobs.items()}
             sums = make_sums(written)
             written[SUMS] = files.write_chunks(staging / SUMS, [sums])
             written[SEAL] = files.write_chunks(staging / SEAL, [sealed(self.heads, sums, release.instant, keys)])

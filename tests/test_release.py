@@ -402,7 +402,8 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     contents = golden_contents(before, now, plan, (entry.line() for entry in signed))
     sums = contents.pop(release.SUMS)
     since = {"number": plan.since, "head": before.head.to_json()}
-    tree.publish(now.release(), since, ((name, [text]) for name, text in contents.items()), lambda _: sums, keys)
+    chunks = [(name, [text]) for name, text in contents.items()]
+    tree.publish(now.release(), since, lambda _: chunks, lambda _: sums, keys)
     return tree.path / "metadata"
 
 
