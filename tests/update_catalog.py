@@ -48,6 +48,8 @@ SHOWN_BY_CLICK = frozenset(
 
 A newer click may say more, which stays English until somebody translates it.
 """
+PLURALS = "nplurals=2; plural=(n > 1);"
+"""Newer tables of babel have a third form, for whole millions, which no text of ours needs."""
 HEADER = "# The words of blocklist in French. Update with: python tests/update_catalog.py"
 
 Text = str | tuple[str, str]
@@ -155,6 +157,7 @@ def merged(old: Catalog) -> Catalog:
     """The texts that are said now, with the translations that there are; nothing is guessed."""
     new = template()
     catalog = Catalog("fr", domain="blocklist", header_comment=HEADER, fuzzy=False)
+    catalog.mime_headers = [("Plural-Forms", PLURALS)]
     for message in sorted(new, key=lambda entry: str(entry.id)):
         if message.id:
             known = old.get(message.id)
