@@ -233,7 +233,7 @@ class Listing(Mapping[str, T]):
 
 
 class Ordered(Generic[T]):
-    """The names of a listing, sorted, with their values; they can be gone through again and again.
+    """The names of a listing, sorted, with their values; to be gone through as often as wanted, until it changes.
 
     Args:
         listing: It.
