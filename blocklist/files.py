@@ -68,10 +68,6 @@ def digest(chunks: Iterable[bytes]) -> Written:
     return Written(sha256.hexdigest(), length)
 
 
-_AHEAD = 4
-"""Chunks that wait to be written."""
-
-
 def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644, syncing: Syncing | None = None) -> Written:
     """Create `path` from `chunks` and sync it; the caller syncs the folder once all its files are there.
 
@@ -138,19 +134,6 @@ def _sync(handle: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def ahead(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same chunks, each made by another thread while those before are hashed and written, which Python lets it."""
-    from collections import deque
-    from concurrent.futures import ThreadPoolExecutor
-
-    made = iter(chunks)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(next, made, None) for _ in range(_AHEAD))
-        while (chunk := waiting.popleft().result()) is not None:
-            waiting.append(pool.submit(next, made, None))
-            yield chunk
 
 
 def beside(path: Path) -> Path:

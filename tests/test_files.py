@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import itertools
 import os
 import stat
 import threading
@@ -285,39 +284,3 @@ def test_a_fault_inside_a_lock_lets_it_go(tmp_path: Path) -> None:
         raise ZeroDivisionError
     with files.locked(tmp_path / "lock", "pull"):
         pass
-
-
-# Chunks made ahead
-
-
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 100])
-def test_chunks_made_ahead_are_the_same(count: int) -> None:
-    chunks = [b"%d" % number for number in range(count)]
-    assert list(files.ahead(chunks)) == chunks
-
-
-def test_what_ends_the_making_comes_after_the_chunks_before_it() -> None:
-    def failing() -> Iterator[bytes]:
-        yield from (b"a", b"b")
-        raise RefusedError("no more")
-
-    taken = []
-    with pytest.raises(RefusedError, match="no more"):
-        for chunk in files.ahead(failing()):
-            taken.append(chunk)
-    assert taken == [b"a", b"b"]
-
-
-def test_whoever_stops_taking_waits_for_no_more_than_is_being_made() -> None:
-    made = []
-
-    def endless() -> Iterator[bytes]:
-        for number in itertools.count():
-            made.append(number)
-            yield b"x"
-
-    ahead = files.ahead(endless())
-    next(ahead)
-    ahead.close()
-    assert len(made) <= 5
-    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]

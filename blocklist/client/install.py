@@ -48,7 +48,7 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
         )
     with files.written(target.path):
         clear(target.path)
-        return Staged(target, path, files.write_chunks(path, files.ahead(chunks)))
+        return Staged(target, path, files.write_chunks(path, chunks))
 
 
 def clear(path: Path) -> None:
