@@ -48,9 +48,13 @@ class Settled(Generic[T]):
         """The first name of each block."""
         return [block.partition(b" ")[0].decode() for block in self.blocks]
 
+    def block(self, number: int) -> list[str]:
+        """The names of the block of that number."""
+        return self.blocks[number].decode().split()
+
     def names(self) -> Iterator[str]:
         """All names."""
-        return chain.from_iterable(map(str.split, map(bytes.decode, self.blocks)))
+        return chain.from_iterable(map(self.block, range(len(self.blocks))))
 
     def block_of(self, text: str) -> int:
         """The number of the block in which a name stands, if it does."""
@@ -61,7 +65,7 @@ class Settled(Generic[T]):
         number = self.block_of(text)
         if not self.blocks or text.encode() not in self.blocks[number]:  # mostly not even a part of another name is
             return None
-        names = self.blocks[number].decode().split()
+        names = self.block(number)
         at = bisect_left(names, text)
         return self.places[number * BLOCK + at] if at < len(names) and names[at] == text else None
 
@@ -154,8 +158,8 @@ class Listing(Mapping[str, T]):
         for text in self._later:
             later.setdefault(settled.block_of(text), []).append(text)
         touched = later.keys() | set(map(settled.block_of, self._without))
-        for number, block in enumerate(settled.blocks):
-            names = block.decode().split()
+        for number in range(len(settled.blocks)):
+            names = settled.block(number)
             places = settled.places[number * BLOCK : (number + 1) * BLOCK]
             if number in touched or (self._out and not self._out.isdisjoint(places)):
                 old = zip(names, places, strict=True)
@@ -255,7 +259,7 @@ class Ordered(Generic[T]):
             return map(self._listing.as_dict().__getitem__, self._texts)
         return chain.from_iterable(values for _, values in self._listing._parts())
 
-    def but(self, texts: Collection[str], parents: Collection[str] = ()) -> Ordered[T]:
+    def but(self, texts: Collection[str], parents: Collection[str]) -> Ordered[T]:
         """Without some names, and without those right below some others."""
         if not texts and not parents:
             return self

@@ -96,10 +96,9 @@ class Measures:
 
         A name that ended and was listed again after that act is a new addition.
         """
-        early = self._kept(lambda measure: measure.approved <= until)
         domain, host = (
-            ours.kept(lambda _: True, set(ours.since(theirs).new))
-            for (_, ours), (_, theirs) in zip(early.by_scope(), others.by_scope(), strict=True)
+            ours.kept(lambda measure: measure.approved <= until, set(ours.since(theirs).new))
+            for (_, ours), (_, theirs) in zip(self.by_scope(), others.by_scope(), strict=True)
         )
         return replace(self, domain=domain, host=host)
 

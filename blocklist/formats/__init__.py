@@ -142,7 +142,7 @@ class Format:
     cannot: str
 
     def render(self, measures: Rendered, policy: Policy, release: Release) -> Iterator[bytes]:
-        """The file's content; `measures` must come from `Measures.rendered`.
+        """The file's content.
 
         Raises:
             RefusedError: The format cannot express the policy's action.
