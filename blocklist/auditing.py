@@ -11,6 +11,7 @@ from typing import Any
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError
+from blocklist.evidence import entries_of
 from blocklist.messages import Progress, _, plural, quietly
 from blocklist.policy import Policy
 from blocklist.proposals import lacking, unnamed
@@ -277,9 +278,3 @@ def _opens(body: acts.Add, members: Mapping[str, Any]) -> bool:
         return len(names) == body.count and names.commitment(str(members.get("salt"))) == body.commitment
     except (BlocklistError, ValueError):
         return False
-
-
-def entries_of(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The files of evidence that a dossier names."""
-    entries = members.get("evidence")
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []

@@ -16,9 +16,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from blocklist.certificates import (
+    AUTHORITY,
+    HASH_OF_CURVE,
+    SIGNER,
+    own_certificate,
+    reading,
+    require_curve,
+    whole_second,
+)
 from blocklist.errors import RefusedError, UsageError
 from blocklist.messages import _
-from blocklist.seal import AUTHORITY, HASH_OF_CURVE, SIGNER, own_certificate, reading, require_curve, whole_second
 
 _AUTHORITY_LIFE = timedelta(days=3652)  # ten years
 _CERTIFICATE_LIFE = timedelta(days=365)

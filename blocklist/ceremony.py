@@ -17,14 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from tuf.api.metadata import Metadata, Root, Targets
 
 from blocklist import files
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.founding import keep_key
 from blocklist.messages import _
 from blocklist.metadata import add_signatures, read
-from blocklist.repository import Repository
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, role_key_name, signer
 from blocklist.trust import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin
-from blocklist.trustfolder import PIN, key_name
+from blocklist.trustfolder import PIN, TrustFolder, key_name
 from blocklist.trustproposal import MAX_PROPOSAL, Proposal
 
 PUBLISHER = "publisher"
@@ -43,12 +42,11 @@ class Signed:
 class Ceremony:
     """The proposals of one workspace, as seen from one key folder."""
 
-    def __init__(self, repository: Repository, keys: KeyFolder, now: datetime) -> None:
-        self.repository = repository
-        self.heads = repository.heads
+    def __init__(self, heads: TrustFolder, keys: KeyFolder, now: datetime) -> None:
+        self.heads = heads
         self.keys = keys
         self.now = now.replace(microsecond=0)
-        self.path = repository.trust / "proposed" / "proposal.json"
+        self.path = heads.path / "proposed" / "proposal.json"
 
     # Proposing
 
@@ -140,11 +138,6 @@ class Ceremony:
             raise UsageError(_("one key is for one role"), _("run the command once for each role"))
         if stolen:
             _require_recovery(names)
-        elif set(names) - set(OFFLINE) and self.repository.is_ahead(self.now):
-            raise RefusedError(
-                _("the published tree is dated in the future: somebody else signed it, or a clock was wrong"),
-                _("so that it counts for nothing: blocklist trust rotate publisher --stolen"),
-            )
         made: dict[str, SigningKey] = {}
         for name in names:
             old = self._replaced(proposal, name, fingerprint)
@@ -160,13 +153,13 @@ class Ceremony:
         return self.propose(proposal)
 
     def delegating_keys(self, list_id: str) -> list[SigningKey]:
-        """The heads' `targets` keys that are here, opened, if a list has to be let into the tree; else none.
+        """Return the heads' `targets` keys that are here, opened; none if the proposal that waits lets the list in.
 
         Raises:
             UsageError: None is here, or the passphrase is wrong.
             RefusedError: The proposal that waits here cannot be amended.
         """
-        if not self.repository.lacks(list_id) or list_id in self.begin().after.lists():
+        if list_id in self.begin().after.lists():
             return []
         wanted = self.heads.root().roles[TARGETS].keyids
         found = [name for keyid in wanted if (name := key_name(self.keys, TARGETS, keyid))]
@@ -334,8 +327,6 @@ class Ceremony:
             if name in proposal.documents:
                 metadata: Metadata[Any] = proposal.documents[name]
                 self.heads.write(f"{metadata.signed.version}.{name}.json", add_signatures(metadata, []))
-        with suppress(TargetError):  # the tree may be closed to this account: `publish` mends it then
-            self.repository.mend()
 
 
 def _expanded(roles: Sequence[str], proposal: Proposal) -> list[str]:

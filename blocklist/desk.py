@@ -250,7 +250,7 @@ class Desk:
             for name in names
             if listed.get(name) is not None and name.scope is Scope.HOST
         ]
-        return again + self.guards().check(names, listed.domain.keys_for(len(names)))
+        return again + self.guards().check(names, listed.domain.keys())
 
     def guarded(self, in_force: Measures) -> list[Finding]:
         """What the guards say of listed names; a host below a listed domain is no fault, it was listed first."""

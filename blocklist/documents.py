@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from blocklist import names
 from blocklist.errors import UsageError
 from blocklist.messages import _, plural
 
@@ -281,13 +280,6 @@ class Checker:
         )
         return ""
 
-    def name(self, value: object, path: str) -> str:
-        """A canonical A-label name."""
-        if isinstance(value, str) and names.is_canonical(value):
-            return value
-        self.fault(path, value, _canonical_hint(value))
-        return ""
-
     def distinct(self, pairs: Iterator[tuple[str, str]]) -> tuple[str, ...]:
         """The good values of a list, each once."""
         kept: dict[str, str] = {}
@@ -318,10 +310,3 @@ def _unknown(key: str, known: Collection[str]) -> str:
     if close:
         return _("no key of this name; did you mean {key}?", key=close[0])
     return _("one of the keys {keys}", keys=", ".join(known))
-
-
-def _canonical_hint(value: object) -> str:
-    try:
-        return _("the form {name}", name=names.normalise(value)) if isinstance(value, str) else _("a name in quotes")
-    except UsageError as error:
-        return _("a domain or host name in lower-case A-labels ({problem})", problem=error.message)

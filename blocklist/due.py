@@ -17,7 +17,8 @@ from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name
-from blocklist.timeline import brief, said
+from blocklist.repository import Repository
+from blocklist.vocabulary import brief, said
 
 _PUBLISHED_WITHIN = timedelta(hours=1)
 """The publisher runs every few minutes; a decision that is not out after this long is held up by something."""
@@ -250,7 +251,7 @@ def _recommendations(opened: Desk) -> Iterator[Task]:
 
 
 def _publications(opened: Desk, in_force: Measures) -> Iterator[Task]:
-    current, register = opened.workspace.repository.current(opened.list_id), opened.register
+    current, register = Repository.of(opened.workspace).current(opened.list_id), opened.register
     command = _command("publish")
     since = datetime.fromtimestamp(current.number, UTC) if current else None
     waiting = min(_unpublished(opened, in_force, current.head.seq if current else 0, since), default=None)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from blocklist import acts
 from blocklist.acts import SignedAct
-from blocklist.auditing import entries_of
 from blocklist.desk import Desk, Said, dossier_with
 from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.evidence import entries_of
 from blocklist.messages import _
 
 

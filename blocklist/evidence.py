@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from blocklist import files
 from blocklist.errors import UsageError
@@ -38,6 +38,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 def _ignore(_octets: int) -> None:
     """Nobody wants to know how far a copy is."""
+
+
+def entries_of(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a dossier says of each file of evidence."""
+    entries = members.get("evidence")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 class Evidence:

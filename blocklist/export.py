@@ -9,10 +9,9 @@ from pathlib import Path
 
 from blocklist import files
 from blocklist.acts import SignedAct
-from blocklist.auditing import entries_of
 from blocklist.desk import Desk
 from blocklist.errors import UsageError, VerificationError
-from blocklist.evidence import CHUNK
+from blocklist.evidence import CHUNK, entries_of
 from blocklist.fields import encode
 from blocklist.instants import format_instant
 from blocklist.messages import Progress, _, quietly, shown
@@ -21,7 +20,7 @@ from blocklist.release import ACTS
 from blocklist.sources import DOSSIERS, EVIDENCE, MEASURE
 from blocklist.store import Dossier
 from blocklist.survey import history
-from blocklist.timeline import sentence
+from blocklist.vocabulary import sentence
 
 README = "README.txt"
 _MODE = 0o600

@@ -12,14 +12,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from blocklist.errors import RefusedError, TargetError, UsageError
 from blocklist.messages import _
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 TEMPORARY = ".tmp-"
 """Prefix of files that are not finished; whoever finds one after a crash may delete it."""
@@ -68,14 +64,13 @@ def digest(chunks: Iterable[bytes]) -> Written:
     return Written(sha256.hexdigest(), length)
 
 
-def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644, syncing: Syncing | None = None) -> Written:
+def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Written:
     """Create `path` from `chunks` and sync it; the caller syncs the folder once all its files are there.
 
     Args:
         path: A file that is not there yet.
         chunks: Its content.
         mode: Its permissions.
-        syncing: Who syncs it later, if not this function.
 
     Raises:
         OSError: `path` exists, or could not be written; a half-written file is removed.
@@ -92,48 +87,11 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644, syncing
                 stream.write(chunk)
             stream.flush()
             os.fchmod(stream.fileno(), mode)
-            if syncing is None:
-                os.fsync(stream.fileno())
-            else:
-                syncing.later(stream.fileno())
+            os.fsync(stream.fileno())
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return Written(digest.hexdigest(), length)
-
-
-class Syncing:
-    """Syncs files by another thread, so that the next is made meanwhile; when its context ends, all are on the disk.
-
-    Raises:
-        OSError: One is not.
-    """
-
-    def __init__(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        self._pool = ThreadPoolExecutor(1)
-        self._synced: list[Future[None]] = []
-
-    def later(self, handle: int) -> None:
-        """Sync an open file, which may be closed then."""
-        self._synced.append(self._pool.submit(_sync, os.dup(handle)))
-
-    def __enter__(self) -> Syncing:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
-        self._pool.shutdown()
-        if fault is None:
-            for synced in self._synced:
-                synced.result()
-
-
-def _sync(handle: int) -> None:
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def beside(path: Path) -> Path:

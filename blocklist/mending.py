@@ -7,16 +7,14 @@ be in it afterwards, or nothing is done.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
-from blocklist import acts, files
+from blocklist import acts, files, rows
 from blocklist.acts import SignedAct
-from blocklist.databases import ACTS, DOSSIERS, NO_ACT, ConflictError, Row, octets
+from blocklist.databases import NO_ACT, ConflictError, Row
 from blocklist.errors import BlocklistError, RefusedError, UnreachableError, UsageError, VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant
@@ -24,12 +22,13 @@ from blocklist.messages import Progress, _, quietly
 from blocklist.register import Register
 from blocklist.remembered import HeadMemory
 from blocklist.replay import read_lines, replay
+from blocklist.repository import Repository
 from blocklist.store import Store
 from blocklist.trust import ROOT
+from blocklist.trustfolder import TrustFolder
 from blocklist.workspace import Workspace
 
 SET_ASIDE = "set-aside"
-_SLICE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _require_published(workspace: Workspace, register: Register) -> None:
     Raises:
         VerificationError: The register lacks it.
     """
-    current = workspace.repository.current(register.list_id) if _keeps_trust(workspace) else None
+    current = Repository.of(workspace).current(register.list_id) if _keeps_trust(workspace) else None
     if current is not None and not _has(register, current.head):
         raise VerificationError(
             _("without this, act {seq} of the last release is not in the register", seq=current.head.seq),
@@ -147,7 +146,7 @@ def _require_published(workspace: Workspace, register: Register) -> None:
 
 def _keeps_trust(workspace: Workspace) -> bool:
     """Whether `lists/trust/` is here, by which a tree can be believed."""
-    return bool(workspace.repository.heads.versions(ROOT))
+    return bool(TrustFolder(workspace.trust).versions(ROOT))
 
 
 def _has(register: Register, ref: Ref) -> bool:
@@ -171,41 +170,16 @@ def set_aside(workspace: Workspace, shown: Damage, now: datetime, *, future: boo
             if _examine(workspace, store, shown.list_id, now, future=future) != shown:
                 raise ConflictError(_("the register has changed meanwhile"), _("nothing was set aside; look again"))
             gone = [str(entry.row.id) for entry in shown.wrong]
-            dossiers = _dossiers(store, [*gone, *shown.strangers])
+            dossiers = rows.read_dossiers(store, [*gone, *shown.strangers])
             files.make_folder(folder, 0o700)
             with files.written(path):
                 files.write_chunks(path, [_document(shown, dossiers)], 0o600)
                 files.sync_folder(folder)
-            for ids in _slices(gone):
-                mine = (ACTS.c.list == shown.list_id) & ACTS.c.id.in_(ids)
-                connection.execute(sa.delete(ACTS).where(mine))
-        _drop_dossiers(store, [act for act, *_rest in dossiers])
+            rows.delete_acts(connection, shown.list_id, gone)
+        rows.delete_dossiers(store, [act for act, *_rest in dossiers])
         return path
     finally:
         store.close()
-
-
-def _dossiers(store: Store, act_ids: Sequence[str]) -> list[tuple[str, str, bytes]]:
-    """Act, salt and content of those that are here."""
-    found: list[tuple[str, str, bytes]] = []
-    if not store.has_dossiers:
-        return found
-    columns = (DOSSIERS.c.act, DOSSIERS.c.salt, octets(DOSSIERS.c.content))
-    for ids in _slices(act_ids):
-        with store.database.reading(dossiers=True) as connection:
-            query = sa.select(*columns).where(DOSSIERS.c.act.in_(ids))
-            found += [(str(act), str(salt), bytes(content)) for act, salt, content in connection.execute(query)]
-    return found
-
-
-def _drop_dossiers(store: Store, act_ids: Sequence[str]) -> None:
-    for ids in _slices(act_ids):
-        with store.database.writing(dossiers=True) as connection:
-            connection.execute(sa.delete(DOSSIERS).where(DOSSIERS.c.act.in_(ids)))
-
-
-def _slices(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _SLICE] for start in range(0, len(ids), _SLICE))
 
 
 def _document(shown: Damage, dossiers: Sequence[tuple[str, str, bytes]]) -> bytes:
@@ -311,7 +285,7 @@ def _read_acts(path: Path, now: datetime, progress: Progress) -> tuple[list[Sign
 
 def _require_stated(workspace: Workspace, register: Register, register_id: str | None) -> None:
     """Anybody can found a register: it has to be the one that the heads, or whoever restores it, stated."""
-    heads = workspace.repository.heads
+    heads = TrustFolder(workspace.trust)
     pin = heads.trust().pins.get(register.list_id) if _keeps_trust(workspace) else None
     stated = {pin.register} if pin is not None else set()
     stated |= {register_id} if register_id is not None else set()

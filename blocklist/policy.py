@@ -19,6 +19,7 @@ from typing import Final
 
 from blocklist import names
 from blocklist.documents import BAD, DAY, HOUR, Checker, DocumentError, Fault, Range, join, read_yaml
+from blocklist.errors import UsageError
 from blocklist.messages import _, later
 
 _FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.yaml")
@@ -301,7 +302,7 @@ def _policy(value: object, checker: Checker) -> Policy:
         brakes=_brakes(c, v["brakes"]),
         freshness=c.duration(v["freshness"], "freshness", regime.freshness),
         keep=c.duration(v["keep"], "keep", _KEEP),
-        probe=c.name(v["probe"], "probe"),
+        probe=check_name(c, v["probe"], "probe"),
         own=_names(c, v.get("own", []), "own", 0, 100),
         protected=frozenset(_names(c, v["protected"], "protected", 0, MAX_NAMES)),
         platforms=_platforms(c, v["platforms"]),
@@ -373,7 +374,7 @@ def _action(c: Checker, value: object) -> Action:
     optional = {"address": "aaaa", "": "a aaaa target"}.get(kind, "")
     v = c.section(value, "action", required, optional)
     if kind == "cname":
-        return Action(kind, target=c.name(v["target"], "action.target"))
+        return Action(kind, target=check_name(c, v["target"], "action.target"))
     if kind != "address":
         return Action(kind)
     return Action(kind, a=_addresses(c, v["a"], "a", 1), aaaa=_addresses(c, v.get("aaaa", []), "aaaa", 0))
@@ -417,15 +418,32 @@ def _brakes(c: Checker, value: object) -> Brakes:
     return Brakes(**{key: c.integer(v[key], join("brakes", key), 0, most[key]) for key in most})
 
 
+def check_name(c: Checker, value: object, path: str) -> str:
+    """Return a canonical A-label name; note a fault and return "" if `value` is none."""
+    if isinstance(value, str) and names.is_canonical(value):
+        return value
+    c.fault(path, value, _canonical_hint(value))
+    return ""
+
+
+def _canonical_hint(value: object) -> str:
+    try:
+        return _("the form {name}", name=names.normalise(value)) if isinstance(value, str) else _("a name in quotes")
+    except UsageError as error:
+        return _("a domain or host name in lower-case A-labels ({problem})", problem=error.message)
+
+
 def _names(c: Checker, value: object, path: str, least: int, most: int) -> tuple[str, ...]:
-    return c.distinct((where, c.name(item, where)) for where, item in c.items(value, path, least, most))
+    return c.distinct((where, check_name(c, item, where)) for where, item in c.items(value, path, least, most))
 
 
 def _platforms(c: Checker, value: object) -> dict[str, str]:
     pairs = c.pairs(value, "platforms")
     if len(pairs) > MAX_NAMES:
         c.fault("platforms", _("{count} names", count=len(pairs)), _("at most {most} names", most=MAX_NAMES))
-    read = ((c.name(k, join("platforms", k)), c.choice(t, join("platforms", k), TENANTS)) for k, t in pairs.items())
+    read = (
+        (check_name(c, k, join("platforms", k)), c.choice(t, join("platforms", k), TENANTS)) for k, t in pairs.items()
+    )
     return {key: tenants for key, tenants in read if key}
 
 

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from blocklist import files
-from blocklist.client.verify import read_sums
 from blocklist.errors import BlocklistError
 from blocklist.instants import folder_instant
+from blocklist.manifest import read_sums
 from blocklist.release import SEAL, SUMS
+from blocklist.release_folders import release_folders
 from blocklist.repository import Published
-from blocklist.tree import release_folders
 
 _MAX_SUMS = 1024 * 1024
 _KEPT = frozenset((SUMS, SEAL))

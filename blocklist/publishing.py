@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from blocklist import files, states, verified
+from blocklist import files, kept_state
 from blocklist.errors import BlocklistError, RefusedError, TargetError, VerificationError
 from blocklist.files import Written
 from blocklist.guards import wide
-from blocklist.linting import Linting
+from blocklist.lint import linted
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
 from blocklist.pruning import prune
-from blocklist.reading import reader
 from blocklist.register import Register
 from blocklist.release import (
     ACTS,
@@ -38,9 +36,8 @@ from blocklist.release import (
     take_marked,
 )
 from blocklist.replay import extend
-from blocklist.repository import Published
+from blocklist.repository import Published, Repository
 from blocklist.store import HeadMemory, Store
-from blocklist.verified import Keeping
 from blocklist.workspace import Workspace
 
 
@@ -124,13 +121,11 @@ def _draft(
     progress: Progress,
     outbox: Outbox | None = None,
 ) -> Draft:
-    memory = HeadMemory(workspace.keys.path)
-    if workspace.repository.is_ahead(now):
-        raise RefusedError(
-            _("the published tree is dated in the future: somebody else signed it, or a clock was wrong"),
-            _("check this machine's clock; else the heads run: blocklist trust rotate publisher --stolen"),
-        )
-    current = workspace.repository.current(list_id)
+    memory, tree = HeadMemory(workspace.keys.path), Repository.of(workspace)
+    tree.require_not_ahead(
+        now, _("check this machine's clock; else the heads run: blocklist trust rotate publisher --stolen")
+    )
+    current = tree.current(list_id)
     known = outbox.told(current) if outbox else None
     marks: list[Mark] = [(release.head, release.instant) for release in (current, known) if release is not None]
     register, taken = _begun(workspace, store, list_id, marks, now), dict[Mark, Snapshot]()
@@ -139,7 +134,7 @@ def _draft(
     if begun:
         take_marked(register, marks, taken)
     with progress(_("replaying the register"), new) as advance:
-        for _signed in extend(register, store.lines(list_id, begun), now, reader(new)):
+        for _signed in extend(register, store.lines(list_id, begun), now):
             take_marked(register, marks, taken)
             advance(1)
     memory.check(register)
@@ -152,7 +147,7 @@ def _draft(
         )
     if outbox is not None and known is not None and told is None:
         raise outbox.lost(known)
-    earliest = datetime.fromtimestamp(workspace.repository.last_number() + 1, UTC)
+    earliest = datetime.fromtimestamp(tree.last_number() + 1, UTC)
     snapshot = Snapshot.take(register, max(now.replace(microsecond=0), register.at, earliest))
     decisions = register.measures()
     plan = make_plan(before, snapshot, decisions)
@@ -180,7 +175,7 @@ def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mar
             length -= len(line)
 
     oldest = min((head.seq for head, _instant in marks), default=0)
-    return verified.start(_verified_path(workspace, list_id), first, oldest, now).register
+    return kept_state.start(_verified_path(workspace, list_id), first, oldest, now).register
 
 
 def publish(
@@ -210,7 +205,7 @@ def publish(
         outbox = Outbox(workspace.lists, list_id, notify) if notify is not None else None
         store = Store(workspace.lists)
         try:
-            workspace.repository.mend()
+            Repository.of(workspace).mend()
             made = _draft(workspace, store, list_id, now, progress, outbox)
             return _release_and_tell(workspace, store, made, accept, outbox)
         finally:
@@ -250,8 +245,9 @@ def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None
             _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
             _("look at 'blocklist plan': something changed"),
         )
-    workspace.repository.clear(made.list_id, made.now.release().number)
-    if not made.due and made.current is not None and not workspace.repository.damaged(made.list_id):
+    tree = Repository.of(workspace)
+    tree.clear(made.list_id, made.now.release().number)
+    if not made.due and made.current is not None and not tree.damaged(made.list_id):
         return Result(made, made.current.number, made.current.path, False)
     if made.braked and accept is None:
         hint = _(
@@ -270,34 +266,30 @@ def _prune(workspace: Workspace, made: Draft) -> TargetError | None:
         return None
     keep = timedelta(seconds=made.now.policy.keep)
     try:
-        prune(workspace.path / "exports", made.list_id, made.current, keep, made.now.instant)
+        prune(workspace.exports, made.list_id, made.current, keep, made.now.instant)
     except TargetError as failure:
         return failure
     return None
 
 
 def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
-    release = made.now.release()
+    release, known = made.now.release(), dict[str, Written]()
     since = None if made.before is None else {"number": made.plan.since, "head": made.before.head.to_json()}
-    with ExitStack() as opened:
-        keeping: Keeping | None = None
-        if made.replayed > states.KEEP_AFTER:
-            keeping = opened.enter_context(Keeping(_verified_path(workspace, made.list_id), made.register))
-        linting = opened.enter_context(Linting(len(made.now.measures), made.plan.since))
 
-        def make_sums(written: Mapping[str, Written]) -> bytes:
-            linting.require()  # what a resolver would refuse is never sealed
-            if keeping is not None:
-                keeping.keep(written[ACTS])
-            return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
+    def make_sums(written: Mapping[str, Written]) -> bytes:
+        known.update(written)
+        return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
 
-        def contents(folder: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
-            # What is large comes first: there is something to do while it is flushed to the disk and linted.
-            for name, chunks in exports(made.now, made.now.policy.formats):
-                yield name, linting.pass_on(folder / name, chunks)
-            yield ACTS, store.acts(made.list_id, made.now.head.seq)
-            yield CHANGES, changes(made.before, made.now, made.plan)
-            yield ANNOUNCED, announced(made.now)
-
-        path = workspace.repository.publish(release, since, contents, make_sums, workspace.keys)
+    path = Repository.of(workspace).publish(release, since, _contents(store, made), make_sums, workspace.keys)
+    if made.replayed > kept_state.KEEP_AFTER:
+        kept_state.keep(_verified_path(workspace, made.list_id), made.register, known[ACTS])
     return Result(made, release.number, path, True)
+
+
+def _contents(store: Store, made: Draft) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """The name and the content of each file; what a resolver would refuse is an error, so it is never sealed."""
+    for name, chunks in exports(made.now, made.now.policy.formats):
+        yield name, linted(name, chunks, made.plan.since)
+    yield ACTS, store.acts(made.list_id, made.now.head.seq)
+    yield CHANGES, changes(made.before, made.now, made.plan)
+    yield ANNOUNCED, announced(made.now)

@@ -31,7 +31,6 @@ from blocklist.entries import (
 )
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
-from blocklist.listing import Listing
 from blocklist.measures import Measure, Measures, State, parents_of
 from blocklist.messages import _, later
 from blocklist.names import Scope, below_or_same
@@ -122,9 +121,8 @@ class Register:
         self.recommendations: dict[int, Recommendation] = {}
         self.erased: set[int] = set()
         self.annulled: set[str] = set()
-        self._measures: dict[Scope, Listing[Measure]] = {scope: Listing() for scope in Scope}
+        self._measures: dict[Scope, dict[str, Measure]] = {scope: {} for scope in Scope}
         self._parents: set[str] = set()
-        self._highest: dict[str, str] = dict.fromkeys(Scope, "")
         self._holders: dict[PublicKey, str] = {}
 
     @property
@@ -172,12 +170,8 @@ class Register:
 
     # Applying acts
 
-    def apply(self, signed: SignedAct, checked: PublicKey | None = None) -> None:
+    def apply(self, signed: SignedAct) -> None:
         """Add one act.
-
-        Args:
-            signed: It.
-            checked: A key by which its signature was found good already, so that it need not be verified again.
 
         Raises:
             VerificationError: It does not continue the chain, or its signature is not its author's.
@@ -188,7 +182,7 @@ class Register:
             self._found(signed, act.body)
         else:
             self._check_chain(signed)
-            self._judge(signed, checked)
+            self._judge(signed)
         self.ids.append(signed.id)
         self.at = act.at
 
@@ -217,8 +211,8 @@ class Register:
         self.ids.append(signed.id)
         self.at = max(self.at, min(signed.act.at, now))
 
-    def _judge(self, signed: SignedAct, checked: PublicKey | None = None) -> None:
-        self._check_author(signed, checked)
+    def _judge(self, signed: SignedAct) -> None:
+        self._check_author(signed)
         self._rules[signed.act.body.kind](self, signed, signed.act.body)
 
     def _check_chain(self, signed: SignedAct) -> None:
@@ -236,7 +230,7 @@ class Register:
         if act.at < self.at:
             raise VerificationError(_("it is dated before the act that it follows"), _("an act cannot be backdated"))
 
-    def _check_author(self, signed: SignedAct, checked: PublicKey | None) -> None:
+    def _check_author(self, signed: SignedAct) -> None:
         act = signed.act
         officer = self.in_office(act.by)
         if officer is None:
@@ -244,8 +238,7 @@ class Register:
                 _("{by} is not an officer in office", by=act.by),
                 _("a head appoints officers with 'blocklist officer appoint'"),
             )
-        if checked is not officer.key:
-            self.check_signature(signed, officer.key)
+        self.check_signature(signed, officer.key)
         if officer.role not in MAY_SIGN[act.body.kind]:
             raise RuleError(
                 _(
@@ -490,12 +483,9 @@ class Register:
         updates: list[tuple[Scope, dict[str, Measure]]] = []
         for scope, texts in names.by_scope():
             known, changed, decided = self._measures[scope], {}, {}
-            # New names, all alike: the common case, and the large one. A long list is added in order, act after act,
-            # and what comes after all names need not be looked for among them.
-            if texts and (texts[0] > self._highest[scope] or known.keys_for(len(texts)).isdisjoint(texts)):
+            if texts and known.keys().isdisjoint(texts):  # new names, all alike: the common case, and the large one
                 check_transition(texts[0], State.UNLISTED, event)
-                changed = dict.fromkeys(texts, change(None))
-                texts = ()
+                changed, texts = dict.fromkeys(texts, change(None)), ()
             for text in texts:
                 old = known.get(text)
                 if id(old) not in decided:
@@ -504,10 +494,8 @@ class Register:
                 changed[text] = decided[id(old)]
             updates.append((scope, changed))
         for scope, changed in updates:
-            if changed:
-                self._measures[scope].update(changed)
-                self._parents |= parents_of(changed)
-                self._highest[scope] = max(self._highest[scope], next(reversed(changed)))
+            self._measures[scope].update(changed)
+            self._parents |= parents_of(changed)
 
     # Oversight (LCEN art. 6-1 al. 3)
 

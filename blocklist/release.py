@@ -18,7 +18,7 @@ from blocklist.errors import RefusedError
 from blocklist.fields import Names, Ref, encode
 from blocklist.formats import CHUNK, Changed, Release, header
 from blocklist.instants import format_instant
-from blocklist.measures import Measure, Measures, State
+from blocklist.measures import Measure, Measures, State, difference
 from blocklist.messages import _, plural
 from blocklist.names import Name
 from blocklist.policy import Brakes, Policy, documentation_addresses
@@ -121,11 +121,8 @@ class Plan:
 def make_plan(before: Snapshot | None, now: Snapshot, decisions: Measures) -> Plan:
     """Compare two snapshots; `decisions` is the last decision on every name, which says why one ended."""
     old = before.measures if before else Measures()
-    pairs = zip(old.by_scope(), now.measures.by_scope(), strict=True)
-    added, renewed, ended = (
-        Names(*map(tuple, texts))
-        for texts in zip(*(ours.since(theirs) for (_, theirs), (_, ours) in pairs), strict=True)
-    )
+    domain, host = difference(old.domain, now.measures.domain), difference(old.host, now.measures.host)
+    added, renewed, ended = (Names(*map(tuple, texts)) for texts in zip(domain, host, strict=True))
     return Plan(
         since=int(before.instant.timestamp()) if before else None,
         added=added,
@@ -232,9 +229,7 @@ def with_probe(now: Snapshot) -> Measures:
     probe = Measure(
         ground="probe", basis="probe", added=0, approved=0, since=now.instant, review_by=now.instant + DELAY
     )
-    host = now.measures.host.copy()
-    host.update({now.policy.probe: probe})
-    return replace(now.measures, host=host)
+    return replace(now.measures, host={**now.measures.host, now.policy.probe: probe})
 
 
 def changes(before: Snapshot | None, now: Snapshot, plan: Plan) -> Iterator[bytes]:

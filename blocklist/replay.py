@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,14 +17,6 @@ from blocklist.register import Register
 
 if TYPE_CHECKING:
     from blocklist.acts import Act
-    from blocklist.signing import PublicKey
-
-_BATCH, _OCTETS = 256, 1024 * 1024
-"""How far is read ahead: acts, and octets of their envelopes."""
-
-_THREADS = 4
-_FEW = 16
-"""Signatures that are not worth a thread."""
 
 
 def check_clock(act: Act, now: datetime) -> None:
@@ -54,21 +45,6 @@ def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
         yield line[:-1]
 
 
-Read = SignedAct | ActError
-"""What a line holds, or why it holds no act."""
-
-Reader = Callable[[Iterable[bytes]], Iterator[list[Read]]]
-
-
-def read_all(lines: Iterable[bytes]) -> Iterator[list[Read]]:
-    """What each line holds, in lists of some hundred.
-
-    Raises:
-        BlocklistError, OSError: What the lines raised, after all lines before.
-    """
-    return ([_read(line) for line in batch] for batch in batches(lines))
-
-
 def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:
     """Apply envelopes one by one, each checked in full; yields the act and the register after it.
 
@@ -80,24 +56,17 @@ def replay(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, R
         yield signed, register
 
 
-def extend(register: Register, lines: Iterable[bytes], now: datetime, reader: Reader = read_all) -> Iterator[SignedAct]:
-    """The same for the envelopes that follow the head of a register.
-
-    Args:
-        register: It.
-        lines: The envelopes.
-        now: The clock.
-        reader: Reads them, in this process or elsewhere.
+def extend(register: Register, lines: Iterable[bytes], now: datetime) -> Iterator[SignedAct]:
+    """Apply the envelopes that follow the head of `register`; yield each act once it is applied.
 
     Raises:
         VerificationError: See `replay`.
     """
-    for number, (signed, checked) in enumerate(_checked(register, reader(lines)), len(register.ids) + 1):
+    for number, line in enumerate(lines, len(register.ids) + 1):
         try:
-            if isinstance(signed, ActError):
-                raise signed
+            signed = acts.read_line(line)
             check_clock(signed.act, now)
-            register.apply(signed, checked)
+            register.apply(signed)
         except BlocklistError as fault:
             raise VerificationError(
                 _("act {number}: {message}", number=number, message=fault.message), fault.hint
@@ -150,15 +119,17 @@ def inspect(
         now: The clock.
     """
     missed = 0
-    for signed, checked in _checked(register, read_all(lines)):
+    for line in lines:
         number = len(register.ids) + missed + 1
-        if isinstance(signed, ActError):
-            yield None, Fault(number, signed.message)
+        try:
+            signed = acts.read_line(line)
+        except ActError as fault:
+            yield None, Fault(number, fault.message)
             missed += 1
             continue
         try:
             check_clock(signed.act, now)
-            register.apply(signed, checked)
+            register.apply(signed)
         except BlocklistError as fault:
             genuine = bool(register.ids) and _resumed(register, signed, now)
             yield signed, Fault(signed.act.seq if genuine else number, fault.message)
@@ -176,74 +147,4 @@ def _resumed(register: Register, signed: SignedAct, now: datetime) -> bool:
     except VerificationError:
         return False
     register.resume(signed, now)
-    return True
-
-
-# Nearly all of a replay is the verification of signatures, during which other threads can run. So acts are read ahead,
-# and the signatures of some hundred are verified at once, by the keys that their authors have before the first of them.
-# That is no judgement: the register refuses an act in its turn, and verifies what was not found good here.
-
-
-def _checked(register: Register, lists: Iterable[list[Read]]) -> Iterator[tuple[Read, PublicKey | None]]:
-    """What each line holds, and the key by which its signature was found good, if it was."""
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for read in lists:
-            yield from zip(read, _keys(register, read, pool), strict=True)
-
-
-def batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines in lists of some hundred, or of some octets.
-
-    Raises:
-        BlocklistError, OSError: What the lines raised, after all lines before.
-    """
-    batch: list[bytes] = []
-    octets, failure = 0, None
-    try:
-        for line in lines:
-            batch.append(line)
-            octets += len(line)
-            if len(batch) == _BATCH or octets >= _OCTETS:
-                yield batch
-                batch, octets = [], 0
-    except (BlocklistError, OSError) as fault:
-        failure = fault  # whatever is wrong with the acts before it is said first
-    if batch:
-        yield batch
-    if failure is not None:
-        raise failure
-
-
-def _read(line: bytes) -> Read:
-    try:
-        return acts.read_line(line)
-    except ActError as fault:
-        return fault
-
-
-def _keys(register: Register, read: Sequence[Read], pool: ThreadPoolExecutor) -> list[PublicKey | None]:
-    found: list[PublicKey | None] = [None] * len(read)
-    if len(read) > _FEW:
-        jobs = [_job(register, signed) for signed in read]
-        for start, keys in enumerate(pool.map(_good, (jobs[start::_THREADS] for start in range(_THREADS)))):
-            found[start::_THREADS] = keys
-    return found
-
-
-def _job(register: Register, signed: Read) -> tuple[SignedAct, PublicKey] | None:
-    """An act with the key of its author, if that one is appointed by now."""
-    if isinstance(signed, ActError) or (officer := register.officers.get(signed.act.by)) is None:
-        return None
-    return signed, officer.key
-
-
-def _good(jobs: Iterable[tuple[SignedAct, PublicKey] | None]) -> list[PublicKey | None]:
-    return [job[1] if job is not None and _is_good(*job) else None for job in jobs]
-
-
-def _is_good(signed: SignedAct, key: PublicKey) -> bool:
-    try:
-        Register.check_signature(signed, key)
-    except VerificationError:
-        return False
     return True

@@ -16,7 +16,7 @@ from pathlib import Path
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklist import files
-from blocklist.errors import BlocklistError
+from blocklist.errors import BlocklistError, RefusedError
 from blocklist.fields import Ref
 from blocklist.files import Written
 from blocklist.formats import Release
@@ -26,10 +26,11 @@ from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
 from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS
+from blocklist.release_folders import release_folders
 from blocklist.signing import KeyFolder, SigningKey
-from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, delegated, signed_by
-from blocklist.trust import Pin as Pin  # whoever founds a workspace takes it from here
+from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, delegated, signed_by
 from blocklist.trustfolder import AUTHORITY, PIN, QUALIFIED_CHAIN, REVOCATIONS, TrustFolder
+from blocklist.workspace import Workspace
 
 QUALIFIED_SEAL = "SHA256SUMS.qualified.p7s"
 """A second seal beside the first, by a certificate that somebody else issued."""
@@ -67,6 +68,11 @@ class Repository:
         self.heads = TrustFolder(trust)
         self._metadata = path / "metadata"
         self._targets = path / "targets"
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Repository:
+        """Return the tree of a workspace."""
+        return cls(workspace.exports, workspace.trust)
 
     # What the heads sign
 
@@ -221,6 +227,25 @@ class Repository:
         """Whether the tree is dated further ahead than clocks may differ: nobody would take it, or what follows it."""
         return self.last_number() > (now + CLOCK_TOLERANCE).timestamp()
 
+    def warnings(self, now: datetime) -> Iterator[str]:
+        """Yield a sentence if the tree is dated in the future."""
+        if self.is_ahead(now):
+            yield _(
+                "the published tree is dated in the future: somebody else signed it, or a clock was wrong: "
+                "blocklist trust rotate publisher --stolen"
+            )
+
+    def require_not_ahead(self, now: datetime, hint: str) -> None:
+        """Refuse a tree that is dated in the future.
+
+        Raises:
+            RefusedError: It is.
+        """
+        if self.is_ahead(now):
+            raise RefusedError(
+                _("the published tree is dated in the future: somebody else signed it, or a clock was wrong"), hint
+            )
+
     def _snapshot(self) -> Snapshot | None:
         """What the tree shows; None before the first release, or if stolen keys signed it."""
         path = self._metadata / "timestamp.json"
@@ -275,7 +300,7 @@ class Repository:
         self,
         release: Release,
         since: Mapping[str, object] | None,
-        contents: Callable[[Path], Iterable[tuple[str, Iterable[bytes]]]],
+        contents: Iterable[tuple[str, Iterable[bytes]]],
         make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
     ) -> Path:
@@ -284,7 +309,7 @@ class Repository:
         Args:
             release: The release; its number is greater than every one before.
             since: Number and head of the release that `changes.json` compares with.
-            contents: Given the folder in which they are written, each file's name and chunks.
+            contents: Each file's name and chunks.
             make_sums: Given what was written, by name, the content of `SHA256SUMS`.
             keys: Where the publisher's keys are.
 
@@ -341,7 +366,7 @@ class Repository:
     def _write_release(
         self,
         release: Release,
-        contents: Callable[[Path], Iterable[tuple[str, Iterable[bytes]]]],
+        contents: Iterable[tuple[str, Iterable[bytes]]],
         make_sums: Callable[[Mapping[str, Written]], bytes],
         keys: KeyFolder,
         folder: Path,
@@ -350,13 +375,7 @@ class Repository:
         staging = files.beside(folder)
         staging.mkdir()
         try:
-            # While one file is flushed to the disk the next is rendered; two that are rendered at once would only wait
-            # for each other.
-            with files.Syncing() as syncing:
-                written = {
-                    name: files.write_chunks(staging / name, chunks, syncing=syncing)
-                    for name, chunks in contents(staging)
-                }
+            written = {name: files.write_chunks(staging / name, chunks) for name, chunks in contents}
             sums = make_sums(written)
             written[SUMS] = files.write_chunks(staging / SUMS, [sums])
             written[SEAL] = files.write_chunks(staging / SEAL, [sealed(self.heads, sums, release.instant, keys)])
@@ -430,7 +449,7 @@ class Repository:
                 shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink(missing_ok=True)
             if current is not None and current.path.exists():
                 self._lead_to(current)
-            for folder in _releases(self.path / list_id):
+            for folder in release_folders(self.path / list_id):
                 if folder_instant(folder.name).timestamp() > committed:
                     self._forget(folder)
             for path in self._metadata.glob("*.json"):
@@ -465,10 +484,6 @@ def _version(path: Path, role: str) -> int:
     """The version in the name of a role's metadata; 0 if it is not one of that role."""
     parts = path.name.split(".")
     return int(parts[0]) if parts[1:] == [role, "json"] and parts[0].isdecimal() else 0
-
-
-def _releases(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("2*Z") if path.is_dir()]
 
 
 def _holds(path: Path, content: bytes) -> bool:

@@ -24,15 +24,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-# Who issues certificates takes these from here, too.
-from blocklist.certificates import AUTHORITY as AUTHORITY
-from blocklist.certificates import HASH_OF_CURVE as HASH_OF_CURVE
-from blocklist.certificates import SIGNER as SIGNER
-from blocklist.certificates import check_issued_here
-from blocklist.certificates import own_certificate as own_certificate
-from blocklist.certificates import reading as reading
-from blocklist.certificates import require_curve as require_curve
-from blocklist.certificates import whole_second as whole_second
+from blocklist.certificates import (
+    HASH_OF_CURVE,
+    SIGNER,
+    check_issued_here,
+    own_certificate,
+    reading,
+    whole_second,
+)
 from blocklist.errors import VerificationError
 from blocklist.messages import _
 

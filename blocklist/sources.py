@@ -19,9 +19,9 @@ from blocklist.evidence import Evidence
 from blocklist.fields import Ref
 from blocklist.messages import _
 from blocklist.release import ACTS, SUMS
+from blocklist.release_folders import release_folders
 from blocklist.repository import Repository
 from blocklist.store import Dossier, Row, Store
-from blocklist.tree import release_folders
 from blocklist.workspace import Workspace
 
 MEASURE, DOSSIERS, EVIDENCE = "measure.json", "dossiers", "evidence"
@@ -94,12 +94,12 @@ class Registered:
         self._list_id = chosen
         self.list_id: str | None = chosen
         self.evidence = Evidence(workspace.lists / EVIDENCE)
-        tree = workspace.path / "exports"
+        tree = workspace.exports
         # The heads' own copy of the certificate, if it is here: a thief of the tree does not have it.
         kept = workspace.lists / "trust" / "seal.pem"
         self.authority = kept if kept.exists() else tree / "seal.pem"
         there = tree.is_dir() and any(path for path in tree.iterdir() if not path.name.startswith("."))
-        self.repository = workspace.repository if there else None
+        self.repository = Repository.of(workspace) if there else None
         self.releases = release_folders(tree / chosen)
 
     def _where(self) -> Where:

@@ -16,8 +16,9 @@ from blocklist.instants import format_instant
 from blocklist.measures import Measure, Measures, State
 from blocklist.messages import _, plural, shown
 from blocklist.names import Name, Scope
-from blocklist.repository import Published
+from blocklist.repository import Published, Repository
 from blocklist.standing import trust_warnings
+from blocklist.trustfolder import TrustFolder
 
 MANY_HEADS = 3
 STATES = ("pending", "listed", "lapsed", "removed")
@@ -124,7 +125,7 @@ def _names_it(members: Mapping[str, Any], text: str) -> bool:
 
 def status(opened: Desk) -> Status:
     """How things stand."""
-    register, current = opened.register, opened.workspace.repository.current(opened.list_id)
+    register, current = opened.register, Repository.of(opened.workspace).current(opened.list_id)
     in_force = register.in_force(opened.now)
     return Status(
         opened.list_id,
@@ -166,7 +167,8 @@ def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> It
         if opened.now >= valid_until:
             yield _("the last release is stale since {since}: run 'blocklist publish'", since=shown(valid_until))
     try:
-        yield from trust_warnings(opened.workspace.repository, opened.now)
+        yield from trust_warnings(TrustFolder(opened.workspace.trust), opened.now)
+        yield from Repository.of(opened.workspace).warnings(opened.now)
     except BlocklistError as fault:  # how the register stands is to be seen all the same
         yield fault.message
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from blocklist import acts, files, seal
 from blocklist.acts import SignedAct
-from blocklist.client.verify import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
 from blocklist.instants import CLOCK_TOLERANCE, folder_instant
+from blocklist.manifest import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
 from blocklist.messages import _, shown
 from blocklist.register import Register
 from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot
@@ -180,8 +180,3 @@ class Releases:
         for head, found in self._by_head.items():
             for sealed in found:
                 self._note(head.seq, sealed.folder, _("the register does not hold its head, {id}", id=head.id))
-
-
-def release_folders(folder: Path) -> list[Path]:
-    """The folders of all releases of a list, oldest first."""
-    return sorted(path for path in folder.glob("2*Z") if path.is_dir())

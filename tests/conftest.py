@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -78,8 +77,7 @@ def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: No
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """A tree in memory, from which every pull reads."""
     made = Memory()
-    monkeypatch.setattr("blocklist.client.steps.transport", lambda _subscription: made)
-    monkeypatch.setattr("blocklist.client.knock.statuses", made.statuses)
+    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
     return made
 
 
@@ -103,13 +101,3 @@ def server() -> Iterator[Postgres]:
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database a test has: by default it runs on each."""
     return str(request.param)
-
-
-@pytest.fixture
-def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A system that has no room for another process."""
-
-    def fork() -> int:
-        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-
-    monkeypatch.setattr(os, "fork", fork)

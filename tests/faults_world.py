@@ -16,11 +16,9 @@ from typing import Any
 from kit import Provider, Site
 
 from blocklist import formats
-from blocklist.client.folder import locked
 from blocklist.client.hold import RolledBack, rollback
-from blocklist.client.pull import Outcome
-from blocklist.client.record import Record
-from blocklist.client.state import ListState
+from blocklist.client.outcome import Outcome
+from blocklist.client.state import ListState, Record, locked
 from blocklist.client.subscription import Subscription
 from blocklist.fields import parse_instant
 from blocklist.messages import quietly

@@ -41,7 +41,6 @@ from blocklist import acts, release, seal
 from blocklist.acts import Act, Body
 from blocklist.errors import BlocklistError
 from blocklist.fields import Ref, encode
-from blocklist.listing import Listing
 from blocklist.measures import Measure, Measures
 from blocklist.names import Name, Scope
 from blocklist.register import Register
@@ -387,7 +386,7 @@ def _with(measures: Measures, more: Mapping[Name, Measure], drop: frozenset[str]
     host = {text: measure for text, measure in measures.host.items() if text not in drop}
     domain |= {name.text: measure for name, measure in more.items() if name.scope is Scope.DOMAIN}
     host |= {name.text: measure for name, measure in more.items() if name.scope is Scope.HOST}
-    return Measures(Listing(domain), Listing(host))
+    return Measures(domain, host)
 
 
 def later(site: Site, by: timedelta) -> datetime:

@@ -21,17 +21,20 @@ from blocklist import acts, policy
 from blocklist.acts import Act, Body, SignedAct
 from blocklist.additions import Proposal
 from blocklist.client import subscribing
-from blocklist.client.pull import Options, Outcome, pull
+from blocklist.client.outcome import Options, Outcome
+from blocklist.client.pull import pull
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription, Target, load
 from blocklist.fields import Head, Names, Ref
+from blocklist.init import init
 from blocklist.names import Name, Scope
 from blocklist.office import Office
 from blocklist.policy import Policy
 from blocklist.publishing import Result, draft, publish
 from blocklist.register import Register, RuleError
+from blocklist.repository import Repository
 from blocklist.signing import KeyFolder, PublicKey, signer
-from blocklist.workspace import Workspace, init
+from blocklist.workspace import Workspace
 
 LIST = "apology-of-terrorism"
 LISTS = Path(__file__).parent.parent / "lists"
@@ -185,7 +188,11 @@ class Site:
 
     @property
     def exports(self) -> Path:
-        return self.workspace.path / "exports"
+        return self.workspace.exports
+
+    @property
+    def tree(self) -> Repository:
+        return Repository.of(self.workspace)
 
     @property
     def root(self) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as clock
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,11 +85,6 @@ class Memory:
 
     def close(self) -> None:
         pass
-
-    # What `knock` does
-
-    def statuses(self, questions: Sequence[tuple[str, Mapping[str, str]]], **_way: str) -> Iterator[int]:
-        return (self.get(url, marks=marks).status for url, marks in questions)
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:

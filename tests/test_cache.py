@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from history import STEP, History
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
+from msgspec import defstruct
 from test_fold import new_world, step
 
-from blocklist import acts, cache, policy, states
+from blocklist import acts, cache, kept_state, policy
 from blocklist.acts import SignedAct
-from blocklist.cache import Index, State, act, from_cache, open_state, to_cache
-from blocklist.compact import codec
+from blocklist.cache import act, open_state
+from blocklist.entries import Officer, Pending
 from blocklist.errors import VerificationError
 from blocklist.fields import Names
+from blocklist.files import Written
+from blocklist.kept_state import Index, State, decode, encode, seal
+from blocklist.measures import Measure
 from blocklist.register import Register
 from blocklist.replay import audit, extend
 from blocklist.store import Store
@@ -70,7 +76,7 @@ def kept(place: Place) -> Place:
 
 
 def replayed(signed: list[SignedAct]) -> State:
-    state = State(Register(), Index())
+    state = State(Register())
     for entry in signed:
         state.register.apply(entry)
         state.index.note(entry)
@@ -79,7 +85,7 @@ def replayed(signed: list[SignedAct]) -> State:
 
 def sharing(register: Register) -> list[list[int]]:
     """Which names share a measure: for each name, the place of the first one with the same."""
-    scopes = [list(map(id, named.in_order().values())) for _scope, named in register.measures().by_scope()]
+    scopes = [[id(named[text]) for text in sorted(named)] for _scope, named in register.measures().by_scope()]
     every = [*scopes[0], *scopes[1]]
     return [[every.index(measure) for measure in scope] for scope in scopes]
 
@@ -87,6 +93,7 @@ def sharing(register: Register) -> list[list[int]]:
 def assert_same(found: State, expected: State) -> None:
     """Every attribute is equal, whichever there are, and names share their measures as before."""
     assert vars(found.register) == vars(expected.register)
+    assert found.register.heads() == expected.register.heads()
     assert sharing(found.register) == sharing(expected.register)
     for text in {name.text for name in expected.register.measures().names()} | {"never.test"}:
         assert found.index.about(text) == expected.index.about(text)
@@ -132,11 +139,25 @@ def test_every_kind_of_act_comes_back() -> None:
     for name, value in vars(chain.register).items():
         assert value, f"{name} holds nothing: this test would not see it get lost"
     state = replayed(chain.signed)
-    assert_same(from_cache(to_cache(state)), state)
+    assert_same(decode(encode(state)), state)
+    assert decode(encode(replace(state, seen=Written("0" * 64, 7)))).seen == Written("0" * 64, 7)
 
 
-def test_every_attribute_of_a_register_has_its_type() -> None:
-    assert vars(Register()).keys() == states._FIELDS.keys() | {"_measures"}
+def test_other_fields_are_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts = {kept_state._layout()}
+    for field in (("more", int), ("ids", list[int]), ("officers", list[tuple[str, str]]), ("measures", list[Measure])):
+        with monkeypatch.context() as patch:
+            other = defstruct("_Content", [field], bases=(kept_state._Content,), kw_only=True)
+            patch.setattr(kept_state, "_Content", other)
+            layouts.add(kept_state._layout.__wrapped__())
+    assert len(layouts) == 5
+
+
+def test_what_is_written_apart_has_every_field() -> None:
+    """Officers and acts that wait are rows, because a key and an act are texts."""
+    hints = get_type_hints(kept_state._Content)
+    for cls, row in ((Officer, hints["officers"]), (Pending, hints["pending"])):
+        assert len(fields(cls)) == len(get_args(get_args(row)[0]))
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
@@ -146,21 +167,14 @@ def test_state_from_any_cut_and_the_acts_after_it_are_the_register(data: st.Data
     for _ in range(data.draw(st.integers(1, 12))):
         step(world, data.draw)
     signed, full = world.chain.signed, replayed(world.chain.signed)
-    state = State(Register(), Index())
+    state = State(Register())
     for cut, entry in enumerate(signed, 1):
         state.register.apply(entry)
         state.index.note(entry)
-        again = from_cache(to_cache(state))
+        again = decode(encode(state))
         for later in extend(again.register, (line.line() for line in signed[cut:]), world.chain.at):
             again.index.note(later)
         assert_same(again, full)
-
-
-def test_a_type_that_nobody_thought_of_is_refused() -> None:
-    with pytest.raises(TypeError, match="no codec for"):
-        codec(dict[str, complex])
-    with pytest.raises(TypeError, match="no codec for"):
-        codec(str | int)
 
 
 # --- Opening -----------------------------------------------------------------------------------------------------
@@ -226,12 +240,12 @@ def continued(signed: list[SignedAct]) -> Chain:
 
 def test_a_few_acts_are_replayed_and_many_are_kept(kept: Place, signed: list[SignedAct]) -> None:
     chain, before = continued(signed), kept.path.read_bytes()
-    kept.append([chain.propose(f"n{number:03d}.test") for number in range(states.KEEP_AFTER)])
+    kept.append([chain.propose(f"n{number:03d}.test") for number in range(kept_state.KEEP_AFTER)])
     assert_same(kept.open(), replayed(chain.signed))
     assert kept.path.read_bytes() == before
     kept.append([chain.propose("last.test")])
     kept.open()
-    assert from_cache(kept.path.read_bytes()).register.head == chain.head
+    assert decode(kept.path.read_bytes()).register.head == chain.head
     assert_same(kept.open(), replayed(chain.signed))
 
 
@@ -274,8 +288,14 @@ def test_a_register_without_the_head_of_the_cache_is_replayed(
 
 
 def test_the_cache_of_another_list_is_ignored(kept: Place) -> None:
-    assert cache._kept(kept.path, kept.store, LIST, kept.now) is not None
-    assert cache._kept(kept.path, kept.store, "another-list", kept.now) is None
+    assert kept_state.read_own(kept.path, LIST, kept.now) is not None
+    assert kept_state.read_own(kept.path, "another-list", kept.now) is None
+
+
+def test_a_state_that_is_bound_to_acts_is_ignored(kept: Place) -> None:
+    """A publisher's file has no index."""
+    kept.path.write_bytes(encode(State(kept.open().register, seen=Written("0" * 64, 1))))
+    assert kept_state.read_own(kept.path, LIST, kept.now) is None
 
 
 def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
@@ -284,22 +304,33 @@ def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
         kept.open()
 
 
-def whole(*lines: bytes) -> bytes:
-    """Any lines with the first one that they should have."""
-    return states.seal(None, lines)
-
-
 def with_json(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     def altered(content: bytes) -> bytes:
-        first, *lines = states.unseal(content)[1]
-        assert old in first
-        return whole(first.replace(old, new, 1), *lines)
+        inner = kept_state.unseal(content)
+        assert old in inner
+        return seal(inner.replace(old, new, 1))
 
     return altered
 
 
-def with_lines(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[bytes], bytes]:
-    return lambda content: whole(*change(states.unseal(content)[1]))
+def with_word(place: int) -> Callable[[bytes], bytes]:
+    """Another word in the first line: `blocklist cache`, the version, the rules, the layout, the digest."""
+
+    def altered(content: bytes) -> bytes:
+        words, rest = content.split(b"\n", 1)[0].split(), content.split(b"\n", 1)[1]
+        words[place] += b"0"
+        return b" ".join(words) + b"\n" + rest
+
+    return altered
+
+
+def without(member: str) -> Callable[[bytes], bytes]:
+    def altered(content: bytes) -> bytes:
+        members = json.loads(kept_state.unseal(content))
+        del members[member]
+        return seal(json.dumps(members).encode())
+
+    return altered
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -307,22 +338,27 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "cut off": lambda content: content[:-100],
     "another byte": lambda content: content.replace(b"case00001", b"case00002", 1),
     "another version": lambda content: content.replace(b"cache 0", b"cache 9", 1),
+    "other rules": with_word(3),
+    "another layout": with_word(4),
     "no first line": lambda content: content.partition(b"\n")[2],
-    "not JSON": lambda _: whole(b"{"),
-    "not UTF-8": lambda _: whole(b'"\xff"'),
-    "nested": lambda _: whole(b"[" * 100_000),
-    "a list": lambda _: whole(b"[]"),
-    "null": lambda _: whole(b"null"),
-    "no measures": with_json(b'"_measures"', b'"other"'),
-    "no ids": with_json(b'"ids"', b'"other"'),
+    "not JSON": lambda _: seal(b"{"),
+    "not UTF-8": lambda _: seal(b'"\xff"'),
+    "nested": lambda _: seal(b"[" * 100_000),
+    "nested where anything may stand": lambda _: seal(b'{"other":' + b"[" * 100_000),
+    "a list": lambda _: seal(b"[]"),
+    "null": lambda _: seal(b"null"),
+    **{f"no {member}": without(member) for member in kept_state._Content.__struct_fields__},
     "wrong types": with_json(b'"at":', b'"at":null,"other":'),
-    "a measure too few": with_json(b'"rows":[[', b'"rows":[],"x":[['),
-    "no names": with_lines(lambda lines: lines[:1]),
-    "names and no places": with_lines(lambda lines: lines[:2]),
-    "places that are no numbers": with_lines(lambda lines: [*lines[:2], b"####", *lines[3:]]),
-    "places that are cut off": with_lines(lambda lines: [*lines[:2], lines[2][:-8], *lines[3:]]),
-    "nothing but a first line": with_lines(lambda lines: []),
-    "an empty register": lambda _: to_cache(State(Register(), Index())),
+    "an instant of nowhere": with_json(b'Z","list_id"', b'","list_id"'),
+    "a year too late": with_json(b'"at":"2026', b'"at":"20260'),
+    "a key that is none": with_json(b'"holders":{"', b'"holders":{"A'),
+    "an act that is none": with_json(b'"pending":[]', b'"pending":[["{",{"seq":1,"id":""},[]]]'),
+    "a measure that is none": with_json(b'"measures":[[{"ground"', b'"measures":[[{"other"'),
+    "names of no scope": with_json(b'"measures":[[{', b'"measures":[[[],{'),
+    "a name that is a number": with_json(b'["case00001.test"],[]]', b"[1],[]]"),
+    "a number beyond all numbers": with_json(b'"added":12,', b'"added":1' + b"0" * 5000 + b","),
+    "nothing but a first line": lambda _: seal(b""),
+    "an empty register": lambda _: encode(State(Register())),
 }
 
 
@@ -340,11 +376,10 @@ def test_a_damaged_cache_is_ignored_and_written_anew(
 def lying(place: Place) -> bytes:
     """A cache that lists a name which nobody approved: whoever believes it fails the test."""
     state = place.open()
-    named = state.register._measures
-    for texts in named.values():
+    for texts in state.register._measures.values():
         for measure in list(texts.values())[:1]:
-            texts.update({"lie.example": measure})
-    return to_cache(state)
+            texts["lie.example"] = measure
+    return encode(state)
 
 
 def as_link(path: Path) -> None:
@@ -394,7 +429,7 @@ def test_a_file_of_another_account_is_ignored(
 
 def test_a_very_large_file_is_ignored(kept: Place, signed: list[SignedAct], monkeypatch: pytest.MonkeyPatch) -> None:
     kept.path.write_bytes(lying(kept))
-    monkeypatch.setattr(cache, "_MAX_FILE", 1000)
+    monkeypatch.setattr(kept_state, "_MAX_OWN_FILE", 1000)
     assert_same(kept.open(), replayed(signed))
 
 
@@ -407,7 +442,7 @@ def kinds(chain: Chain, index: Index, text: str) -> list[tuple[int, str]]:
 
 def test_the_acts_about_a_name_are_all_that_belong_to_its_measures() -> None:
     chain = every_kind()
-    for index in (replayed(chain.signed).index, from_cache(to_cache(replayed(chain.signed))).index):
+    for index in (replayed(chain.signed).index, decode(encode(replayed(chain.signed))).index):
         about_a = [kind for _, kind in kinds(chain, index, "a.example")]
         assert about_a == ["request", "answer", "add", "approve", "approve", "review", "erase"]
         about_b = [kind for _, kind in kinds(chain, index, "www.b.example")]
@@ -442,8 +477,8 @@ def test_a_name_in_both_scopes_of_an_act_is_found_once() -> None:
 @given(st.sets(st.sampled_from("abcdefgh")), st.sampled_from("abcdefghi"))
 def test_a_name_is_found_among_sorted_ones(some: set[str], one: str) -> None:
     texts: Any = tuple(sorted(some))
-    assert cache._holds(Names(texts, ()), one) == (one in some)
-    assert cache._holds(Names((), texts), one) == (one in some)
+    assert kept_state._holds(Names(texts, ()), one) == (one in some)
+    assert kept_state._holds(Names((), texts), one) == (one in some)
 
 
 # --- The history that speed is measured on -----------------------------------------------------------------------

@@ -25,9 +25,9 @@ from servers import Named, Unbound
 from shell import Shell
 from upstream import Upstream
 
-from blocklist.client import ask, probe
-from blocklist.client.ask import Manner, Server
-from blocklist.client.probe import CANARIES, Kind, Question, Verdict, judge, questions
+from blocklist.client import resolver_check, resolver_query
+from blocklist.client.resolver_check import CANARIES, Kind, Question, Verdict, judge, questions
+from blocklist.client.resolver_query import Manner, Server
 from blocklist.errors import UsageError
 from blocklist.policy import Action
 from blocklist.release import Snapshot
@@ -105,7 +105,7 @@ ONE = [Question(Kind.LISTED, "bad.example", "A")]
 
 def asked(handler: Handler, manner: Manner = QUICK, what: list[Question] = ONE, **rest: Any) -> tuple[list[Any], Fake]:
     with closing(Fake(handler, **rest)) as fake:
-        return ask.ask(fake.server, what, manner, lambda _: None), fake
+        return resolver_query.ask(fake.server, what, manner, lambda _: None), fake
 
 
 # Asking
@@ -121,7 +121,7 @@ def test_a_lost_packet_is_asked_again() -> None:
 def test_no_answer_is_none_and_no_verdict() -> None:
     (answer,), fake = asked(lambda *_: [], Manner(rate=0, timeout=0.01))
     assert answer is None
-    assert len(fake.seen) == ask.TRIES
+    assert len(fake.seen) == resolver_query.TRIES
     assert judge(ONE[0], answer, shipped_policy()).verdict is Verdict.SILENT
 
 
@@ -204,16 +204,16 @@ def test_a_closed_port_is_no_answer() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    assert ask.ask(Server("127.0.0.1", port), ONE, QUICK, lambda _: None) == [None]
-    assert ask.ask(Server("127.0.0.1", port), ONE, replace(QUICK, tcp=True), lambda _: None) == [None]
+    assert resolver_query.ask(Server("127.0.0.1", port), ONE, QUICK, lambda _: None) == [None]
+    assert resolver_query.ask(Server("127.0.0.1", port), ONE, replace(QUICK, tcp=True), lambda _: None) == [None]
 
 
 def test_the_rate_is_kept() -> None:
-    pace = ask.Pace(100)
+    pace = resolver_query.Pace(100)
     assert [pace.claim(5.0) for _ in range(3)] == pytest.approx([0.0, 0.01, 0.02])
     late = [pace.claim(9.0) for _ in range(7)]
     assert late == pytest.approx([0.0] * 6 + [0.01])  # what was missed in the last 50 ms, and no more
-    assert [ask.Pace(0).claim(5.0) for _ in range(2)] == [0.0, 0.0]
+    assert [resolver_query.Pace(0).claim(5.0) for _ in range(2)] == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_a_resolver_that_says_that_it_blocks_is_believed(code: int) -> None:
 def test_only_what_must_be_blocked_is_wrong_without_an_answer() -> None:
     for kind in Kind:
         for verdict in (Verdict.FAILED, Verdict.SILENT):
-            assert probe.Result(Question(kind, "a.example", "A"), verdict, "").is_wrong is kind.is_blocked
+            assert resolver_check.Result(Question(kind, "a.example", "A"), verdict, "").is_wrong is kind.is_blocked
 
 
 # What is asked
@@ -422,7 +422,7 @@ def test_everything_blocked_is_found_out(listed: Shell) -> None:
 
 
 def test_a_silent_resolver_is_unreachable(listed: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("blocklist.client.ask.TIMEOUT", 0.01)
+    monkeypatch.setattr("blocklist.client.resolver_query.TIMEOUT", 0.01)
     with closing(Fake(lambda *_: [])) as fake:
         listed.refused("check", "--resolver", str(fake.server), "--rate", "0", code=5, message="does not answer")
 

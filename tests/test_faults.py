@@ -27,8 +27,8 @@ from kit import HOUR, LIST, Provider, Site, draft_checksum
 from blocklist import files, receipts
 from blocklist.client import subscribing
 from blocklist.client.hold import RolledBack, rollback
-from blocklist.client.pull import Outcome
-from blocklist.client.record import Installed, Record
+from blocklist.client.outcome import Outcome
+from blocklist.client.state import Installed, Record
 from blocklist.errors import BlocklistError
 from blocklist.messages import quietly
 from blocklist.policy import Brakes

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,56 +115,6 @@ def test_a_file_that_fails_half_way_is_gone(tmp_path: Path) -> None:
 
 def handles() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir()}
-
-
-def test_files_are_synced_while_the_next_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first is not synced before the second is written, and nothing goes on before both are."""
-    second, synced, before, sync = threading.Event(), [], handles(), os.fsync
-
-    def syncing(handle: int) -> None:
-        assert second.wait(60)
-        synced.append(os.stat(handle).st_size)
-        sync(handle)
-
-    monkeypatch.setattr(os, "fsync", syncing)
-    with files.Syncing() as later:
-        for name in ("one", "other"):
-            files.write_chunks(tmp_path / name, [name.encode()], syncing=later)
-        second.set()
-    assert synced == [3, 5]
-    assert handles() == before
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_file_that_cannot_be_synced_is_told_at_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    order, before = iter(range(2)), handles()
-
-    def fail(_handle: int) -> None:
-        if next(order) == number:
-            raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    later = files.Syncing()
-    with pytest.raises(OSError, match="Input/output error"), later:
-        for name in ("one", "other"):
-            files.write_chunks(tmp_path / name, [b"x"], syncing=later)
-    assert handles() == before
-
-
-def test_a_write_that_fails_is_told_and_not_what_follows_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(_handle: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    before = handles()
-    with pytest.raises(FileExistsError), files.Syncing() as later:
-        for _ in range(2):
-            files.write_chunks(tmp_path / "one", [b"x"], syncing=later)
-    assert handles() == before
 
 
 @pytest.mark.parametrize("broken", ["write", "sync", "rename"])

@@ -31,7 +31,6 @@ from blocklist.fields import Ref
 from blocklist.formats import Release
 from blocklist.formats.rows import COLUMNS, unicode
 from blocklist.instants import folder_instant, folder_name
-from blocklist.listing import Listing
 from blocklist.measures import Measure, Measures
 from blocklist.names import MAX_LENGTH
 from blocklist.policy import Policy, PolicyError
@@ -78,7 +77,7 @@ def with_action(name: str, **changes: Any) -> Policy:
 
 
 def measures(domains: Iterable[str] = DOMAINS, hosts: Iterable[str] = HOSTS) -> Measures:
-    return Measures(Listing(dict.fromkeys(domains, MEASURE)), Listing(dict.fromkeys(hosts, MEASURE)))
+    return Measures(dict.fromkeys(domains, MEASURE), dict.fromkeys(hosts, MEASURE))
 
 
 def release_of(shown: Measures) -> Release:
@@ -433,7 +432,7 @@ def test_rows_have_both_forms_and_both_dates() -> None:
             ground="g", basis="b", added=9, approved=10, since=START + timedelta(days=1), review_by=START + timedelta(7)
         )
     }
-    shown = Measures(Listing(later), Listing({"www.c.test": MEASURE}))
+    shown = Measures(later, {"www.c.test": MEASURE})
     rows = list(csv.reader(render("csv", with_action("address"), shown).splitlines()))
     dates = ["2026-11-22T12:00:00Z", "2027-02-14T12:00:00Z"]
     assert rows == [

@@ -18,7 +18,7 @@ from kit import HOUR, Provider, Site
 from servers import Kresd, Named, Recursor, Server, Unbound, until
 from upstream import ADDRESSES, Upstream
 
-from blocklist.client.pull import Outcome
+from blocklist.client.outcome import Outcome
 from blocklist.client.subscription import Target
 from blocklist.errors import RefusedError, TargetError
 

@@ -21,7 +21,7 @@ from kit import DAY, HOUR, LIST, SALT, WEEK, Site, names
 from shell import WHY, Shell
 
 from blocklist import acts, files, formats, receipts
-from blocklist.client.pull import Outcome
+from blocklist.client.outcome import Outcome
 from blocklist.errors import (
     BlocklistError,
     RefusedError,

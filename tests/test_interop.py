@@ -93,8 +93,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
 def recover(site: Site) -> None:
     """What the guide says after a theft: new keys for all of the publisher's roles, and another seal."""
     rotate(site, "publisher", stolen=True)
-    revoke(site.workspace.repository.heads, site.keys, fingerprint(site, "seal"), site.now)
-    renew(site.workspace.repository.heads, site.keys, site.now)
+    revoke(site.tree.heads, site.keys, fingerprint(site, "seal"), site.now)
+    renew(site.tree.heads, site.keys, site.now)
 
 
 def rotate_to(site: Site, role: str, curve: ec.EllipticCurve) -> None:

@@ -1,168 +1,123 @@
-"""Which module may import which: a provider can read `client` alone, and what judges does no input or output."""
+"""What import-linter (`pyproject.toml`) cannot say of the rooms: what judges does no I/O, and start-up loads little."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from print_rooms import BEGIN, END, layers, table
 
 PACKAGE = Path(__file__).parent.parent / "blocklist"
+DESIGN = PACKAGE.parent / "docs/design.md"
 
-ORDER = (
-    "errors messages instants",
-    "names listing files commands copying keyfiles tokens aside",
-    "documents",
-    "fields",
-    "certificates",
-    "acts policy guards signing measures intake seal",
-    "authority entries compact receipts trust",
-    "proposals trustproposal",
-    "register trustwords",
-    "replay policydiff states",
-    "verified reading",
-    "formats",
-    "release lint",
-    "linting",
-    "metadata remembered databases",
-    "sqlite postgres trustfolder",
-    "founding",
-    "publisherkeys",
-    "store repository notices evidence",
-    "client ceremony",
-    "workspace notifying cache tree reported sealing",
-    "desk sources mending moving standing",
-    "additions timeline auditing",
-    "office receiving pruning",
-    "survey due publishing adopting erasing",
-    "export planning",
-    "cli",
-    "__main__",
-)
-"""From the lowest layer to the highest; a module imports from lower layers only, a package also from itself."""
-
-LAYER = {name: layer for layer, names in enumerate(ORDER) for name in names.split()}
-PROVIDER = {"client"}
-OFFICE = {
-    "trust", "trustproposal", "trustwords", "trustfolder", "founding", "publisherkeys", "ceremony", "sealing",
-    "standing", "remembered", "databases", "sqlite", "postgres", "mending", "moving", "metadata", "store", "cache",
-    "repository", "workspace", "office", "survey", "publishing", "notifying", "adopting", "planning", "pruning",
-    "additions", "desk", "timeline", "due", "evidence", "tree", "sources", "auditing", "erasing", "export",
-    "reported", "receiving",
-}  # fmt: skip
 PURE = (
-    "names", "listing", "instants", "documents", "fields", "keyfiles", "acts", "policy", "guards", "measures", "intake",
-    "entries", "compact", "proposals", "register", "replay", "policydiff", "formats", "release", "lint",
-    "notices", "receipts",
+    "base/instants", "base/strict_yaml", "names", "keys/encryption", "seal", "register", "release", "lint",
 )  # fmt: skip
-"""What they are given is all they know: no clock, no file, no network, no environment."""
+"""Rooms and modules for which what they are given is all they know: no clock, no file, no network, no environment."""
+
 IMPURE = {
     "os", "pathlib", "shutil", "tempfile", "subprocess", "socket", "time", "sqlalchemy", "sqlite3", "requests",
     "urllib", "http", "tuf", "fcntl", "glob", "platform", "getpass", "locale", "threading", "multiprocessing",
-    "random", "secrets", "uuid",
+    "concurrent", "random", "secrets", "uuid", "durable",
 }  # fmt: skip
-ALLOWED = {"guards": {"pathlib"}}
-"""The suffix list is a file of a package; it is for guards and brakes, and no part of a replay."""
+CALLS = {"now", "today", "utcnow", "open", "print", "input", "eval", "exec"}
+ALLOWED = {
+    "names/guards.py": {"pathlib"},  # the suffix list is a file of a package; no replay asks for it
+    "register/kept_state.py": {"os", "pathlib", "durable", "open"},  # a file is what it is about
+    "release/manifest.py": {"pathlib", "durable", "open"},  # what a release's folder says of itself
+}
+FLAT = 6
+"""Modules that may lie beside the rooms."""
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+def modules(part: str = "") -> list[Path]:
+    """The files of a room or a module; of the whole program without one."""
+    path = PACKAGE / part
+    return sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
 
 
-def part_of(path: Path) -> str:
-    """The module or package of the table that a file belongs to; the package's own file is none."""
-    relative = path.relative_to(PACKAGE)
-    return "" if relative.name == "__init__.py" and len(relative.parts) == 1 else relative.parts[0].removesuffix(".py")
+def pure() -> Iterator[Path]:
+    for part in PURE:
+        yield from modules(part)
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Everything that a file imports, wherever it does so, with dots."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+def names_imported(tree: ast.AST) -> set[str]:
+    """The parts of every dotted name that a module imports, wherever it does so."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports by dots"
+            assert node.level == 0, "an import by dots"
             assert node.module
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            ours = node.module.startswith("blocklist")
+            found |= {*node.module.split(".")[1:], *(alias.name for alias in node.names)} if ours else set()
+            found |= set() if ours else {node.module.partition(".")[0]}
+    return found
 
 
-def parts_imported(path: Path) -> set[str]:
-    found = {name.split(".")[1] for name in imported(path) if name.startswith("blocklist.")}
-    return {name for name in found if (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()}
+def names_called(tree: ast.AST) -> set[str]:
+    """The last part of every name that is called."""
+    called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in called}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_from_lower_layers(path: Path) -> None:
-    own = part_of(path)
-    if not own:
-        assert not parts_imported(path)
-        return
-    assert own in LAYER, f"{own} is new: give it a place in ORDER"
-    higher = {name for name in parts_imported(path) if name != own and LAYER[name] >= LAYER[own]}
-    assert not higher, f"{own} imports {sorted(higher)}, which are no lower layer"
+def impurities(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(), str(path))
+    return names_imported(tree) & IMPURE | names_called(tree) & CALLS
 
 
-def test_every_module_of_the_order_is_there() -> None:
-    assert LAYER.keys() == {part for path in modules() if (part := part_of(path))}
+@pytest.mark.parametrize("path", pure(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_what_judges_does_no_input_or_output(path: Path) -> None:
+    assert not impurities(path) - ALLOWED.get(str(path.relative_to(PACKAGE)), set())
 
 
-def test_a_provider_needs_nothing_of_the_office() -> None:
-    for path in modules():
-        if part_of(path) in PROVIDER:
-            assert not parts_imported(path) & OFFICE, path.name
+def test_what_is_allowed_is_needed() -> None:
+    for name, allowed in ALLOWED.items():
+        assert allowed <= impurities(PACKAGE / name), name
 
 
-def test_only_the_desk_believes_the_cache() -> None:
-    assert {part_of(path) for path in modules() if "cache" in parts_imported(path)} <= {"desk"}
-
-
-def test_an_audit_replays_every_act() -> None:
-    """A publisher and a subscriber go on from what they verified last; nobody else does."""
-    assert {part_of(path) for path in modules() if "verified" in parts_imported(path)} <= {"publishing", "client"}
-
-
-def test_formats_know_nothing_of_acts_or_registers() -> None:
-    for path in modules():
-        if part_of(path) == "formats":
-            assert not parts_imported(path) & {"register", "replay", "acts", "signing", "store"}, path.name
-
-
-def test_only_the_command_line_knows_click() -> None:
-    for path in modules():
-        roots = {name.partition(".")[0] for name in imported(path)}
-        assert part_of(path) in ("cli", "__main__") or not roots & {"click", "rich", "argparse", "getpass"}, path.name
-
-
-@pytest.mark.parametrize("part", PURE)
-def test_a_pure_module_does_no_input_or_output(part: str) -> None:
-    for path in modules():
-        if part_of(path) == part:
-            roots = {name.partition(".")[0] for name in imported(path)}
-            wrong = roots & IMPURE - ALLOWED.get(part, set())
-            assert not wrong, f"{path.name} imports {sorted(wrong)}"
-            assert "files" not in parts_imported(path), path.name
-
-
-@pytest.mark.parametrize("part", PURE)
-def test_a_pure_module_reads_no_clock_and_opens_no_file(part: str) -> None:
-    for path in modules():
-        if part_of(path) == part:
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call):
-                    called = node.func
-                    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-                    assert name not in {"now", "today", "utcnow", "open", "print", "input", "eval", "exec"}, path.name
-
-
-def test_a_violation_is_seen(tmp_path: Path) -> None:
+def test_an_impurity_is_seen(tmp_path: Path) -> None:
     """The test itself: an import inside a function, or for types only, is an import."""
     source = (
-        "import os.path\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from blocklist.store import Store\n"
-        "def f():\n    from blocklist import office\n"
+        "import os.path\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pathlib import Path\n"
+        "def f(clock):\n    from blocklist.base import durable\n    return clock.now()\n"
     )
     path = tmp_path / "bad.py"
     path.write_text(source)
-    assert parts_imported(path) == {"store", "office"}
-    assert "os.path" in set(imported(path))
+    assert impurities(path) == {"os", "pathlib", "durable", "now"}
+
+
+def test_few_modules_lie_beside_the_rooms() -> None:
+    assert len(list(PACKAGE.glob("*.py"))) <= FLAT
+
+
+def test_the_documents_hold_the_table_of_rooms() -> None:
+    text = DESIGN.read_text()
+    assert (text.count(BEGIN), text.count(END)) == (1, 1)
+    shown = text.partition(BEGIN)[2].partition(END)[0].strip()
+    assert shown == table(), "run 'python tests/print_rooms.py' and paste what it prints between the two marks"
+
+
+def test_the_table_has_every_room() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms <= {room for row in layers() for room in row}
+
+
+HEAVY = {"cryptography", "sqlalchemy", "tuf", "securesystemslib", "requests", "yaml", "dns", "idna", "asn1crypto"}
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["pull", "--help"], ["add", "--help"]], ids=" ".join)
+def test_start_up_loads_nothing_that_it_does_not_need(words: list[str]) -> None:
+    """What only some commands need is loaded when one of them runs."""
+    code = (
+        "import sys\nfrom blocklist.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
+        f"print('loaded:', *sorted({HEAVY!r} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:"

@@ -18,13 +18,14 @@ from tuf.ngclient import Updater
 
 from blocklist import acts, policy
 from blocklist.acts import read_line
-from blocklist.client.pull import ANY_CHANGE
+from blocklist.client.outcome import ANY_CHANGE
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.init import Founded, init
 from blocklist.names import Name, Scope
 from blocklist.register import Register
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
-from blocklist.workspace import Founded, Workspace, init
+from blocklist.workspace import Workspace
 
 OTHER = "mirror-sites"
 OFFICERS = ("head-x", "agent-x", "agent-y")
@@ -379,7 +380,7 @@ def test_a_subscriber_of_the_first_list_sees_no_difference(both: Both, tmp_path:
     provider, client = both.provider(tmp_path / "provider", LIST), tmp_path / "client"
     for step in (
         lambda: None,
-        both.first.workspace.repository.mend,
+        both.first.tree.mend,
         both.second.publish,
         lambda: both.first.block("two.example"),
         both.first.publish,
@@ -435,7 +436,7 @@ def test_what_a_crash_left_of_one_list_is_cleared_without_the_other(both: Both) 
     both.later(HOUR)
     assert both.first.publish().changed
     assert {path: path.read_bytes() for path in whole} == whole
-    repository = both.first.workspace.repository
+    repository = both.first.tree
     assert repository.damaged(LIST) == repository.damaged(OTHER) == []
 
 

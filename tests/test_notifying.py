@@ -244,7 +244,7 @@ def test_a_machine_that_dies_between_a_release_and_its_notice(tmp_path: Path, po
     dead = subprocess.run([*command, post.script("kill -9 $PPID")], env=environment, check=False, capture_output=True)
     assert dead.returncode == -9
     assert (site.exports / LIST / "latest").read_text() != before
-    assert f"{record(site)['release']}" != f"{site.workspace.repository.last_number()}"
+    assert f"{record(site)['release']}" != f"{site.tree.last_number()}"
     done = subprocess.run([*command, post.command], env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "nothing is to be published" in done.stderr

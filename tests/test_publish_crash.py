@@ -226,7 +226,7 @@ def test_any_one_file_lost(site: Site, tmp_path: Path) -> None:
             fault.message for fault in audit_workspace(tried.workspace, tried.now).faults
         ]
         tried.publish()
-        assert tried.workspace.repository.damaged(LIST) == []
+        assert tried.tree.damaged(LIST) == []
         assert {path: path.read_bytes() for path in before} == before
         assert verified(tried, client, names) == verified(tried, tmp_path / "new", names)
         for folder in (tried.folder, client, tmp_path / "new"):

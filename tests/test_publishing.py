@@ -22,12 +22,13 @@ from test_repository import clean, verified
 from blocklist import acts, files, policy
 from blocklist.acts import read_line
 from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.init import init
 from blocklist.names import Name, Scope
 from blocklist.publishing import draft, publish
 from blocklist.release import ACTS
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
-from blocklist.workspace import Workspace, init
+from blocklist.workspace import Workspace
 
 SECOND = timedelta(seconds=1)
 

@@ -16,7 +16,7 @@ from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
 from blocklist import acts, files, formats, receipts
 from blocklist.client import subscription
-from blocklist.client.pull import ANY_CHANGE, Outcome
+from blocklist.client.outcome import ANY_CHANGE, Outcome
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.policy import Brakes
 from blocklist.release import BrakeError

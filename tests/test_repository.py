@@ -255,7 +255,7 @@ def test_altered_metadata_stop_the_publisher(fresh: Site, index: int, how: str) 
     )
     before = {entry: entry.read_bytes() for entry in fresh.exports.rglob("*") if entry.is_file()}
     with pytest.raises(VerificationError) as caught:
-        fresh.workspace.repository.current(LIST)
+        fresh.tree.current(LIST)
     assert caught.value.exit_code == 3
     with pytest.raises(VerificationError):
         fresh.publish()
@@ -268,11 +268,11 @@ def test_lost_metadata_are_made_anew_and_the_releases_stay(fresh: Site, tmp_path
     verified(fresh, tmp_path / "client")
     lost = fresh.exports / "metadata" / metadata_files(fresh)[index]
     lost.unlink()
-    assert fresh.workspace.repository.damaged(LIST, waiting=False) == [lost]
+    assert fresh.tree.damaged(LIST, waiting=False) == [lost]
     assert fresh.publish().changed
     assert {path: path.read_bytes() for path in before} == before
     assert verified(fresh, tmp_path / "client") == int(fresh.now.timestamp())
-    assert fresh.workspace.repository.damaged(LIST) == []
+    assert fresh.tree.damaged(LIST) == []
 
 
 def test_where_only_the_timestamp_is_lost_the_next_release_goes_on_from_the_last_one(fresh: Site) -> None:
@@ -292,8 +292,8 @@ def test_the_number_goes_up_even_if_the_snapshot_is_lost(fresh: Site) -> None:
 
 def test_before_the_first_release(tmp_path: Path) -> None:
     made = Site(tmp_path, datetime.now(UTC))
-    assert made.workspace.repository.current(LIST) is None
-    assert made.workspace.repository.last_number() == 0
+    assert made.tree.current(LIST) is None
+    assert made.tree.last_number() == 0
 
 
 def test_a_workspace_that_was_not_founded(fresh: Site) -> None:
@@ -514,7 +514,7 @@ def test_a_first_release_that_failed(tmp_path: Path) -> None:
             made.publish()
         if not breaking.broke:
             break
-        if (found := made.workspace.repository.current(LIST)) is not None:
+        if (found := made.tree.current(LIST)) is not None:
             got = with_tuf(made.exports, tmp_path / "client", made.root.read_bytes())
             assert f"({found.number})".encode() in got["rpz.zone"]
         made.now += timedelta(seconds=1)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,17 +16,19 @@ from kit import HOUR, LIST, Site
 from test_auditing import altered
 from test_publishing import everything
 
-from blocklist import reading, states, verified
+from blocklist import files, kept_state
 from blocklist.errors import RefusedError, TargetError, VerificationError
+from blocklist.files import Written
+from blocklist.kept_state import State
 from blocklist.publishing import draft
+from blocklist.register import Register
 from blocklist.repository import Repository
 
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every register is worth being kept."""
-    monkeypatch.setattr(states, "KEEP_AFTER", 0)
-    monkeypatch.setattr(reading, "LONG", 1)
+    monkeypatch.setattr(kept_state, "KEEP_AFTER", 0)
 
 
 @pytest.fixture
@@ -94,16 +96,34 @@ def test_an_act_that_was_verified_and_altered_is_refused(site: Site, statement: 
     assert everything(site.exports) == tree
 
 
+def seen(content: bytes) -> Written:
+    """The acts that a kept state says that it came from."""
+    found = kept_state.decode(content).seen
+    assert found is not None
+    return found
+
+
+def with_seen(content: bytes, other: Written | None) -> bytes:
+    members = json.loads(kept_state.unseal(content))
+    return kept_state.seal(json.dumps({**members, "seen": other}).encode())
+
+
 DAMAGE = {
     "nothing": lambda content: b"",
     "cut off": lambda content: content[:-20],
     "a bit": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
     "another version": lambda content: content.replace(b"blocklist cache", b"blocklist cache 9", 1),
     "rubbish": lambda content: b"\xff" * 4096,
-    "another shape": lambda content: states.seal([], [b"[]"]),
-    "no acts": lambda content: states.seal(["0" * 64, 0], [b'{"ids":[]}']),
-    "acts of a strange length": lambda content: states.seal(["x", float("inf")], states.unseal(content)[1]),
-    "a nest": lambda content: states.seal(["0" * 64, 1], [b"[" * 100_000]),
+    "another shape": lambda content: kept_state.seal(b"[]"),
+    "no register": lambda content: kept_state.seal(b'{"ids":[]}'),
+    "a register without acts": lambda content: kept_state.encode(State(Register(), seen=seen(content))),
+    "no acts": lambda content: with_seen(content, Written("0" * 64, 0)),
+    "other acts": lambda content: with_seen(content, Written("0" * 64, seen(content).length)),
+    "fewer acts": lambda content: with_seen(content, Written(seen(content).sha256, seen(content).length - 1)),
+    "acts of a strange length": lambda content: with_seen(content, Written("x", 10**30)),
+    "acts of a negative length": lambda content: with_seen(content, Written("x", -1)),
+    "an index in their place": lambda content: with_seen(content, None),
+    "a nest": lambda content: kept_state.seal(b"[" * 100_000),
 }
 
 
@@ -134,9 +154,9 @@ def test_what_a_killed_one_left_goes_away(site: Site) -> None:
     assert list(kept(site).parent.iterdir()) == [kept(site)]
 
 
-def test_one_of_a_release_that_was_not_made_is_not_believed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is ahead of the release that counts, which is what the next one is compared with."""
+def test_none_is_kept_of_a_release_that_was_not_made(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.block("four.example")
+    before = kept(site).read_bytes()
 
     def full(*_args: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -145,40 +165,34 @@ def test_one_of_a_release_that_was_not_made_is_not_believed(site: Site, monkeypa
         patch.setattr(Repository, "_write_metadata", full)
         with pytest.raises(TargetError, match="No space left"):
             site.publish()
+    assert kept(site).read_bytes() == before
+    result = site.publish()
+    assert (result.changed, result.draft.replayed) == (True, 2)
+    assert [name.text for name in result.draft.plan.added.each()] == ["four.example"]
+
+
+def test_one_ahead_of_the_release_that_counts_is_not_believed(site: Site) -> None:
+    """The next release is compared with that one, which has to be replayed."""
+    site.block("four.example")
+    with site.office() as office:
+        lines = [line + b"\n" for line in office.store.lines(LIST)]
+        kept_state.keep(kept(site), office.register, files.digest(lines))
     result = site.publish()
     assert (result.changed, result.draft.replayed) == (True, acts_in(site))
     assert [name.text for name in result.draft.plan.added.each()] == ["four.example"]
+
+
+def test_a_longer_one_is_believed_where_its_release_counts(site: Site) -> None:
+    """The same file as above, once its acts are those of the current release."""
+    site.block("four.example")
+    site.publish()
+    with site.office() as office:
+        lines = [line + b"\n" for line in office.store.lines(LIST)]
+        kept_state.keep(kept(site), office.register, files.digest(lines))
+    assert draft(site.workspace, site.now).replayed == 0
 
 
 def test_one_from_after_the_present_is_not_believed(site: Site) -> None:
     site.now -= 2 * HOUR
     with pytest.raises((RefusedError, VerificationError)):
         site.publish()
-
-
-def test_no_room_for_another_process(site: Site, full: None) -> None:
-    site.block("four.example")
-    before = kept(site).read_bytes()
-    assert site.publish().changed
-    assert kept(site).read_bytes() == before
-
-
-def test_one_that_dies_keeps_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def dying(*_args: object) -> None:
-        os._exit(1)
-
-    site.block("four.example")
-    monkeypatch.setattr(verified, "_work", dying)
-    before = kept(site).read_bytes()
-    assert site.publish().changed
-    assert kept(site).read_bytes() == before
-    site.block("five.example")
-    later(site, HOUR)
-    assert site.publish().draft.replayed == 4
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    yield
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)

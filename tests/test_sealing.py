@@ -33,7 +33,7 @@ def site(founded: Site, tmp_path: Path) -> Site:
 
 
 def heads(site: Site) -> TrustFolder:
-    return site.workspace.repository.heads
+    return site.tree.heads
 
 
 def renew(site: Site, **more: Any) -> Certificate:
@@ -139,7 +139,7 @@ def test_a_stolen_authority_is_replaced_by_hand(site: Site) -> None:
     """Providers who use stock tools get a new `seal.pem`; root, register and subscriptions stay."""
     from kit import LISTS
 
-    from blocklist.workspace import init
+    from blocklist.init import init
 
     old = (site.exports / "seal.pem").read_bytes()
     for path in heads(site).path.glob("seal*"):

@@ -192,7 +192,8 @@ def provider_of_both(both: Both, folder: Path) -> Provider:
 
 
 def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
-    from blocklist.client.pull import ANY_CHANGE, Options, pull, worst
+    from blocklist.client.outcome import ANY_CHANGE, Options, worst
+    from blocklist.client.pull import pull
 
     both.mirror("copy.example")
     both.second.publish()
@@ -214,7 +215,7 @@ def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
 
 
 def test_the_worst_of_several_counts() -> None:
-    from blocklist.client.pull import Outcome, worst
+    from blocklist.client.outcome import Outcome, worst
     from blocklist.errors import RefusedError, StaleError, TargetError, UnreachableError, UsageError, VerificationError
 
     faults = [UsageError("u"), UnreachableError("n"), TargetError("t"), RefusedError("r"), StaleError("s")]

@@ -21,7 +21,7 @@ from test_check import Fake, landing
 from thief_kit import MINUTE, Theft, holding, propose, stolen
 from tuf.api.metadata import Metadata
 
-from blocklist import acts, cache, receipts, states
+from blocklist import acts, kept_state, receipts
 from blocklist.errors import UsageError
 from blocklist.fields import read_names
 from blocklist.names import Scope
@@ -121,7 +121,7 @@ def test_writing_that_a_notice_was_given(theft: Theft) -> None:
     theft.list_names("five.example")
     theft.published()
     # Can: keep the office's command from being told.
-    current = theft.site.workspace.repository.current(LIST)
+    current = theft.site.tree.current(LIST)
     record = {"release": current.number, "head": current.head.to_json()}
     (theft.lists / f"{LIST}.notified.json").write_text(json.dumps(record))
     theft.shell("publish", "--notify", script)
@@ -161,13 +161,13 @@ def test_writing_what_the_heads_sign(theft: Theft, role: str, version: int) -> N
 @stolen("one account's cache")
 def test_one_accounts_cache(theft: Theft, monkeypatch: pytest.MonkeyPatch) -> None:
     shell, folder = theft.shell, theft.lists / "cache"
-    monkeypatch.setattr(states, "KEEP_AFTER", 0)
+    monkeypatch.setattr(kept_state, "KEEP_AFTER", 0)
     shell("list")
     (path,) = folder.iterdir()
-    lying = cache.from_cache(path.read_bytes())
+    lying = kept_state.decode(path.read_bytes())
     domains = lying.register._measures[Scope.DOMAIN]
-    domains.update({"lie.example": domains["four.example"]})
-    path.write_bytes(cache.to_cache(lying))
+    domains["lie.example"] = domains["four.example"]
+    path.write_bytes(kept_state.encode(lying))
     # Can: show that officer a false state, on which the officer acts.
     assert "lie.example" in shell("list").stdout
     false = shell.json("--as", "agent-1", "remove", "lie.example", "--reason", "error")["act"]

@@ -50,7 +50,7 @@ def show_taken_over(theft: Theft, evil: Site, version: int = 2) -> None:
 
 def kept_root(theft: Theft) -> int:
     """The version of the root that the office knows."""
-    return theft.site.workspace.repository.heads.versions("root")[0]
+    return theft.site.tree.heads.versions("root")[0]
 
 
 @stolen("TUF root key")

@@ -21,9 +21,9 @@ from tuf.api.metadata import Metadata, TargetFile
 from blocklist.ceremony import Ceremony, checkpoint
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.fields import Ref
-from blocklist.repository import Repository
 from blocklist.signing import KeyFolder, PublicKey, role_key_name, signer
 from blocklist.trust import Pin, public_key, tuf_key
+from blocklist.trustfolder import TrustFolder
 from blocklist.trustproposal import Proposal
 from blocklist.trustwords import advice, changes, ends
 
@@ -49,7 +49,7 @@ def site(founded: Path, tmp_path: Path) -> Site:
 
 @pytest.fixture
 def heads(site: Site) -> Ceremony:
-    return Ceremony(site.workspace.repository, site.keys, NOW)
+    return Ceremony(site.tree.heads, site.keys, NOW)
 
 
 def kept(heads: Ceremony) -> dict[str, bytes]:
@@ -238,7 +238,7 @@ class Machine:
         self.keys = KeyFolder(folder / "keys", no_passphrase)
         if trust is not None:
             shutil.copytree(trust, folder / "trust")
-        self.heads = Ceremony(Repository(folder / "exports", folder / "trust"), self.keys, NOW)
+        self.heads = Ceremony(TrustFolder(folder / "trust"), self.keys, NOW)
 
     def make(self, role: str) -> PublicKey:
         private, public = new_key()
@@ -362,7 +362,7 @@ def test_a_proposal_that_another_overtook(heads: Ceremony, tmp_path: Path) -> No
 
 def test_a_proposal_of_another_workspace(heads: Ceremony, tmp_path: Path) -> None:
     other = Site(tmp_path / "other", NOW)
-    theirs = Ceremony(other.workspace.repository, other.keys, NOW)
+    theirs = Ceremony(other.tree.heads, other.keys, NOW)
     theirs.propose(theirs.begin().renew("root", NOW))
     before = kept(heads)
     with pytest.raises(VerificationError, match="does not follow version 1 of root that is kept here"):

@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 import click
 
 from blocklist import __version__
-from blocklist.cli.common import Settings, VerbGroup, common_options, fail, language
+from blocklist.cli.common import VerbGroup, fail, language
 from blocklist.cli.output import colour, prepare_output
+from blocklist.cli.settings import Settings, common_options
 from blocklist.errors import BlocklistError, TargetError, UsageError
 from blocklist.messages import _, later, speaking
 

@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import acts
-from blocklist.cli.common import Settings, Verb, ask, can_ask, confirmed, finish, say, shown, signing_office, yes_option
+from blocklist.cli.common import Verb, finish, signing_office
 from blocklist.cli.options import describe, say_findings, scopes
+from blocklist.cli.output import say
+from blocklist.cli.prompts import ask, can_ask, confirmed
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.desk import GuardError
 from blocklist.errors import BlocklistError, UsageError
-from blocklist.messages import _, preferred
+from blocklist.messages import _, preferred, shown
 from blocklist.names import Name, Scope
 from blocklist.policydiff import describe_adoption
 from blocklist.proposals import unnamed
-from blocklist.timeline import details_of, event, said, sentence
+from blocklist.timeline import event
+from blocklist.vocabulary import details_of, said, sentence
 
 if TYPE_CHECKING:
     from blocklist.entries import Pending

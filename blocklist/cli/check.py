@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, finish, say, workspace
-from blocklist.cli.output import progress, table, urgent
+from blocklist.cli.common import Verb, clock, finish, workspace
+from blocklist.cli.output import progress, say, table, urgent
 from blocklist.cli.provider import SUBSCRIPTION, load
-from blocklist.client import probe, subscription
-from blocklist.client.ask import Manner, Server, ask
-from blocklist.client.probe import Kind, Result, Verdict
+from blocklist.cli.settings import Settings
+from blocklist.client import resolver_check, subscription
 from blocklist.client.replayed import accepted_edition, snapshot_at
+from blocklist.client.resolver_check import Kind, Result, Verdict
+from blocklist.client.resolver_query import Manner, Server, ask
 from blocklist.errors import UnreachableError, UsageError
 from blocklist.instants import folder_name, format_instant
 from blocklist.messages import _, later, plain, plural, shown
@@ -78,10 +79,11 @@ def check_command(settings: Settings, resolver: str, config: Path | None, sample
     server = Server.read(resolver)
     now = clock()
     snapshot, decisions = _known(settings, config, now)
-    asked = probe.questions(snapshot, decisions, now.date(), sample)
+    asked = resolver_check.questions(snapshot, decisions, now.date(), sample)
     with progress(_("asking {server}", server=server), len(asked)) as advance:
         answers = ask(server, asked, Manner(rate, tcp), advance)
-    results = [probe.judge(question, answer, snapshot.policy) for question, answer in zip(asked, answers, strict=True)]
+    pairs = zip(asked, answers, strict=True)
+    results = [resolver_check.judge(question, answer, snapshot.policy) for question, answer in pairs]
     if all(result.verdict is Verdict.SILENT for result in results):
         raise UnreachableError(
             _("{server} does not answer", server=server),
@@ -99,11 +101,12 @@ def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snap
     if config is not None or (settings.folder / SUBSCRIPTION).exists():
         made = load(settings, config)
         return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
+    from blocklist.repository import Repository
     from blocklist.store import Store
 
     here = workspace(settings)
     list_id = here.only_list()
-    current = here.repository.current(list_id)
+    current = Repository.of(here).current(list_id)
     if current is None:
         raise UsageError(_("nothing was published yet"), _("run 'blocklist publish', or name a subscription with -c"))
     store = Store(here.lists)
@@ -151,7 +154,7 @@ def _show(snapshot: Snapshot, results: Sequence[Result], now: datetime) -> None:
             say(f"{_(_KINDS[kind])}: {told}")
     release = snapshot.release()
     say(_("compared with release {name}", name=folder_name(release.instant)))
-    if probe.expires(snapshot, now):
+    if resolver_check.expires(snapshot, now):
         say(_("this release was valid until {instant}; fetch a newer one", instant=shown(release.valid_until)))
     wrong = sum(result.is_wrong for result in results)
     say(

@@ -1,4 +1,4 @@
-"""What every command shares: the common options, output as text or JSON, questions, dates."""
+"""What commands share: help in the user's language, results and errors, the workspace, ids and dates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
@@ -17,70 +16,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from blocklist.cli.output import ERROR, NOTICE, faint, progress, urgent
-from blocklist.cli.output import say as say  # commands take these from here
-from blocklist.cli.output import table as table
-from blocklist.errors import BlocklistError, RefusedError, UsageError
-from blocklist.messages import LANGUAGES, _, later, paris, plural, preferred
-from blocklist.messages import shown as shown  # commands take it from here
+from blocklist.cli.output import ERROR, NOTICE, faint, progress, say, urgent
+from blocklist.cli.prompts import passphrase, pin
+from blocklist.cli.settings import Settings, common_options
+from blocklist.errors import BlocklistError, UsageError
+from blocklist.messages import LANGUAGES, _, paris, plural, preferred
 
 if TYPE_CHECKING:
     from blocklist.office import Office
     from blocklist.workspace import Workspace
 
-PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
-NEW_PASSPHRASE_FILE = "BLOCKLIST_NEW_PASSPHRASE_FILE"  # noqa: S105
-PIN_FILE = "BLOCKLIST_PIN_FILE"
-
-
 _DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
-
-
-@dataclass(slots=True)
-class Settings:
-    """The common options, wherever on the command line they stand."""
-
-    folder: Path = Path()
-    officer: str | None = None
-    list_id: str | None = None
-    store: str | None = None
-    json: bool = False
-    yes: bool = False
-
-
-def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def callback(ctx: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401  (any option's value)
-        if value not in (None, False):
-            setattr(ctx.ensure_object(Settings), name, value)
-
-    return callback
-
-
-def common_options(officer_variable: str | None = None) -> list[click.Parameter]:
-    """`-C`, `--as`, `--list`, `--store`, `--lang` and `--json`, accepted before and after the command.
-
-    Only the options before the command read the variable: those after it would let it win over `--as` before it.
-    """
-
-    def option(names: list[str], field: str, **rest: Any) -> click.Option:  # noqa: ANN401  (click's own arguments)
-        return click.Option(names, expose_value=False, callback=_set(field), **rest)
-
-    # The language is in effect long before options are parsed (`language`), so its option sets nothing.
-    lang = click.Option(["--lang"], expose_value=False, type=click.Choice(LANGUAGES), help="The language of messages.")
-
-    # Their names are like no command's own: a parameter of the same name would take the value of the other.
-    return [
-        option(
-            ["-C", "common_folder"], "folder", type=click.Path(path_type=Path), metavar="DIR", help="The workspace."
-        ),
-        option(
-            ["--as", "common_officer"], "officer", envvar=officer_variable, metavar="ID", help="The officer who signs."
-        ),
-        option(["--list", "common_list"], "list_id", metavar="ID", help="The list, where there are several."),
-        option(["--store", "common_store"], "store", metavar="URL", help="The register's database, on a server."),
-        lang,
-        option(["--json", "common_json"], "json", is_flag=True, help="Print one JSON object."),
-    ]
 
 
 def language(args: Sequence[str]) -> str:
@@ -160,10 +106,7 @@ class VerbGroup(click.Group):
         return click.Group.get_short_help_str(_translated(self), limit)
 
 
-yes_option = click.option("--yes", is_flag=True, expose_value=False, callback=_set("yes"), help="Answer yes.")
-
-
-# Results, errors, questions
+# Results and errors
 
 
 def finish(settings: Settings, members: dict[str, object], text: str = "") -> None:
@@ -202,125 +145,12 @@ def complain(error: BlocklistError, color: bool | None = None) -> None:
         say(faint(_("blocklist: {word}: {message}", word=_("hint"), message=line)), NOTICE, color)
 
 
-def ask(settings: Settings, question: str) -> None:
-    """Ask on a terminal; without one, or with `--yes`, nothing is asked.
-
-    Raises:
-        click.Abort: The answer is no.
-    """
-    if not confirmed(settings, question):
-        raise click.Abort
-
-
-def confirmed(settings: Settings, question: str) -> bool:
-    """The answer on a terminal; yes without one, or with `--yes`."""
-    return settings.yes or not sys.stdin.isatty() or agreed(question)
-
-
-def agreed(question: str) -> bool:
-    """The answer of the person at the terminal, in English or in their language; an empty one is no."""
-    # click.confirm knows y and n alone.
-    yes, no = ({*english, *_(spoken).split()} for english, spoken in ((("y", "yes"), _YES), (("n", "no"), _NO)))
-    while True:
-        choices = _("y/N")
-        answer = click.prompt(f"{question} [{choices}]", default="", show_default=False, err=True).strip().lower()
-        if answer in yes:
-            return True
-        if answer in {"", *no}:
-            return False
-
-
-_YES = later("y yes")
-_NO = later("n no")
-
-
-def can_ask(settings: Settings) -> bool:
-    """Whether there is somebody, or `--yes`, to answer a question that must not be skipped."""
-    return settings.yes or sys.stdin.isatty()
-
-
 # Where things are
 
 
 def keys_path() -> Path:
     """The key folder: `BLOCKLIST_KEYS`, or the user's configuration folder."""
     return Path(os.environ.get("BLOCKLIST_KEYS") or click.get_app_dir("blocklist"))
-
-
-def passphrase(what: str) -> bytes:
-    """The passphrase for `what`, from the file that `BLOCKLIST_PASSPHRASE_FILE` names or from a prompt.
-
-    Raises:
-        UsageError: There is neither file nor terminal, or the passphrase is empty.
-    """
-    return _passphrase(what, PASSPHRASE_FILE)
-
-
-def new_passphrase(what: str) -> bytes:
-    """A passphrase for a new key: asked twice on a terminal."""
-    return _twice(what, PASSPHRASE_FILE)
-
-
-def changed_passphrase(what: str) -> bytes:
-    """A passphrase in the place of another one: asked twice, or from a file of its own."""
-    return _twice(what, NEW_PASSPHRASE_FILE)
-
-
-def pin(what: str, last_try: bool) -> bytes:
-    """The PIN of a token, from the file that `BLOCKLIST_PIN_FILE` names or from a prompt.
-
-    Raises:
-        UsageError: There is neither file nor terminal, or the PIN is empty.
-        RefusedError: The next wrong one locks the token, and nobody is there to look at what is given.
-    """
-    if os.environ.get(PIN_FILE) and last_try:
-        raise RefusedError(
-            _("one more wrong PIN locks {what}, so the one in the file is not tried", what=what),
-            _("correct the file; then run a command that signs without {variable} and type the PIN", variable=PIN_FILE),
-        )
-    secret = _secret(
-        what, PIN_FILE, _("PIN for {what}, the last try", what=what) if last_try else _("PIN for {what}", what=what)
-    )
-    if not secret:
-        raise UsageError(_("the PIN for {what} is empty", what=what))
-    return secret
-
-
-def _twice(what: str, variable: str) -> bytes:
-    secret = _passphrase(what, variable)
-    if not os.environ.get(variable) and _passphrase(_("{what}, again", what=what), variable) != secret:
-        raise UsageError(_("the two passphrases differ"), _("nothing was made; try again"))
-    return secret
-
-
-def _passphrase(what: str, variable: str) -> bytes:
-    secret = _secret(what, variable, _("Passphrase for {what}", what=what))
-    if not secret:
-        raise UsageError(_("the passphrase for {what} is empty", what=what), _("choose one, or use --no-passphrase"))
-    try:
-        secret.decode()
-    except UnicodeDecodeError as fault:
-        raise UsageError(
-            _("the passphrase for {what} is not text in UTF-8", what=what), _("save its file as UTF-8")
-        ) from fault
-    return secret
-
-
-def _secret(what: str, variable: str, prompt: str) -> bytes:
-    """The first line of the file that a variable names, or what is typed."""
-    from blocklist import files
-
-    path = os.environ.get(variable)
-    if path:
-        name = _("the PIN file") if variable == PIN_FILE else _("the passphrase file")
-        return files.read(Path(path), name, 4096).split(b"\n")[0].rstrip(b"\r")
-    if not sys.stdin.isatty():
-        if variable == PIN_FILE:
-            message = _("the PIN for {what} cannot be asked for: there is no terminal", what=what)
-        else:
-            message = _("the passphrase for {what} cannot be asked for: there is no terminal", what=what)
-        raise UsageError(message, _("{variable} names a file with it", variable=variable))
-    return str(click.prompt(prompt, hide_input=True, err=True)).encode()
 
 
 def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:

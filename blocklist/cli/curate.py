@@ -12,7 +12,7 @@ import click
 
 from blocklist import acts, files, intake
 from blocklist.additions import Proposal, Refused
-from blocklist.cli.common import Settings, Verb, ask, counted, finish, say, signing_office, yes_option
+from blocklist.cli.common import Verb, counted, finish, signing_office
 from blocklist.cli.options import (
     date_option,
     describe,
@@ -23,11 +23,14 @@ from blocklist.cli.options import (
     read_name,
     say_findings,
 )
+from blocklist.cli.output import say
+from blocklist.cli.prompts import ask
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.desk import GuardError
 from blocklist.errors import RefusedError, UsageError
 from blocklist.messages import _, plural, preferred
 from blocklist.names import Scope
-from blocklist.timeline import said
+from blocklist.vocabulary import said
 
 if TYPE_CHECKING:
     from blocklist.office import Office

@@ -18,7 +18,9 @@ from pathlib import Path
 import click
 
 from blocklist import files
-from blocklist.cli.common import PASSPHRASE_FILE, Settings, Verb, clock, finish, refuse_store
+from blocklist.cli.common import Verb, clock, finish, refuse_store
+from blocklist.cli.prompts import PASSPHRASE_FILE
+from blocklist.cli.settings import Settings
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.instants import format_instant
 from blocklist.messages import _, shown

@@ -9,27 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blocklist import acts, fields
-from blocklist.auditing import Audit, audit_workspace, entries_of
-from blocklist.cli.common import (
-    Settings,
-    Verb,
-    VerbGroup,
-    ask,
-    clock,
-    finish,
-    office,
-    say,
-    signing_office,
-    workspace,
-    yes_option,
-)
+from blocklist.auditing import Audit, audit_workspace
+from blocklist.cli.common import Verb, VerbGroup, clock, finish, office, signing_office, workspace
 from blocklist.cli.options import describe
-from blocklist.cli.output import progress, urgent
+from blocklist.cli.output import progress, say, urgent
+from blocklist.cli.prompts import ask
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.erasing import erase, require_erasable
 from blocklist.errors import UsageError, VerificationError
+from blocklist.evidence import entries_of
 from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
-from blocklist.timeline import details_of, sentence
+from blocklist.vocabulary import details_of, sentence
 
 if TYPE_CHECKING:
     from blocklist.acts import SignedAct

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from blocklist.cli.common import Settings, Verb, finish, table
+from blocklist.cli.common import Verb, finish
+from blocklist.cli.output import table
+from blocklist.cli.settings import Settings
 from blocklist.formats import FORMATS, Format
 from blocklist.messages import _
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import files
-from blocklist.cli.common import Settings, Verb, finish, refuse_store, say
-from blocklist.cli.output import progress, table, urgent
+from blocklist.cli.common import Verb, finish, refuse_store
+from blocklist.cli.output import progress, say, table, urgent
+from blocklist.cli.settings import Settings
 from blocklist.errors import UsageError
 from blocklist.formats import FORMATS
 from blocklist.lint import ZONE_SUFFIX, shown_owner

@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist import acts, fields
-from blocklist.cli.common import Settings, Verb, counted, finish, office, say, shown, table
+from blocklist.cli.common import Verb, counted, finish, office
+from blocklist.cli.output import say, table
 from blocklist.cli.provider import load, metrics_option
+from blocklist.cli.settings import Settings
 from blocklist.cli.standings import show_standings
 from blocklist.errors import UsageError
 from blocklist.instants import format_instant
-from blocklist.messages import _, later, plural, preferred
+from blocklist.messages import _, later, plural, preferred, shown
 from blocklist.names import Name, to_unicode
 from blocklist.survey import STATES, about, history, listed, status
-from blocklist.timeline import said, timeline
+from blocklist.timeline import timeline
+from blocklist.vocabulary import said
 
 if TYPE_CHECKING:
     from blocklist.acts import SignedAct

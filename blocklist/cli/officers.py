@@ -10,24 +10,10 @@ import click
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from blocklist import files
-from blocklist.cli.common import (
-    Settings,
-    Verb,
-    VerbGroup,
-    ask,
-    changed_passphrase,
-    finish,
-    keys_path,
-    new_passphrase,
-    office,
-    passphrase,
-    pin,
-    read_id,
-    signing_office,
-    table,
-    yes_option,
-)
-from blocklist.cli.output import urgent
+from blocklist.cli.common import Verb, VerbGroup, finish, keys_path, office, read_id, signing_office
+from blocklist.cli.output import table, urgent
+from blocklist.cli.prompts import ask, changed_passphrase, new_passphrase, passphrase, pin
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.documents import is_identifier
 from blocklist.errors import UsageError
 from blocklist.messages import _, later, shown

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, ask, can_ask, finish, read_date, say
+from blocklist.cli.common import finish, read_date
+from blocklist.cli.output import say
+from blocklist.cli.prompts import ask, can_ask
+from blocklist.cli.settings import Settings
 from blocklist.desk import GuardError
 from blocklist.messages import _, plural
 from blocklist.names import Name, NameRefused, Scope, mixes_scripts

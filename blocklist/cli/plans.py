@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, counted, finish
+from blocklist.cli.common import counted, finish
+from blocklist.cli.settings import Settings
 from blocklist.messages import _, plural
 from blocklist.notices import SHOWN
 

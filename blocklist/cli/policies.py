@@ -10,8 +10,10 @@ import click
 
 from blocklist import policy
 from blocklist.adopting import InForce, adopt, in_force, read, require_head
-from blocklist.cli.common import Settings, Verb, VerbGroup, ask, finish, office, read_date, signing_office, yes_option
+from blocklist.cli.common import Verb, VerbGroup, finish, office, read_date, signing_office
 from blocklist.cli.output import say
+from blocklist.cli.prompts import ask
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown
 from blocklist.policy import Policy

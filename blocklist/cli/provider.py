@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, agreed, clock, complain, finish, refuse_store, say
-from blocklist.cli.output import NOTICE, WARNING, progress
-from blocklist.client.folder import locked
-from blocklist.client.pull import ANY_CHANGE, Options, pull, worst
+from blocklist.cli.common import Verb, clock, complain, finish, refuse_store
+from blocklist.cli.output import NOTICE, WARNING, progress, say
+from blocklist.cli.prompts import agreed
+from blocklist.cli.settings import Settings
+from blocklist.client.outcome import ANY_CHANGE, Options, worst
+from blocklist.client.pull import pull
+from blocklist.client.state import locked
 from blocklist.errors import UsageError
 from blocklist.instants import folder_name
 from blocklist.messages import _, later, plural
@@ -20,7 +23,7 @@ from blocklist.messages import _, later, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blocklist.client.pull import Outcome
+    from blocklist.client.outcome import Outcome
     from blocklist.client.subscription import Subscription
     from blocklist.errors import BlocklistError
     from blocklist.release import Plan

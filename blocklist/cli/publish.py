@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, counted, fail, finish, office, say, shown, table, workspace
-from blocklist.cli.output import progress
+from blocklist.cli.common import Verb, clock, counted, fail, finish, office, workspace
+from blocklist.cli.output import progress, say, table
 from blocklist.cli.plans import counts, plan_members, print_totals, show_braked
-from blocklist.messages import _, plural
+from blocklist.cli.settings import Settings
+from blocklist.messages import _, plural, shown
 from blocklist.names import both_forms
 from blocklist.notices import SHOWN
 from blocklist.notifying import NotifyError
@@ -17,7 +18,7 @@ from blocklist.planning import changes_of
 from blocklist.publishing import draft, publish
 from blocklist.release import BrakeError, announcement
 from blocklist.survey import against_rules
-from blocklist.timeline import said
+from blocklist.vocabulary import said
 
 if TYPE_CHECKING:
     from blocklist.planning import Change

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, VerbGroup, clock, complain, finish, read_id, shown, workspace
+from blocklist.cli.common import Verb, VerbGroup, clock, complain, finish, read_id, workspace
 from blocklist.cli.output import progress
+from blocklist.cli.settings import Settings
 from blocklist.instants import folder_name, format_instant
-from blocklist.messages import _, plural
-from blocklist.receiving import take_in
+from blocklist.messages import _, plural, shown
+from blocklist.reported import take_in
 
 if TYPE_CHECKING:
-    from blocklist.receiving import Taken
+    from blocklist.reported import Taken
 
 
 @click.group("receipt", cls=VerbGroup)

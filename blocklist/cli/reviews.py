@@ -10,13 +10,15 @@ from pathlib import Path
 import click
 
 from blocklist import acts
-from blocklist.cli.common import Settings, Verb, ask, finish, office, say, shown, signing_office, yes_option
+from blocklist.cli.common import Verb, finish, office, signing_office
 from blocklist.cli.options import date_option, evidence_option, finish_names, name_arguments
-from blocklist.cli.output import urgent
+from blocklist.cli.output import say, urgent
+from blocklist.cli.prompts import ask
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.documents import read_duration
 from blocklist.due import Task, tasks
-from blocklist.messages import _, plural
-from blocklist.timeline import said
+from blocklist.messages import _, plural, shown
+from blocklist.vocabulary import said
 
 
 def _read_within(_context: click.Context, _parameter: click.Parameter, text: str | None) -> timedelta | None:

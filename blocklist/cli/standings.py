@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, clock, counted, finish, shown
+from blocklist.cli.common import clock, counted, finish
 from blocklist.cli.output import urgent
+from blocklist.cli.settings import Settings
 from blocklist.client.standing import Standing, standings, write_metrics
 from blocklist.errors import StaleError
 from blocklist.instants import folder_name
-from blocklist.messages import _, later
+from blocklist.messages import _, later, shown
 
 if TYPE_CHECKING:
-    from blocklist.client.record import Record
+    from blocklist.client.state import Record
     from blocklist.client.subscription import Subscription
 
 _STATES = {

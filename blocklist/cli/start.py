@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 import blocklist
-from blocklist.cli.common import Settings, Verb, clock, finish, keys_path, new_passphrase, passphrase, pin, read_id
+from blocklist.cli.common import Verb, clock, finish, keys_path, read_id
+from blocklist.cli.prompts import new_passphrase, passphrase, pin
+from blocklist.cli.settings import Settings
+from blocklist.init import init
 from blocklist.messages import _, later
 from blocklist.signing import KeyFolder
-from blocklist.workspace import DEFAULT_LIST, Workspace, init
+from blocklist.workspace import DEFAULT_LIST, Workspace
 
 
 def shipped_lists() -> Path:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Settings, Verb, VerbGroup, ask, clock, finish, refuse_store, say, workspace, yes_option
-from blocklist.cli.output import progress
+from blocklist.cli.common import Verb, VerbGroup, clock, finish, refuse_store, workspace
+from blocklist.cli.output import progress, say
+from blocklist.cli.prompts import ask
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.messages import _, plural
 
 if TYPE_CHECKING:

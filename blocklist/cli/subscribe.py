@@ -10,8 +10,11 @@ from pathlib import Path
 import click
 
 from blocklist import files
-from blocklist.cli.common import Settings, Verb, agreed, finish, refuse_store, say
+from blocklist.cli.common import Verb, finish, refuse_store
+from blocklist.cli.output import say
+from blocklist.cli.prompts import agreed
 from blocklist.cli.provider import SUBSCRIPTION
+from blocklist.cli.settings import Settings
 from blocklist.client.subscribing import MAX_ROOT, compose, fetch_root, is_digest, write
 from blocklist.client.subscription import ENVIRONMENTS, Target
 from blocklist.errors import UsageError

@@ -11,30 +11,20 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from blocklist import files
 from blocklist.ceremony import Ceremony, checkpoint
-from blocklist.cli.common import (
-    Settings,
-    Verb,
-    VerbGroup,
-    ask,
-    clock,
-    finish,
-    keys_path,
-    new_passphrase,
-    office,
-    passphrase,
-    pin,
-    say,
-    shown,
-    workspace,
-    yes_option,
-)
+from blocklist.cli.common import Verb, VerbGroup, clock, finish, keys_path, office, workspace
+from blocklist.cli.output import say
+from blocklist.cli.prompts import ask, new_passphrase, passphrase, pin
+from blocklist.cli.settings import Settings, yes_option
 from blocklist.cli.trustviews import proposal_members, say_proposal, show_trust, trust_members
 from blocklist.errors import RefusedError, TargetError, UsageError
 from blocklist.fields import Ref
 from blocklist.founding import SEAL_ROLE, keep_key
-from blocklist.messages import _, later
+from blocklist.messages import _, later, shown
+from blocklist.repository import Repository
 from blocklist.signing import KeyFolder, PublicKey
+from blocklist.standing import trust_warnings
 from blocklist.trust import OFFLINE, ROOT, TARGETS, Pin
+from blocklist.trustfolder import TrustFolder
 from blocklist.trustproposal import Proposal
 from blocklist.trustwords import lacks
 
@@ -57,7 +47,13 @@ def _keys() -> KeyFolder:
 
 
 def _ceremony(settings: Settings) -> Ceremony:
-    return Ceremony(workspace(settings).repository, _keys(), clock())
+    return Ceremony(TrustFolder(workspace(settings).trust), _keys(), clock())
+
+
+def _show_in_tree(settings: Settings) -> None:
+    """Bring what the heads signed into the published tree; where it is closed to this account, `publish` does."""
+    with suppress(TargetError):
+        Repository.of(workspace(settings)).mend()
 
 
 def _public(path: Path) -> PublicKey:
@@ -69,10 +65,12 @@ def _public(path: Path) -> PublicKey:
 def trust_show(settings: Settings) -> None:
     """Show roles, keys, thresholds and dates, who can do what, and what ends soon."""
     ceremony = _ceremony(settings)
+    tree = Repository.of(workspace(settings))
+    warnings = (*trust_warnings(ceremony.heads, ceremony.now), *tree.warnings(ceremony.now))
     if settings.json:
-        finish(settings, trust_members(ceremony))
+        finish(settings, trust_members(ceremony, warnings))
     else:
-        show_trust(ceremony)
+        show_trust(ceremony, warnings)
 
 
 # Proposals
@@ -167,6 +165,10 @@ def trust_rotate(
     It is made here, unless --key names one. 'publisher' stands for all roles of the publisher.
     """
     ceremony = _ceremony(settings)
+    if not stolen and set(roles) - set(OFFLINE):
+        Repository.of(workspace(settings)).require_not_ahead(
+            ceremony.now, _("so that it counts for nothing: blocklist trust rotate publisher --stolen")
+        )
     key = _public(key_file) if key_file else None
     proposal = ceremony.rotate(roles, key, fingerprint, stolen=stolen, encrypt=not no_passphrase)
     _proposed(settings, ceremony, proposal)
@@ -229,6 +231,7 @@ def trust_sign(settings: Settings, path: Path | None) -> None:
     signed = ceremony.sign(proposal, path)
     lines = [_("signed with {fingerprint}", fingerprint=key.fingerprint) for key in signed.keys]
     if signed.published:
+        _show_in_tree(settings)
         lines.append(
             _("in force: every version is kept in {trust}; the next 'publish' shows it", trust=ceremony.heads.path)
         )
@@ -273,7 +276,7 @@ def trust_seal_renew(settings: Settings, key_file: Path | None) -> None:
     ask(settings, _("Issue a certificate of the seal for another year?"))
     made = renew(ceremony.heads, ceremony.keys, ceremony.now, _public(key_file) if key_file else None)
     text = later("certificate issued, key {fingerprint}, valid until {until}; the publisher needs that key")
-    _finish_certificate(settings, ceremony, made, text)
+    _finish_certificate(settings, made, text)
 
 
 @trust_seal.command("revoke", cls=Verb)
@@ -290,7 +293,7 @@ def trust_seal_revoke(settings: Settings, fingerprint: str) -> None:
     ceremony = _ceremony(settings)
     ask(settings, _("Revoke the seal's certificate of {fingerprint}?", fingerprint=fingerprint))
     revoked = revoke(ceremony.heads, ceremony.keys, fingerprint, ceremony.now)
-    _finish_certificate(settings, ceremony, revoked, later("certificate of {fingerprint} revoked: {subject}"))
+    _finish_certificate(settings, revoked, later("certificate of {fingerprint} revoked: {subject}"))
 
 
 @trust_seal.command("request", cls=Verb)
@@ -334,11 +337,10 @@ def trust_seal_install(settings: Settings, path: Path, key_file: Path | None) ->
     ask(settings, _("Seal with the certificate in {path}?", path=path))
     made = install(ceremony.heads, ceremony.keys, content, ceremony.now, _public(key_file) if key_file else None)
     text = later("installed: {subject}, key {fingerprint}, valid until {until}")
-    _finish_certificate(settings, ceremony, made, text)
+    _finish_certificate(settings, made, text)
 
 
-def _finish_certificate(settings: Settings, ceremony: Ceremony, certificate: Certificate, text: str) -> None:
-    with suppress(TargetError):  # the tree may be closed to this account: the next `publish` shows it then
-        ceremony.repository.mend()
+def _finish_certificate(settings: Settings, certificate: Certificate, text: str) -> None:
+    _show_in_tree(settings)
     values = {"fingerprint": certificate.fingerprint, "until": shown(certificate.until), "subject": certificate.subject}
     finish(settings, certificate.to_json(), _(text, **values))

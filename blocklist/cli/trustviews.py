@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from blocklist.cli.common import Settings, say, shown, table
-from blocklist.cli.output import urgent
+from blocklist.cli.output import say, table, urgent
+from blocklist.cli.settings import Settings
 from blocklist.instants import format_instant
-from blocklist.messages import _
+from blocklist.messages import _, shown
 from blocklist.sealing import certificates
-from blocklist.standing import trust_warnings
 from blocklist.trust import ROOT
 from blocklist.trustfolder import key_name
 from blocklist.trustwords import advice, changes, does, lacks, together
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from blocklist.trustproposal import Proposal
 
 
-def trust_members(ceremony: Ceremony) -> dict[str, object]:
+def trust_members(ceremony: Ceremony, warnings: Sequence[str]) -> dict[str, object]:
     """How trust stands, for `--json`."""
     trust, waiting = ceremony.heads.trust(), ceremony.waiting()
     members: dict[str, object] = {
@@ -48,7 +48,7 @@ def trust_members(ceremony: Ceremony) -> dict[str, object]:
     members["checkpoints"] = {list_id: pin.checkpoint.to_json() for list_id, pin in trust.pins.items()}
     members["seal"] = [entry.to_json() for entry in certificates(ceremony.heads, ceremony.keys)]
     members["proposal"] = proposal_members(ceremony, waiting) if waiting else None
-    members["warnings"] = list(trust_warnings(ceremony.repository, ceremony.now))
+    members["warnings"] = list(warnings)
     members["advice"] = list(advice(trust))
     return members
 
@@ -62,7 +62,7 @@ def _role_members(ceremony: Ceremony, trust: Trust, role: str) -> dict[str, obje
     return {"role": role, "threshold": trust.role(role).threshold, "keys": keys, "does": does(trust, role)}
 
 
-def show_trust(ceremony: Ceremony) -> None:
+def show_trust(ceremony: Ceremony, warnings: Sequence[str]) -> None:
     """How trust stands, for people."""
     trust, waiting = ceremony.heads.trust(), ceremony.waiting()
     for document, signed in trust.documents().items():
@@ -78,7 +78,7 @@ def show_trust(ceremony: Ceremony) -> None:
     click.echo()
     seals = certificates(ceremony.heads, ceremony.keys)
     table((_("SEAL"), _("KEY"), _("UNTIL"), ""), map(_seal_row, seals))
-    for line in trust_warnings(ceremony.repository, ceremony.now):
+    for line in warnings:
         say(_("{word}: {message}", word=urgent(_("warning")), message=line))
     for line in advice(trust):
         say(_("advice: {message}", message=line))

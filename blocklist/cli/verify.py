@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from blocklist.cli.common import Settings, Verb, clock, finish, refuse_store
+from blocklist.cli.common import Verb, clock, finish, refuse_store
+from blocklist.cli.settings import Settings
 from blocklist.client.verify import verify
 from blocklist.instants import format_instant
 from blocklist.messages import _, plural, shown

@@ -15,7 +15,7 @@ from blocklist.formats import Changed
 from blocklist.instants import folder_name
 
 if TYPE_CHECKING:
-    from blocklist.client.record import Record
+    from blocklist.client.state import Record
     from blocklist.release import Snapshot
 
 

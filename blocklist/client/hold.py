@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist.client import applying
-from blocklist.client.applying import Applied
+from blocklist.client import install
 from blocklist.client.edition import edition
-from blocklist.client.receipting import write_receipt
+from blocklist.client.install import Applied, write_receipt
 from blocklist.client.replayed import installation
 from blocklist.client.state import ListState
 from blocklist.errors import UsageError
@@ -17,7 +16,7 @@ from blocklist.instants import folder_name
 from blocklist.messages import _
 
 if TYPE_CHECKING:
-    from blocklist.client.record import Accepted, Record
+    from blocklist.client.state import Accepted, Record
     from blocklist.client.subscription import Subscription
     from blocklist.messages import Progress
 
@@ -66,8 +65,8 @@ def rollback(
     def receipt(applied: Applied) -> None:
         write_receipt(subscription, state, shown, applied, None, now)
 
-    with applying.render(targets, shown.shown) as candidates:
-        applied = applying.apply(state, record, after, shown, candidates, targets, receipt, adopt=False)
+    with install.render(targets, shown.shown) as candidates:
+        applied = install.apply(state, record, after, shown, candidates, targets, receipt, adopt=False)
     return RolledBack(to, applied, shown.waiting, len(known.base.measures) - len(shown.shown.measures))
 
 

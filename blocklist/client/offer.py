@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocklist.client.folder import MALFORMED
-from blocklist.client.record import Record, read_number, read_ref
+from blocklist.client.state import MALFORMED, Record, read_number, read_ref
 from blocklist.errors import VerificationError
 from blocklist.fields import Ref
 from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant

@@ -1,32 +1,30 @@
-"""Finding out at little cost that there is nothing to do: the usual case, every quarter of an hour.
+"""Find out at little cost that there is nothing to do: the usual case, every quarter of an hour.
 
 A pull that left nothing undone writes down how it left every file, until when all of it is valid, and which timestamp
 it verified. As long as the files are as they were and the publisher shows that very timestamp and no newer root, a
-pull in full could not bring anything else: so neither the subscription nor any record has to be read, and python-tuf
-need not be loaded. Whatever is not exactly so is left to a pull in full, which also says what is wrong.
+pull in full could not bring anything else. Whatever is not exactly so is left to a pull in full, which also says what
+is wrong.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blocklist import __version__, files
-from blocklist.client import knock
-from blocklist.client.folder import MALFORMED, Last, list_folder, state_folder
+from blocklist.client.state import MALFORMED, Last, ListState, list_folder, state_folder
 from blocklist.errors import BlocklistError
 from blocklist.instants import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from blocklist.client.fetch import Publisher
-    from blocklist.client.record import Record
+    from blocklist.client.state import Record
     from blocklist.client.subscription import Subscription, Target
+    from blocklist.client.transport import Transport
 
 NO_NEWER_ROOT = (403, 404)
 """What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
@@ -34,25 +32,28 @@ NO_NEWER_ROOT = (403, 404)
 _MAX_KNOWN = 1024 * 1024
 
 
-def nothing_new(config: Path, now: datetime, *, prune_lapsed: bool) -> dict[str, tuple[int, tuple[str, ...]]] | None:
-    """For each list its release and what is installed, if a pull would find all as it was left; None if it may not.
+def nothing_new(
+    subscription: Subscription, way: Transport, now: datetime, *, prune_lapsed: bool
+) -> dict[str, tuple[int, tuple[str, ...]]] | None:
+    """Return each list's release and installed paths if a pull would find all as it was left; None if it may not.
 
     Args:
-        config: The subscription, by its absolute path.
+        subscription: What would be pulled.
+        way: The way to its publisher.
         now: The clock.
         prune_lapsed: Whether names past their review date have to go.
     """
     try:
-        known = json.loads(files.read(_path(config), "", _MAX_KNOWN))
-        if known["of"] != _of(files.stamp(config)) or not _is_in_time(known, now, prune_lapsed=prune_lapsed):
+        known = json.loads(files.read(_path(subscription.path), "", _MAX_KNOWN))
+        if known["of"] != _of(subscription.stamp) or not _is_in_time(known, now, prune_lapsed=prune_lapsed):
             return None
         if any(files.stamp(Path(path)) != stamp for path, stamp in known["files"].items()):
             return None
-        if not _is_same(known):
+        if not _is_same(known, subscription.metadata_url, way):
             return None
         lists = {str(key): (int(release), tuple(map(str, paths))) for key, (release, paths) in known["lists"].items()}
         for list_id in lists:
-            Last(now, 0, "", now).save(list_folder(state_folder(config), list_id))
+            Last(now, 0, "", now).save(list_folder(subscription.state, list_id))
     except (BlocklistError, OSError, *MALFORMED):
         return None
     return lists
@@ -64,22 +65,12 @@ def _is_in_time(known: Mapping[str, Any], now: datetime, *, prune_lapsed: bool) 
     return bool(known["begins"] <= now.timestamp() < ends)
 
 
-def _is_same(known: Mapping[str, Any]) -> bool:
+def _is_same(known: Mapping[str, Any], url: str, way: Transport) -> bool:
     """Whether the publisher shows the timestamp that was verified last, and no newer root."""
-    marks, url = known["marks"], str(known["url"])
-    if not marks:
-        return False  # it gives nothing to know its answer by
-    questions = [(f"{url}/timestamp.json", marks), (f"{url}/{int(known['root']) + 1}.root.json", {})]
-    answers = _statuses(questions, known["way"])
-    return next(answers) == 304 and next(answers) in NO_NEWER_ROOT
-
-
-def _statuses(questions: Sequence[tuple[str, Mapping[str, str]]], way: Mapping[str, str]) -> Iterator[int]:
-    if questions[0][0].startswith("https:"):
-        return knock.statuses(questions, **way)
-    from blocklist.client.transport import FileTransport
-
-    return (FileTransport().get(url, marks=marks).status for url, marks in questions)
+    marks = known["marks"]
+    if not marks or way.get(f"{url}/timestamp.json", marks=marks).status != 304:
+        return False
+    return way.get(f"{url}/{int(known['root']) + 1}.root.json").status in NO_NEWER_ROOT
 
 
 def remember(subscription: Subscription, publisher: Publisher, records: Mapping[str, Record]) -> None:
@@ -90,8 +81,6 @@ def remember(subscription: Subscription, publisher: Publisher, records: Mapping[
         publisher: What was verified.
         records: That of each list.
     """
-    from blocklist.client.state import ListState
-
     with suppress(BlocklistError, OSError):
         root = subscription.state / "root.json"
         stamps = {str(root): files.stamp(root)}
@@ -113,8 +102,6 @@ def remember(subscription: Subscription, publisher: Publisher, records: Mapping[
             "lapses": min(lapses, default=None),
             "root": publisher.root_version,
             "marks": publisher.marks,
-            "url": subscription.metadata_url,
-            "way": subscription.way,
             "lists": {list_id: [record.newest.release, [*record.installed]] for list_id, record in records.items()},
         }
         files.replace(_path(subscription.path), json.dumps(known).encode(), 0o600)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist import verified
+from blocklist import kept_state
 from blocklist.client.edition import Edition, installed_edition
 from blocklist.client.offer import TELL, Offer
-from blocklist.client.record import Accepted, Record
-from blocklist.client.state import ListState
+from blocklist.client.state import Accepted, ListState, Record
 from blocklist.errors import UsageError, VerificationError
 from blocklist.fields import Ref
 from blocklist.instants import CLOCK_TOLERANCE
@@ -85,7 +84,7 @@ def replay_offer(
         marks.add(offer.since)
     if record is not None:
         marks |= {_mark(record.newest), _mark(record.base), _mark(record.kept[0])}
-    begun = verified.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
+    begun = kept_state.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
     register, taken = begun.register, dict[Mark, Snapshot]()
     known = len(register.ids)
     if known:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist import files
-from blocklist.client.folder import Last
-from blocklist.client.state import ListState
+from blocklist.client.state import Last, ListState
 from blocklist.instants import folder_name, format_instant
 
 if TYPE_CHECKING:
-    from blocklist.client.record import Record
+    from blocklist.client.state import Record
     from blocklist.client.subscription import Subscription, Target
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from blocklist import files
-from blocklist.client.folder import state_folder
+from blocklist.client.state import state_folder
 from blocklist.documents import Checker, DocumentError, read_yaml
 from blocklist.errors import UsageError
 from blocklist.messages import _
-from blocklist.policy import FORMATS, Brakes
+from blocklist.policy import FORMATS, Brakes, check_name
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
 """The provider's brakes unless it writes others; endings are never braked at a provider, so `removed` is not used."""
@@ -76,12 +76,6 @@ class Subscription:
     def metadata_url(self) -> str:
         """Where the TUF metadata are."""
         return f"{self.base}/metadata"
-
-    @property
-    def way(self) -> dict[str, str]:
-        """How the publisher is reached, as `blocklist.client.knock` takes it; "" is what is not there."""
-        paths = {"ca": self.ca, "certificate": self.client_certificate, "key": self.client_key}
-        return {name: str(path or "") for name, path in paths.items()} | {"proxy": self.proxy}
 
 
 def load(path: Path) -> Subscription:
@@ -191,7 +185,7 @@ def _command(checker: Checker, value: object, key: str) -> str:
 
 
 def _never_block(checker: Checker, value: object) -> frozenset[str]:
-    return frozenset(checker.name(name, key) for key, name in checker.items(value, "never_block", 0, 10_000))
+    return frozenset(check_name(checker, name, key) for key, name in checker.items(value, "never_block", 0, 10_000))
 
 
 def _brakes(checker: Checker, value: object) -> Brakes:

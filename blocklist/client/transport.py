@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from blocklist import __version__
-from blocklist.client.knock import conditions
 from blocklist.errors import BlocklistError, UnreachableError
 from blocklist.messages import _, later, plain
 
@@ -40,6 +39,9 @@ BACK_OFF = 0.5
 
 T = TypeVar("T")
 CHUNK = 256 * 1024
+_CONDITIONS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+"""The header that asks whether a file has changed, by the mark that is known of it (RFC 9110, section 13.1)."""
+
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/\d{1,18}", re.ASCII)
 KEEP = later("the list that is installed stays; tell the office if this goes on")
 
@@ -120,7 +122,7 @@ class HttpsTransport:
     def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
         """See `Transport`."""
         self._drop()
-        headers = conditions(marks or {})
+        headers = {_CONDITIONS[name]: value for name, value in (marks or {}).items() if name in _CONDITIONS}
         if offset:
             headers |= {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
         started = time.monotonic()

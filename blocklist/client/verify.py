@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from blocklist import files, formats, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.fields import Ref, parse_instant
 from blocklist.instants import CLOCK_TOLERANCE
-from blocklist.measures import Measures
+from blocklist.manifest import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
 from blocklist.messages import _, shown
 from blocklist.register import Register
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, Snapshot, announced, changes, exports, make_plan
+from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot
 from blocklist.release import sums as release_sums
 from blocklist.replay import read_lines, replay
-
-MAX_SUMS = 1024 * 1024
-"""Octets of the sums, of the seal and of the certificates."""
-
-_LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
-_DATES = re.compile(r"^# Made (\S+), valid until (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,45 +93,6 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
     return result
 
 
-def read_dates(sums: bytes) -> tuple[datetime, datetime]:
-    """When a release was made, and until when it is valid, as its sums say.
-
-    Raises:
-        VerificationError: They do not say it.
-    """
-    match = _DATES.search(sums.decode(errors="replace"))
-    if match is None:
-        raise VerificationError(
-            _("{name} does not say when it was made", name=SUMS), _("it is not a release of this program")
-        )
-    return parse_instant(match[1]), parse_instant(match[2])
-
-
-def read_revocations(certificate: Path) -> bytes | None:
-    """The revocation list beside the seal authority's certificate, if there is one."""
-    path = certificate.with_name("seal.crl")
-    return files.read(path, _("the revocation list"), MAX_SUMS) if path.exists() else None
-
-
-def read_sums(sums: bytes) -> dict[str, str]:
-    """The files of a release with their SHA-256.
-
-    Raises:
-        VerificationError: A line is no sum.
-    """
-    listed = {}
-    for line in sums.decode(errors="replace").split("\n")[:-1]:
-        if line.startswith("#"):
-            continue
-        match = _LINE.fullmatch(line)
-        if match is None or match[2] in listed:
-            raise VerificationError(
-                _("{name} has a line that is no sum", name=SUMS), _("it is not a release of this program")
-            )
-        listed[match[2]] = match[1]
-    return listed
-
-
 def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     """Compare every file that is there; returns those that are not."""
     present = {name: digest for name in listed if (digest := files.digest_of(folder / name)) is not None}
@@ -179,43 +130,3 @@ def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant:
             _("{name} is not what two officers signed for", name=name), _("do not load it; tell the office")
         )
     return snapshot
-
-
-def differing(
-    before: Snapshot | None, snapshot: Snapshot, decisions: Measures, listed: Mapping[str, str]
-) -> Iterator[str]:
-    """Render every file of a release anew, but for the acts, and name those whose SHA-256 is another than `listed`.
-
-    Formats that this program does not know are passed over (`formats.unknown`).
-
-    Args:
-        before: The release that it compares with.
-        snapshot: What it shows.
-        decisions: The last decision on every name.
-        listed: The files with their SHA-256, as they were sealed.
-    """
-    others = [
-        (CHANGES, changes(before, snapshot, make_plan(before, snapshot, decisions))),
-        (ANNOUNCED, announced(snapshot)),
-    ]
-    for name, chunks in itertools.chain(exports(snapshot, formats.known(snapshot.policy.formats)), others):
-        if files.digest(chunks).sha256 != listed.get(name):
-            yield name
-
-
-def read_since(path: Path) -> tuple[Ref, datetime] | None:
-    """The release that `changes.json` says it compares with, its head and instant; its first line says so.
-
-    Raises:
-        VerificationError: It does not say it.
-    """
-    with path.open("rb") as stream:
-        line = stream.readline(MAX_SUMS)
-    try:
-        since = json.loads(line.rstrip(b",\n") + b"}")["since"]
-        head = since and Ref(since["head"]["seq"], since["head"]["id"])
-        return (head, datetime.fromtimestamp(since["number"], UTC)) if since else None
-    except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as fault:
-        raise VerificationError(
-            _("{path} cannot be read", path=path), _("it is not a release of this program")
-        ) from fault

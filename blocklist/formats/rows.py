@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from blocklist.formats import CHUNK
 from blocklist.instants import format_instant
-from blocklist.listing import Ordered
 from blocklist.measures import Measure, Rendered
 from blocklist.names import Scope
 
@@ -26,17 +24,17 @@ Around = Callable[[str, str, str], tuple[str, str, str]]
 """Given scope, since and review date: what stands before, between and after the two forms of a name."""
 
 
-def rows(measures: Rendered, around: Around) -> Iterator[list[str]]:
-    """The lines of all names, in lists of `CHUNK`."""
-    for scope, names in measures.by_scope():
-        yield from _lines(names, scope, around)
+def rows(rendered: Rendered, around: Around) -> Iterator[list[str]]:
+    """Yield the lines of all names, in lists of `CHUNK`."""
+    yield from _lines(rendered.domain, rendered.measures.domain, Scope.DOMAIN, around)
+    yield from _lines(rendered.host, rendered.measures.host, Scope.HOST, around)
 
 
-def _lines(names: Ordered[Measure], scope: Scope, around: Around) -> Iterator[list[str]]:
-    texts, measures = iter(names), names.values()
+def _lines(texts: Sequence[str], measures: Mapping[str, Measure], scope: Scope, around: Around) -> Iterator[list[str]]:
     known: dict[int, tuple[str, str, str]] = {}
-    while chunk := list(islice(texts, CHUNK)):
-        decisions = list(islice(measures, CHUNK))
+    for start in range(0, len(texts), CHUNK):
+        chunk = texts[start : start + CHUNK]
+        decisions = list(map(measures.__getitem__, chunk))
         if len(known) > CHUNK:
             known.clear()
         # Names that were decided together share one measure, and so what stands around them; a measure's hash is slow.
@@ -54,7 +52,7 @@ def _lines(names: Ordered[Measure], scope: Scope, around: Around) -> Iterator[li
 
 
 def unicode(text: str) -> str:
-    """The U-label form of a name by the rules of Punycode alone (RFC 3492), which no version of a library changes.
+    """Return the U-label form of a name by Punycode alone (RFC 3492), which no version of a library changes.
 
     A label that is not what its characters encode to, or holds one that is not shown, stays as it is.
     """

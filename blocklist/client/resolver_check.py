@@ -1,4 +1,4 @@
-"""What to ask a resolver that should block a list, and what its answers say. Asking is in `blocklist.client.ask`."""
+"""What to ask a resolver that should block a list, and what its answers say; `resolver_query` asks."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ import dns.flags
 import dns.message
 from dns.message import Message, QueryMessage
 
-from blocklist.client.probe import Question
+from blocklist.client.resolver_check import Question
 from blocklist.errors import UsageError
 from blocklist.messages import _
 
