@@ -40,7 +40,6 @@ from blocklist.fields import (
     Identifier,
     Instant,
     KeyText,
-    Names,
     NameSet,
     PolicyJson,
     Ref,
@@ -55,6 +54,7 @@ from blocklist.fields import (
 )
 from blocklist.instants import format_instant
 from blocklist.messages import _
+from blocklist.name_set import Names
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer

@@ -15,9 +15,10 @@ from blocklist.acts import SignedAct
 from blocklist.desk import Desk, Said, dossier_with
 from blocklist.entries import Pending, RuleError, Stage
 from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import Names, Ref
+from blocklist.fields import Ref
 from blocklist.guards import Finding
 from blocklist.messages import _, plural, preferred
+from blocklist.name_set import Names
 from blocklist.names import Name, NameRefused, Scope, normalise, within
 from blocklist.proposals import PROOF, lacking, unnamed
 from blocklist.store import Dossier

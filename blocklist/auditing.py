@@ -10,6 +10,7 @@ from typing import Any
 
 from blocklist import acts, fields
 from blocklist.acts import SignedAct
+from blocklist.databases import NO_ACT, Row
 from blocklist.errors import BlocklistError
 from blocklist.evidence import entries_of
 from blocklist.messages import Progress, _, plural, quietly
@@ -19,7 +20,6 @@ from blocklist.register import Register
 from blocklist.replay import Fault, inspect
 from blocklist.repository import Repository
 from blocklist.sources import Source, Where, open_source
-from blocklist.store import NO_ACT, Row
 from blocklist.tree import Releases
 from blocklist.workspace import Workspace
 

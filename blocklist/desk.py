@@ -13,16 +13,19 @@ from typing import Any, TypeVar
 from blocklist import acts, fields, policy
 from blocklist.acts import Act, Body, SignedAct
 from blocklist.cache import act, every_act, open_state
+from blocklist.databases import ConflictError
 from blocklist.entries import Pending, Stage
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.evidence import Evidence
-from blocklist.fields import Names, Ref
+from blocklist.fields import Ref
 from blocklist.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.measures import Measures, State
 from blocklist.messages import Progress, _, plural, quietly
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope, normalise
+from blocklist.remembered import HeadMemory
 from blocklist.signing import signer
-from blocklist.store import ConflictError, Dossier, HeadMemory, Store
+from blocklist.store import Dossier, Store
 from blocklist.workspace import Workspace
 
 Said = tuple[Body, Dossier | None]

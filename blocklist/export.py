@@ -14,9 +14,9 @@ from blocklist.errors import UsageError, VerificationError
 from blocklist.evidence import CHUNK, entries_of
 from blocklist.fields import encode
 from blocklist.instants import format_instant
+from blocklist.manifest import ACTS
 from blocklist.messages import Progress, _, quietly, shown
 from blocklist.names import to_unicode
-from blocklist.release import ACTS
 from blocklist.sources import DOSSIERS, EVIDENCE, MEASURE
 from blocklist.store import Dossier
 from blocklist.survey import history

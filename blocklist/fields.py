@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import re
 import reprlib
@@ -15,7 +13,8 @@ from typing import Annotated, Any, NoReturn
 from blocklist.documents import is_identifier
 from blocklist.errors import VerificationError
 from blocklist.messages import _, later
-from blocklist.names import Name, NameRefused, Scope, require_canonical
+from blocklist.name_set import Names
+from blocklist.names import NameRefused, require_canonical
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
@@ -52,38 +51,6 @@ class Ref:
     def to_json(self) -> dict[str, object]:
         """The form inside a payload."""
         return {"id": self.id, "seq": self.seq}
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Canonical A-label names by scope, each sorted and unique, 1 to 10,000 in all."""
-
-    domain: tuple[str, ...] = ()
-    host: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.domain) + len(self.host)
-
-    def by_scope(self) -> tuple[tuple[Scope, tuple[str, ...]], ...]:
-        """Both scopes with their names."""
-        return ((Scope.DOMAIN, self.domain), (Scope.HOST, self.host))
-
-    def each(self) -> list[Name]:
-        """Every name with its scope, domains first."""
-        return [Name(text, scope) for scope, texts in self.by_scope() for text in texts]
-
-    def to_json(self) -> dict[str, object]:
-        """The form inside a payload."""
-        return {"domain": list(self.domain), "host": list(self.host)}
-
-    def encoded(self) -> bytes:
-        """The form inside a payload as compact JSON: a canonical name needs no escape, so it is its own JSON."""
-        domain, host = ('"' + '","'.join(texts) + '"' if texts else "" for _, texts in self.by_scope())
-        return f'{{"domain":[{domain}],"host":[{host}]}}'.encode()
-
-    def commitment(self, salt: str) -> str:
-        """HMAC-SHA256 under `salt` (hex) of the names' compact JSON: binds, and tells nothing without the salt."""
-        return hmac.new(bytes.fromhex(salt), self.encoded(), hashlib.sha256).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from blocklist.names import Name, Scope, above, ancestors, both_forms, nearest, 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-    from blocklist.fields import Names
+    from blocklist.name_set import Names
 
 TEST_DOMAINS = frozenset({"example", "test"})
 """Top-level domains that exist in a test environment only (RFC 6761)."""

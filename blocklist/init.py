@@ -16,10 +16,11 @@ from blocklist.errors import TargetError, UsageError, VerificationError
 from blocklist.messages import _
 from blocklist.policy import Policy
 from blocklist.register import Register
+from blocklist.remembered import HeadMemory
 from blocklist.replay import extend, replay
 from blocklist.repository import Repository
 from blocklist.signing import KeyFolder, PublicKey, signer
-from blocklist.store import HeadMemory, Store, how_to_start
+from blocklist.store import Store, how_to_start
 from blocklist.trust import Pin
 from blocklist.workspace import Workspace
 

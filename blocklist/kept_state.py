@@ -31,10 +31,11 @@ from blocklist import __version__, acts, files
 from blocklist.acts import Body, SignedAct
 from blocklist.entries import Officer, Pending, Recommendation, Request
 from blocklist.errors import BlocklistError
-from blocklist.fields import Names, Ref
+from blocklist.fields import Ref
 from blocklist.files import Written
 from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.measures import Measure, Measures
+from blocklist.name_set import Names
 from blocklist.names import Scope
 from blocklist.policy import Policy
 from blocklist.register import Register

@@ -1,20 +1,19 @@
-"""What a release says of itself: the header and the sums of `SHA256SUMS`, and what its files have to be."""
+"""What a release says of itself: the names of its files, the header and the sums of `SHA256SUMS`."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from blocklist import files, formats
+from blocklist import files
 from blocklist.errors import VerificationError
 from blocklist.fields import Ref, parse_instant
-from blocklist.measures import Measures
 from blocklist.messages import _
-from blocklist.release import ANNOUNCED, CHANGES, SUMS, Snapshot, announced, changes, exports, make_plan
+
+ACTS, CHANGES, ANNOUNCED = "acts.jsonl", "changes.json", "announced.json"
+SUMS, SEAL = "SHA256SUMS", "SHA256SUMS.p7s"
 
 MAX_SUMS = 1024 * 1024
 """Octets of the sums, of the seal and of the certificates."""
@@ -60,28 +59,6 @@ def read_sums(sums: bytes) -> dict[str, str]:
             )
         listed[match[2]] = match[1]
     return listed
-
-
-def differing(
-    before: Snapshot | None, snapshot: Snapshot, decisions: Measures, listed: Mapping[str, str]
-) -> Iterator[str]:
-    """Render every file of a release anew, but for the acts, and name those whose SHA-256 is another than `listed`.
-
-    Formats that this program does not know are passed over (`formats.unknown`).
-
-    Args:
-        before: The release that it compares with.
-        snapshot: What it shows.
-        decisions: The last decision on every name.
-        listed: The files with their SHA-256, as they were sealed.
-    """
-    others = [
-        (CHANGES, changes(before, snapshot, make_plan(before, snapshot, decisions))),
-        (ANNOUNCED, announced(snapshot)),
-    ]
-    for name, chunks in itertools.chain(exports(snapshot, formats.known(snapshot.policy.formats)), others):
-        if files.digest(chunks).sha256 != listed.get(name):
-            yield name
 
 
 def read_since(path: Path) -> tuple[Ref, datetime] | None:

@@ -12,13 +12,14 @@ from datetime import datetime
 from itertools import islice
 
 from blocklist.entries import Request
-from blocklist.fields import Names
 from blocklist.formats import Release
 from blocklist.measures import Measures, State
 from blocklist.messages import _, later, plural, preferred, shown, speaking
+from blocklist.name_set import Names
 from blocklist.names import Name, nearest
+from blocklist.plan import DELAY, Plan
 from blocklist.policy import Policy
-from blocklist.release import DELAY, Plan, Snapshot
+from blocklist.snapshot import Snapshot
 
 SHOWN = 50
 """Names, or requests, to a list for people; the rest is counted."""

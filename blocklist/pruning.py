@@ -13,8 +13,7 @@ from pathlib import Path
 from blocklist import files
 from blocklist.errors import BlocklistError
 from blocklist.instants import folder_instant
-from blocklist.manifest import read_sums
-from blocklist.release import SEAL, SUMS
+from blocklist.manifest import SEAL, SUMS, read_sums
 from blocklist.release_folders import release_folders
 from blocklist.repository import Published
 

@@ -12,32 +12,20 @@ from blocklist.errors import BlocklistError, RefusedError, TargetError, Verifica
 from blocklist.files import Written
 from blocklist.guards import wide
 from blocklist.lint import linted
+from blocklist.manifest import ACTS, ANNOUNCED, CHANGES
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _, quietly
 from blocklist.notices import Notice, compare
 from blocklist.notifying import Outbox
+from blocklist.plan import BrakeError, Plan, brakes, make_plan
 from blocklist.pruning import prune
 from blocklist.register import Register
-from blocklist.release import (
-    ACTS,
-    ANNOUNCED,
-    CHANGES,
-    BrakeError,
-    Mark,
-    Plan,
-    Snapshot,
-    announced,
-    brakes,
-    changes,
-    exports,
-    make_plan,
-    require_publishable,
-    sums,
-    take_marked,
-)
+from blocklist.remembered import HeadMemory
+from blocklist.render import announced, changes, exports, require_publishable, sums
 from blocklist.replay import extend
 from blocklist.repository import Published, Repository
-from blocklist.store import HeadMemory, Store
+from blocklist.snapshot import Mark, Snapshot, take_marked
+from blocklist.store import Store
 from blocklist.workspace import Workspace
 
 

@@ -1,4 +1,4 @@
-"""The register of one list: what the chain of acts says at an instant (DESIGN.md section 4).
+"""The register of one list: what the chain of acts says at an instant (docs/design.md).
 
 `Register.apply` takes one signed act, checks every rule, and only then changes the state; an act that breaks a rule
 changes nothing. Nothing here reads a clock or a file: the office, the publisher, an auditor and every subscriber
@@ -16,15 +16,13 @@ from typing import TYPE_CHECKING, Any
 from blocklist import acts
 from blocklist.acts import SignedAct
 from blocklist.entries import (
-    ANSWERED,
     MAY_SIGN,
-    RESPONDED,
     Officer,
     Pending,
     Recommendation,
     Request,
     RuleError,
-    Stage,
+    check_transition,
     cited,
     refuse_act,
     refuse_step,
@@ -50,56 +48,9 @@ from blocklist.signing import PublicKey
 
 if TYPE_CHECKING:
     from blocklist.acts import Body
-    from blocklist.fields import Names
+    from blocklist.name_set import Names
 
 _MAX_GAP = 10_000
-_ENDS = (
-    *(f"remove {reason}" for reason in acts.REASONS if reason != "annulled"),
-    *(f"review {outcome}" for outcome in acts.OUTCOMES if outcome != "still-unlawful"),
-)
-_KNOWN = (State.LISTED, State.LAPSED, State.REMOVED, State.ANNULLED)
-_UNFOLLOWED = (Stage.WAITING, Stage.REFUSED, Stage.SILENT, Stage.CLARIFIED)
-
-LIFECYCLE: Mapping[tuple[State | Stage, str], State | Stage] = {
-    # A name
-    (State.UNLISTED, "approve"): State.LISTED,
-    (State.LAPSED, "approve"): State.LISTED,
-    (State.REMOVED, "approve"): State.LISTED,
-    **{(state, "approve by a head"): State.LISTED for state in State if state is not State.LISTED},
-    (State.LISTED, "review still-unlawful"): State.LISTED,
-    **{(State.LISTED, event): State.REMOVED for event in _ENDS},
-    # A court may annul what has already ended; from then on only a head can list the name again.
-    **{(state, "remove annulled"): State.ANNULLED for state in (State.LISTED, State.LAPSED, State.REMOVED)},
-    **{(state, "recommend"): state for state in _KNOWN},
-    **{(state, "respond accepted"): state for state in _KNOWN},
-    (State.LISTED, "respond accepted"): State.REMOVED,
-    # What acts cite: a proposal, a removal request, a recommendation
-    (Stage.PENDING, "approve"): Stage.EFFECTIVE,
-    (Stage.PENDING, "reject"): Stage.REJECTED,
-    **{(stage, f"answer {answer}"): ANSWERED[answer] for stage in _UNFOLLOWED for answer in acts.ANSWERS},
-    **{(stage, "add not-removed"): stage for stage in _UNFOLLOWED},
-    **{(Stage.OPEN, f"respond {response}"): RESPONDED[response] for response in acts.RESPONSES},
-}
-"""The lifecycle, `(state, act) -> state`; what is not here is refused.
-
-Time alone makes LISTED LAPSED, and PENDING EXPIRED. An act that needs several approvals stays PENDING until the last.
-"""
-
-
-def check_transition(subject: object, state: State | Stage, event: str, article: str = "") -> None:
-    """Look a step up in the table.
-
-    Args:
-        subject: A name, or the number of an act.
-        state: Where it is.
-        event: The step.
-        article: The text of law that forbids what is not in the table, if one does.
-
-    Raises:
-        RuleError: It is not there.
-    """
-    if (state, event) not in LIFECYCLE:
-        refuse_step(subject, state, article)
 
 
 def _either(roles: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from blocklist.instants import folder_instant, folder_name
-from blocklist.release import SUMS
+from blocklist.manifest import SUMS
 
 _HEAD = re.compile(rb"(?m)^# Register [0-9a-f]{64}, head: act (\d+), [0-9a-f]{64}$")
 _MAX_HEADER = 16 * 1024

@@ -21,9 +21,9 @@ from blocklist.documents import is_identifier
 from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.messages import Progress, _, quietly, shown
+from blocklist.plan import DELAY
 from blocklist.receipts import MAX_RECEIPT, Applied, Receipt, Received
 from blocklist.register import Register
-from blocklist.release import DELAY
 from blocklist.release_folders import Releases
 from blocklist.signing import PublicKey
 from blocklist.store import Store

@@ -22,10 +22,10 @@ from blocklist.files import Written
 from blocklist.formats import Release
 from blocklist.founding import create_metadata, create_seal
 from blocklist.instants import CLOCK_TOLERANCE, folder_instant, folder_name
+from blocklist.manifest import ACTS, CHANGES, SEAL, SUMS
 from blocklist.messages import _
 from blocklist.metadata import MAX_METADATA, add_signatures, read, signed_bytes, verified
 from blocklist.publisherkeys import also_sealed, require_delegated, role_keys, sealed
-from blocklist.release import ACTS, CHANGES, SEAL, SUMS
 from blocklist.release_folders import release_folders
 from blocklist.signing import KeyFolder, SigningKey
 from blocklist.trust import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, delegated, signed_by

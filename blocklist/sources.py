@@ -14,14 +14,15 @@ from typing import Any, Protocol
 
 from blocklist import acts, files
 from blocklist.acts import SignedAct
+from blocklist.databases import Row
 from blocklist.errors import UsageError, VerificationError
 from blocklist.evidence import Evidence
 from blocklist.fields import Ref
+from blocklist.manifest import ACTS, SUMS
 from blocklist.messages import _
-from blocklist.release import ACTS, SUMS
 from blocklist.release_folders import release_folders
 from blocklist.repository import Repository
-from blocklist.store import Dossier, Row, Store
+from blocklist.store import Dossier, Store
 from blocklist.workspace import Workspace
 
 MEASURE, DOSSIERS, EVIDENCE = "measure.json", "dossiers", "evidence"

@@ -26,10 +26,7 @@ from blocklist.errors import TargetError, UnreachableError, UsageError, Verifica
 from blocklist.fields import Ref, encode
 from blocklist.messages import _
 from blocklist.postgres import PostgresServer, configured, parsed
-from blocklist.remembered import HeadMemory
 from blocklist.sqlite import REGISTER, SqliteFiles
-
-__all__ = ["NO_ACT", "ConflictError", "Dossier", "HeadMemory", "Row", "Store", "how_to_start"]
 
 _SALT = re.compile(r"[0-9a-f]{64}")
 _WAITS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0)

@@ -13,7 +13,7 @@ from blocklist.entries import PENDING_FOR
 from blocklist.errors import BlocklistError, UsageError
 from blocklist.instants import format_instant
 from blocklist.messages import _, later, shown
-from blocklist.release import DELAY
+from blocklist.plan import DELAY
 from blocklist.release_folders import Releases
 from blocklist.reported import Report, Reported
 from blocklist.vocabulary import details_of, sentence

@@ -18,12 +18,13 @@ from blocklist.acts import SignedAct
 from blocklist.errors import BlocklistError, VerificationError
 from blocklist.fields import Ref
 from blocklist.instants import CLOCK_TOLERANCE, folder_instant
-from blocklist.manifest import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
+from blocklist.manifest import ACTS, CHANGES, MAX_SUMS, SEAL, SUMS, read_dates, read_revocations, read_since, read_sums
 from blocklist.messages import _, shown
 from blocklist.register import Register
-from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot
-from blocklist.release import sums as release_sums
+from blocklist.render import differing
+from blocklist.render import sums as release_sums
 from blocklist.replay import Fault, read_lines
+from blocklist.snapshot import Snapshot
 
 _HEAD = re.compile(r"^# Register ([0-9a-f]{64}), head: act ([1-9][0-9]{0,15}), ([0-9a-f]{64})$", re.MULTILINE)
 

@@ -8,8 +8,9 @@ from typing import Any
 from blocklist import acts
 from blocklist.acts import Body
 from blocklist.errors import BlocklistError
-from blocklist.fields import Names, parse_instant
+from blocklist.fields import parse_instant
 from blocklist.messages import _, later, plain, plural, preferred, shown
+from blocklist.name_set import Names
 from blocklist.names import both_forms
 from blocklist.policy import Policy
 from blocklist.signing import PublicKey

@@ -26,8 +26,9 @@ from blocklist.auditing import audit_workspace
 from blocklist.fields import Ref
 from blocklist.measures import Measure, Measures
 from blocklist.names import Name, Scope
-from blocklist.release import Snapshot, exports
+from blocklist.render import exports
 from blocklist.signing import KeyFolder
+from blocklist.snapshot import Snapshot
 from blocklist.store import Store
 from blocklist.workspace import Workspace
 

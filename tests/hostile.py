@@ -37,14 +37,15 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from blocklist import acts, release, seal
+from blocklist import acts, render, seal, snapshot
 from blocklist.acts import Act, Body
 from blocklist.errors import BlocklistError
 from blocklist.fields import Ref, encode
+from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.measures import Measure, Measures
 from blocklist.names import Name, Scope
+from blocklist.plan import make_plan
 from blocklist.register import Register
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS, make_plan
 from blocklist.replay import replay
 from blocklist.signing import SigningKey, signer
 
@@ -256,7 +257,7 @@ class Thief:
         lines = self.lines() if lines is None else list(lines)
         at = datetime.fromtimestamp(self.number + 60, UTC) if at is None else at
         register = state or fold_anyway(lines)
-        shown = replace(release.Snapshot.take(register, at), head=head or ref_of(lines))
+        shown = replace(snapshot.Snapshot.take(register, at), head=head or ref_of(lines))
         more = keep or {}
         measure = Measure(
             ground="apology", basis="no-identification", added=4, approved=5, since=at, review_by=at + HOUR
@@ -265,16 +266,16 @@ class Thief:
         shown = replace(shown, measures=_with(shown.measures, measures, frozenset(drop)))
         before, origin = self._before(old, lines)
         plan = make_plan(before, shown, register.measures())
-        contents = {name: b"".join(chunks) for name, chunks in release.exports(shown, shown.policy.formats)}
+        contents = {name: b"".join(chunks) for name, chunks in render.exports(shown, shown.policy.formats)}
         contents[ACTS] = b"".join(line + b"\n" for line in lines)
-        contents[CHANGES] = b"".join(release.changes(before, shown, plan))
-        contents[ANNOUNCED] = b"".join(release.announced(shown))
+        contents[CHANGES] = b"".join(render.changes(before, shown, plan))
+        contents[ANNOUNCED] = b"".join(render.announced(shown))
         edits = dict(edits or {})
         edit_sums = edits.pop(SUMS, lambda sums: sums)
         for name, edit in edits.items():
             contents[name] = edit(contents[name])
         digests = {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()}
-        contents[SUMS] = edit_sums(release.sums(shown, digests))
+        contents[SUMS] = edit_sums(render.sums(shown, digests))
         contents[SEAL] = seal.seal(contents[SUMS], self._seal_key(), self.seal_certificate, at)
         targets = self._write(shown.release().folder, contents)
         _annotate(targets[f"{LIST}/{ACTS}"], {"head": shown.head.to_json()} if acts_custom is _KEEP else acts_custom)
@@ -283,7 +284,7 @@ class Thief:
         version = shown.release().number if number is None else number
         self.commit(Targets(version=version, expires=expires or shown.release().valid_until, targets=targets))
 
-    def _before(self, old: Targets, lines: Sequence[bytes]) -> tuple[release.Snapshot | None, Any]:
+    def _before(self, old: Targets, lines: Sequence[bytes]) -> tuple[snapshot.Snapshot | None, Any]:
         """The release before, if these lines continue it."""
         head = old.targets[f"{LIST}/{ACTS}"].custom["head"]
         if len(lines) < head["seq"] or ref_of(lines[: head["seq"]]).id != head["id"]:
@@ -291,7 +292,7 @@ class Thief:
         register = fold_anyway(lines[: head["seq"]])
         if register.head.seq != head["seq"]:
             return None, None
-        before = release.Snapshot.take(register, datetime.fromtimestamp(old.version, UTC))
+        before = snapshot.Snapshot.take(register, datetime.fromtimestamp(old.version, UTC))
         return before, {"number": old.version, "head": head}
 
     def _seal_key(self) -> ec.EllipticCurvePrivateKey:

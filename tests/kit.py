@@ -25,8 +25,9 @@ from blocklist.client.outcome import Options, Outcome
 from blocklist.client.pull import pull
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription, Target, load
-from blocklist.fields import Head, Names, Ref
+from blocklist.fields import Head, Ref
 from blocklist.init import init
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope
 from blocklist.office import Office
 from blocklist.policy import Policy

@@ -27,8 +27,9 @@ from securesystemslib.signer import SSlibKey
 from blocklist import acts, fields
 from blocklist.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
 from blocklist.documents import RESERVED_IDS
-from blocklist.fields import MAX_NAMES, ActError, Head, Names, Ref, parse_instant, read_names
+from blocklist.fields import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names
 from blocklist.instants import format_instant
+from blocklist.name_set import Names
 from blocklist.signing import PublicKey, signer
 
 VECTORS = Path(__file__).parent / "vectors/acts"

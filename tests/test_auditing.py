@@ -17,7 +17,7 @@ from kit import DAY, HOUR, LIST, START, Site
 from blocklist import acts
 from blocklist.auditing import Audit, audit_workspace
 from blocklist.errors import UsageError
-from blocklist.fields import Names
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope
 from blocklist.signing import KeyFolder
 from blocklist.store import Dossier

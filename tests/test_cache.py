@@ -26,10 +26,10 @@ from blocklist.acts import SignedAct
 from blocklist.cache import act, open_state
 from blocklist.entries import Officer, Pending
 from blocklist.errors import VerificationError
-from blocklist.fields import Names
 from blocklist.files import Written
 from blocklist.kept_state import Index, State, decode, encode, seal
 from blocklist.measures import Measure
+from blocklist.name_set import Names
 from blocklist.register import Register
 from blocklist.replay import audit, extend
 from blocklist.store import Store

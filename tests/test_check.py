@@ -30,7 +30,7 @@ from blocklist.client.resolver_check import CANARIES, Kind, Question, Verdict, j
 from blocklist.client.resolver_query import Manner, Server
 from blocklist.errors import UsageError
 from blocklist.policy import Action
-from blocklist.release import Snapshot
+from blocklist.snapshot import Snapshot
 
 QUICK = Manner(rate=0, timeout=0.2)
 Handler = Callable[[dns.message.Message, bool], list[bytes]]

@@ -21,7 +21,7 @@ from pki import Authority
 
 from blocklist.client import transport
 from blocklist.errors import BlocklistError
-from blocklist.release import ACTS
+from blocklist.manifest import ACTS
 
 # --- The server -----------------------------------------------------------------------------------------------------
 

@@ -18,12 +18,13 @@ from kit import DAY, HOUR, SALT, WEEK, Chain, key_text, names, snapshot
 
 from blocklist import acts
 from blocklist.acts import Body, SignedAct
-from blocklist.entries import Stage
+from blocklist.entries import LIFECYCLE, Stage
 from blocklist.errors import BlocklistError
-from blocklist.fields import Names, Ref
+from blocklist.fields import Ref
 from blocklist.measures import Measure, State
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope, ancestors
-from blocklist.register import LIFECYCLE, Register
+from blocklist.register import Register
 from blocklist.replay import audit, fold, replay
 
 SECOND = timedelta(seconds=1)

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from kit import LIST, START, Chain, shipped_policy
 from shell import Shell
 
-from blocklist import formats, policy, release
+from blocklist import formats, policy
 from blocklist.errors import RefusedError, UsageError
 from blocklist.fields import Ref
 from blocklist.formats import Release
@@ -34,6 +34,8 @@ from blocklist.instants import folder_instant, folder_name
 from blocklist.measures import Measure, Measures
 from blocklist.names import MAX_LENGTH
 from blocklist.policy import Policy, PolicyError
+from blocklist.render import exports
+from blocklist.snapshot import Snapshot
 
 ZONE = "policy-zone.provider.test.rpz0"
 assert len(ZONE) == 30
@@ -508,8 +510,8 @@ def test_the_header_is_understood_within_five_lines(format_id: str) -> None:
 @pytest.mark.parametrize("format_id", formats.FORMATS)
 def test_a_list_of_nothing_is_a_file_with_the_probe(format_id: str, tmp_path: Path) -> None:
     chain = Chain()
-    shown = release.Snapshot.take(chain.register, chain.at)
-    ((_, chunks),) = release.exports(shown, [format_id])
+    shown = Snapshot.take(chain.register, chain.at)
+    ((_, chunks),) = exports(shown, [format_id])
     text = b"".join(chunks).decode()
     assert read(format_id, text, shown.policy) == (set(), {"probe.blocklist.example"})
     if format_id == "rpz":

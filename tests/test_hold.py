@@ -31,8 +31,8 @@ from blocklist.errors import (
     UsageError,
     VerificationError,
 )
+from blocklist.plan import BrakeError
 from blocklist.policy import Brakes
-from blocklist.release import BrakeError
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 STAYS = "the installed list stays"

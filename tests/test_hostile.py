@@ -29,10 +29,12 @@ from tuf.api.metadata import Metadata, TargetFile
 from blocklist import acts
 from blocklist.client.hold import rollback
 from blocklist.errors import BlocklistError
-from blocklist.fields import Names, Ref
+from blocklist.fields import Ref
+from blocklist.manifest import ACTS, ANNOUNCED, CHANGES
 from blocklist.messages import quietly
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, BrakeError
+from blocklist.plan import BrakeError
 from blocklist.signing import SigningKey
 
 MINUTE = timedelta(minutes=1)

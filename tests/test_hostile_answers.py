@@ -37,7 +37,7 @@ from memory import (
 from blocklist.client import transport
 from blocklist.client.transport import Answer, HttpsTransport, TransportError
 from blocklist.errors import BlocklistError, StaleError, UnreachableError
-from blocklist.release import ACTS
+from blocklist.manifest import ACTS
 
 MINUTE = timedelta(minutes=1)
 PIN = f".{LIST}.json"

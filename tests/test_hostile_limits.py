@@ -21,7 +21,8 @@ from tuf.api.metadata import MetaFile
 from blocklist.client.transport import HttpsTransport, TransportError
 from blocklist.errors import UsageError
 from blocklist.fields import Ref
-from blocklist.release import ACTS, BrakeError
+from blocklist.manifest import ACTS
+from blocklist.plan import BrakeError
 from blocklist.signing import signer
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from print_lifecycle import BEGIN, END, table
 
-from blocklist.entries import Stage
+from blocklist.entries import LIFECYCLE, Stage
 from blocklist.measures import State
-from blocklist.register import LIFECYCLE
 
 DESIGN = Path(__file__).parent.parent / "docs/design.md"
 

@@ -18,7 +18,8 @@ from kit import LIST, Chain
 from update_catalog import MARKS, PACKAGE
 
 from blocklist.messages import _, paris, plain, plural, preferred, shown, speaking
-from blocklist.release import Snapshot, exports
+from blocklist.render import exports
+from blocklist.snapshot import Snapshot
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 FIELD = re.compile(r"%(?:\(\w+\))?[sdr]")

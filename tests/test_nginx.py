@@ -24,7 +24,7 @@ from shell import Shell
 from blocklist.client import transport
 from blocklist.client.transport import HttpsTransport
 from blocklist.errors import BlocklistError
-from blocklist.release import ACTS
+from blocklist.manifest import ACTS
 
 TIMESTAMP = "/metadata/timestamp.json"
 NAMES = 10_000

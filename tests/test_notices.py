@@ -13,7 +13,8 @@ from blocklist import acts
 from blocklist.fields import Ref
 from blocklist.messages import shown, speaking
 from blocklist.notices import _ANSWERS, _RECIPIENTS, _WHY, SHOWN, Notice, both, compare
-from blocklist.release import DELAY, Snapshot, make_plan
+from blocklist.plan import DELAY, make_plan
+from blocklist.snapshot import Snapshot
 
 SECOND = timedelta(seconds=1)
 EARLIER = 7

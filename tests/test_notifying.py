@@ -22,10 +22,11 @@ from blocklist import acts, notifying
 from blocklist.acts import read_line
 from blocklist.cli import main
 from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
+from blocklist.manifest import ANNOUNCED, CHANGES
 from blocklist.messages import shown, speaking
 from blocklist.notices import both
+from blocklist.plan import DELAY
 from blocklist.publishing import publish
-from blocklist.release import ANNOUNCED, CHANGES, DELAY
 from blocklist.store import Store
 
 # --- The command of the office ----------------------------------------------------------------------------------------

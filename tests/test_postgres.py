@@ -22,11 +22,12 @@ from postgres import OWNER, Postgres, program
 from shell import WHY, Shell
 from test_store import SMALL, folded, forked, next_act
 
-from blocklist import acts, postgres, store
+from blocklist import acts, databases, postgres, store
+from blocklist.databases import ConflictError
 from blocklist.errors import TargetError, UnreachableError, UsageError, VerificationError
 from blocklist.fields import Ref
 from blocklist.postgres import SCHEMA, PostgresServer, configured, parsed
-from blocklist.store import ConflictError, Dossier, Store
+from blocklist.store import Dossier, Store
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SECRET = "what-nobody-else-may-read"
@@ -244,7 +245,7 @@ def test_the_second_writer_waits_and_then_fails(server: Postgres, database: str,
 
     with contextlib.closing(Store(place)) as ours:
         with ours.database.writing() as connection:
-            connection.execute(sa.insert(store.ACTS), [store._row(LIST, first)])
+            connection.execute(sa.insert(databases.ACTS), [store._row(LIST, first)])
             waiting = threading.Thread(target=append)
             waiting.start()
             while server.psql(database, "SELECT count(*) FROM pg_locks WHERE NOT granted").strip() == "0":

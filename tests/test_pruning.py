@@ -12,7 +12,7 @@ from tuf.ngclient import Updater
 
 from blocklist import acts
 from blocklist.auditing import audit_workspace
-from blocklist.release import SEAL, SUMS
+from blocklist.manifest import SEAL, SUMS
 
 
 def folders(site: Site) -> list[Path]:

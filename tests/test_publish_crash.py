@@ -26,9 +26,11 @@ from tuf.api.metadata import Metadata, Targets
 from blocklist.auditing import audit_workspace
 from blocklist.errors import RefusedError
 from blocklist.instants import folder_name
+from blocklist.manifest import ACTS
 from blocklist.register import Register
-from blocklist.release import ACTS, Snapshot, exports
+from blocklist.render import exports
 from blocklist.replay import extend
+from blocklist.snapshot import Snapshot
 from blocklist.store import Store
 
 # --- SIGKILL at any moment --------------------------------------------------------------------------------------------

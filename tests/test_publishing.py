@@ -23,9 +23,9 @@ from blocklist import acts, files, policy
 from blocklist.acts import read_line
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.init import init
+from blocklist.manifest import ACTS
 from blocklist.names import Name, Scope
 from blocklist.publishing import draft, publish
-from blocklist.release import ACTS
 from blocklist.signing import KeyFolder
 from blocklist.store import Store
 from blocklist.workspace import Workspace

@@ -18,8 +18,8 @@ from blocklist import acts, files, formats, receipts
 from blocklist.client import subscription
 from blocklist.client.outcome import ANY_CHANGE, Outcome
 from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
+from blocklist.plan import BrakeError
 from blocklist.policy import Brakes
-from blocklist.release import BrakeError
 
 SECOND = timedelta(seconds=1)
 

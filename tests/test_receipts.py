@@ -29,9 +29,9 @@ from blocklist.errors import VerificationError
 from blocklist.fields import Ref, encode
 from blocklist.instants import folder_name, format_instant
 from blocklist.messages import quietly, shown
+from blocklist.plan import BrakeError
 from blocklist.policy import FORMATS
 from blocklist.receipts import Applied, Receipt, Received
-from blocklist.release import BrakeError
 from blocklist.signing import KeyFolder, PublicKey, SigningKey, signer
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -33,14 +33,15 @@ from kit import (
 
 from blocklist import acts
 from blocklist.acts import SignedAct
-from blocklist.entries import ANSWERED, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
+from blocklist.entries import ANSWERED, LIFECYCLE, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
 from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import MAX_NAMES, Head, Names, Ref, parse_instant
+from blocklist.fields import MAX_NAMES, Head, Ref, parse_instant
 from blocklist.instants import format_instant
 from blocklist.measures import Measures, State
+from blocklist.name_set import Names
 from blocklist.names import Name, Scope
 from blocklist.policy import from_json
-from blocklist.register import LIFECYCLE, MAY_SIGN, Register
+from blocklist.register import MAY_SIGN, Register
 from blocklist.replay import audit, replay
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

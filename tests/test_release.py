@@ -15,15 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import DAY, HOUR, START, WEEK, Chain, key, names, no_passphrase, shipped_policy
 from tuf.api.metadata import Metadata
 
-from blocklist import acts, formats, release
+from blocklist import acts, formats, manifest, render
 from blocklist.acts import SignedAct
 from blocklist.errors import RefusedError
-from blocklist.fields import Names
+from blocklist.name_set import Names
+from blocklist.plan import Plan, brakes, make_plan
 from blocklist.policy import Brakes
-from blocklist.release import Plan, Snapshot, brakes, make_plan, require_publishable
+from blocklist.render import require_publishable
 from blocklist.replay import replay
 from blocklist.repository import Pin, Repository
 from blocklist.signing import KeyFolder
+from blocklist.snapshot import Snapshot
 
 GOLDEN = Path(__file__).parent / "golden"
 NONE = Names()
@@ -262,7 +264,7 @@ def test_changes_say_until_when_providers_have_to_act() -> None:
     chain.block("two.example", hosts=["www.three.example"])
     now = taken(chain)
     plan = plan_between(chain, before)
-    told = json.loads(b"".join(release.changes(before, now, plan)))
+    told = json.loads(b"".join(render.changes(before, now, plan)))
     assert told["release"] == now.release().facts()
     assert told["since"] == {"number": int(before.instant.timestamp()), "head": before.head.to_json()}
     assert told["block_before"] == told["restore_before"] == (chain.at + DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -275,7 +277,7 @@ def test_announcements_are_of_the_last_review_period() -> None:
     chain = Chain()
     made = chain.add_act("agent-1", acts.Request(to="host", names=names("asked.example")))
     chain.add_act("agent-1", acts.Request(to="platform"))
-    told = json.loads(b"".join(release.announced(taken(chain))))
+    told = json.loads(b"".join(render.announced(taken(chain))))
     assert told["requests"] == [
         {
             "act": made.act.seq,
@@ -292,7 +294,7 @@ def test_announcements_are_of_the_last_review_period() -> None:
         },
     ]
     late = Snapshot.take(chain.register, chain.at + 12 * WEEK + timedelta(seconds=1))
-    assert json.loads(b"".join(release.announced(late)))["requests"] == []
+    assert json.loads(b"".join(render.announced(late)))["requests"] == []
 
 
 # --- Promise 5: golden files ------------------------------------------------------------------------------------------
@@ -337,18 +339,18 @@ def golden_release() -> tuple[Snapshot, Snapshot, Plan, list[SignedAct]]:
 
 
 def golden_contents(before: Snapshot, now: Snapshot, plan: Plan, lines: Iterable[bytes]) -> dict[str, bytes]:
-    contents = {name: b"".join(chunks) for name, chunks in release.exports(now, now.policy.formats)}
+    contents = {name: b"".join(chunks) for name, chunks in render.exports(now, now.policy.formats)}
     contents |= {
-        release.ACTS: b"".join(line + b"\n" for line in lines),
-        release.CHANGES: b"".join(release.changes(before, now, plan)),
-        release.ANNOUNCED: b"".join(release.announced(now)),
+        manifest.ACTS: b"".join(line + b"\n" for line in lines),
+        manifest.CHANGES: b"".join(render.changes(before, now, plan)),
+        manifest.ANNOUNCED: b"".join(render.announced(now)),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    return contents | {release.SUMS: release.sums(now, digests)}
+    return contents | {manifest.SUMS: render.sums(now, digests)}
 
 
 EXPORTS = tuple(entry.file for entry in formats.FORMATS.values())
-FILES = (*EXPORTS, release.CHANGES, release.ANNOUNCED, release.ACTS, release.SUMS)
+FILES = (*EXPORTS, manifest.CHANGES, manifest.ANNOUNCED, manifest.ACTS, manifest.SUMS)
 
 
 @pytest.fixture(scope="module")
@@ -364,8 +366,8 @@ def test_promise_5_the_same_acts_policy_and_instant_give_the_same_bytes(golden: 
 
 def test_promise_5_whoever_has_only_the_acts_gets_the_same_bytes() -> None:
     """An auditor, in ten years, with a file and an instant: nothing else of this machine goes in."""
-    lines = (GOLDEN / release.ACTS).read_bytes().splitlines()
-    since = json.loads((GOLDEN / release.CHANGES).read_bytes())["since"]
+    lines = (GOLDEN / manifest.ACTS).read_bytes().splitlines()
+    since = json.loads((GOLDEN / manifest.CHANGES).read_bytes())["since"]
     before: Snapshot | None = None
     for signed, register in replay(lines, START + 3650 * DAY):
         if signed.ref.to_json() == since["head"]:
@@ -377,7 +379,7 @@ def test_promise_5_whoever_has_only_the_acts_gets_the_same_bytes() -> None:
 
 
 def test_the_golden_release_shows_what_it_is_for(golden: dict[str, bytes]) -> None:
-    zone, told = golden["rpz.zone"].decode(), json.loads(golden[release.CHANGES])
+    zone, told = golden["rpz.zone"].decode(), json.loads(golden[manifest.CHANGES])
     assert "\na_b.example CNAME .\n" in zone
     assert "\na_b.host.example CNAME *.\n" in zone
     assert "below.bad.example" not in zone
@@ -400,7 +402,7 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree.create(Pin(now.list_id, "test", now.register, signed[0].ref), keys, START, encrypt=False)
     monkeypatch.undo()
     contents = golden_contents(before, now, plan, (entry.line() for entry in signed))
-    sums = contents.pop(release.SUMS)
+    sums = contents.pop(manifest.SUMS)
     since = {"number": plan.since, "head": before.head.to_json()}
     chunks = [(name, [text]) for name, text in contents.items()]
     tree.publish(now.release(), since, lambda _: chunks, lambda _: sums, keys)
@@ -410,7 +412,7 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def without_ecdsa(content: bytes) -> dict[str, Any]:
     """Metadata without what changes with the seal: its digest, and the signature over that."""
     metadata = json.loads(content)
-    seal = metadata["signed"]["targets"].pop(f"apology-of-terrorism/{release.SEAL}")
+    seal = metadata["signed"]["targets"].pop(f"apology-of-terrorism/{manifest.SEAL}")
     assert seal["length"] > 500
     metadata["signatures"] = [entry["keyid"] for entry in metadata["signatures"]]
     return dict(metadata)

@@ -26,8 +26,8 @@ from tuf.ngclient import FetcherInterface, Updater
 from blocklist import acts, formats
 from blocklist.client.verify import verify
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.names import Name, Scope
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.signing import KeyFolder
 from blocklist.workspace import Workspace
 

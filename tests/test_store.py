@@ -20,12 +20,14 @@ from postgres import Postgres, only_sqlite
 
 from blocklist import acts
 from blocklist.acts import Act, SignedAct
+from blocklist.databases import ConflictError
 from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.fields import Ref
 from blocklist.register import Register
+from blocklist.remembered import HeadMemory
 from blocklist.replay import fold, replay
 from blocklist.signing import signer
-from blocklist.store import ConflictError, Dossier, HeadMemory, Store
+from blocklist.store import Dossier, Store
 
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

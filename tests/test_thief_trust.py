@@ -20,7 +20,7 @@ from tuf.api.metadata import Metadata, Root
 
 from blocklist import seal
 from blocklist.authority import issue_certificate, new_revocation_list
-from blocklist.release import SEAL
+from blocklist.manifest import SEAL
 from blocklist.signing import PublicKey, signer
 
 # --- The heads' offline keys ------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from blocklist import acts, formats, seal
 from blocklist.authority import new_revocation_list
 from blocklist.client.verify import Verified, verify
 from blocklist.errors import BlocklistError, StaleError, UsageError, VerificationError
+from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.names import Name, Scope
-from blocklist.release import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 
 EXPORTS = tuple(sorted(entry.file for entry in formats.FORMATS.values()))
 LISTED = tuple(sorted((ACTS, ANNOUNCED, CHANGES, *EXPORTS)))

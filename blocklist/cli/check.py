@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocklist.measures import Measures
-    from blocklist.release import Snapshot
+    from blocklist.snapshot import Snapshot
 
 _KINDS = {
     Kind.PROBE: later("probe"),

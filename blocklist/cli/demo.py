@@ -23,8 +23,8 @@ from blocklist.cli.prompts import PASSPHRASE_FILE
 from blocklist.cli.settings import Settings
 from blocklist.errors import RefusedError, UsageError, VerificationError
 from blocklist.instants import format_instant
+from blocklist.manifest import ACTS, SEAL, SUMS
 from blocklist.messages import _, shown
-from blocklist.release import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST
 
 _STEP_TIMEOUT = 120

@@ -18,6 +18,7 @@ from blocklist.cli.standings import show_standings
 from blocklist.errors import UsageError
 from blocklist.instants import format_instant
 from blocklist.messages import _, later, plural, preferred, shown
+from blocklist.name_set import Names
 from blocklist.names import Name, to_unicode
 from blocklist.survey import STATES, about, history, listed, status
 from blocklist.timeline import timeline
@@ -192,7 +193,7 @@ def _about(body: acts.Body) -> Iterator[str]:
         if isinstance(ref, fields.Ref):
             yield _("act {seq}", seq=ref.seq)
     names = getattr(body, "names", None)
-    if isinstance(names, fields.Names):
+    if isinstance(names, Names):
         texts = [*names.domain, *names.host]
         yield ", ".join(texts[:3])
         if len(texts) > 3:

@@ -12,7 +12,7 @@ from blocklist.messages import _, plural
 from blocklist.notices import SHOWN
 
 if TYPE_CHECKING:
-    from blocklist.release import BrakeError, Plan
+    from blocklist.plan import BrakeError, Plan
 
 
 def plan_members(plan: Plan) -> dict[str, object]:

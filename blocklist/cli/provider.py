@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blocklist.client.outcome import Outcome
     from blocklist.client.subscription import Subscription
     from blocklist.errors import BlocklistError
-    from blocklist.release import Plan
+    from blocklist.plan import Plan
 
 SUBSCRIPTION = "subscription.yaml"
 
@@ -139,7 +139,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
 
         members |= plan_members(plan)
     if notice is not None:
-        from blocklist.release import announcement
+        from blocklist.render import announcement
 
         members["announced"] = [announcement(request) for request in notice.requests]
         members["block_before"] = _instant(notice.block_before)

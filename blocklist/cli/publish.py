@@ -14,9 +14,10 @@ from blocklist.messages import _, plural, shown
 from blocklist.names import both_forms
 from blocklist.notices import SHOWN
 from blocklist.notifying import NotifyError
+from blocklist.plan import BrakeError
 from blocklist.planning import changes_of
 from blocklist.publishing import draft, publish
-from blocklist.release import BrakeError, announcement
+from blocklist.render import announcement
 from blocklist.survey import against_rules
 from blocklist.vocabulary import said
 

@@ -16,7 +16,7 @@ from blocklist.instants import folder_name
 
 if TYPE_CHECKING:
     from blocklist.client.state import Record
-    from blocklist.release import Snapshot
+    from blocklist.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

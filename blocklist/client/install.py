@@ -24,14 +24,15 @@ from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageErr
 from blocklist.files import Written
 from blocklist.messages import _
 from blocklist.receipts import Receipt
-from blocklist.release import exports
+from blocklist.render import exports
 from blocklist.signing import KeyFolder, SigningKey
 
 if TYPE_CHECKING:
     from blocklist.client.edition import Edition
     from blocklist.client.fetch import Acts
     from blocklist.fields import Ref
-    from blocklist.release import Plan, Snapshot
+    from blocklist.plan import Plan
+    from blocklist.snapshot import Snapshot
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""

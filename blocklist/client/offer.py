@@ -12,8 +12,8 @@ from blocklist.client.state import MALFORMED, Record, read_number, read_ref
 from blocklist.errors import VerificationError
 from blocklist.fields import Ref
 from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant
+from blocklist.manifest import ACTS, CHANGES
 from blocklist.messages import _, later
-from blocklist.release import ACTS, CHANGES
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from blocklist.errors import BlocklistError
 from blocklist.messages import Progress, quietly
 from blocklist.notices import Notice
-from blocklist.release import Plan
+from blocklist.plan import Plan
 
 ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""

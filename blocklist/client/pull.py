@@ -34,14 +34,16 @@ from blocklist.errors import (
     UnreachableError,
     VerificationError,
 )
-from blocklist.fields import Names
 from blocklist.files import Written
 from blocklist.guards import wide
 from blocklist.instants import folder_name, format_instant
+from blocklist.manifest import ANNOUNCED, CHANGES
 from blocklist.messages import _, plural
+from blocklist.name_set import Names
 from blocklist.names import above, within
 from blocklist.notices import compare
-from blocklist.release import ANNOUNCED, CHANGES, BrakeError, Plan, announced, brakes, changes, exports, make_plan
+from blocklist.plan import BrakeError, Plan, brakes, make_plan
+from blocklist.render import announced, changes, exports
 
 
 def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:

@@ -18,8 +18,8 @@ from blocklist.instants import CLOCK_TOLERANCE
 from blocklist.measures import Measures
 from blocklist.messages import Progress, _
 from blocklist.register import Register
-from blocklist.release import Mark, Snapshot, take_marked
 from blocklist.replay import extend, read_lines, replay
+from blocklist.snapshot import Mark, Snapshot, take_marked
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Acts

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dns.message import Message
 
     from blocklist.policy import Policy
-    from blocklist.release import Snapshot
+    from blocklist.snapshot import Snapshot
 
 RECENT = timedelta(days=30)
 """For how long after its end a name is asked for: what is still blocked then was forgotten."""

@@ -10,12 +10,13 @@ from pathlib import Path
 from blocklist import files, formats, seal
 from blocklist.errors import StaleError, UsageError, VerificationError
 from blocklist.instants import CLOCK_TOLERANCE
-from blocklist.manifest import MAX_SUMS, differing, read_dates, read_revocations, read_since, read_sums
+from blocklist.manifest import ACTS, CHANGES, MAX_SUMS, SEAL, SUMS, read_dates, read_revocations, read_since, read_sums
 from blocklist.messages import _, shown
 from blocklist.register import Register
-from blocklist.release import ACTS, CHANGES, SEAL, SUMS, Snapshot
-from blocklist.release import sums as release_sums
+from blocklist.render import differing
+from blocklist.render import sums as release_sums
 from blocklist.replay import read_lines, replay
+from blocklist.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
