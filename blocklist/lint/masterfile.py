@@ -27,7 +27,7 @@ TYPES = DNSSEC | frozenset(_OTHERS.split())
 CLASSES = frozenset(("IN", "CH", "HS", "CS", "ANY", "NONE"))
 
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|([()])|(;.*)|((?:[^\s"();\\]|\\.)+)|(\s+)', re.DOTALL)
-_TTL = re.compile(r"(?:\d{1,10}[smhdw]?)+", re.IGNORECASE)
+_TTL = re.compile(r"\d{1,10}(?:[smhdw]\d{1,10})*[smhdw]?", re.IGNORECASE)
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NUMBERED = re.compile(r"(TYPE|CLASS)(\d{1,5})")
 _ESCAPE = re.compile(r"\\(\d{3}|.)", re.DOTALL)
@@ -229,7 +229,12 @@ def _is_name(text: str) -> bool:
 def _is_soa(words: Sequence[str]) -> bool:
     if len(words) != 7 or not all(map(_is_name, words[:2])):
         return False
-    return words[2].isdecimal() and int(words[2]) < 2**32 and all(ttl(word) is not None for word in words[3:])
+    return (
+        words[2].isdecimal()
+        and len(words[2]) <= 10
+        and int(words[2]) < 2**32
+        and all(ttl(word) is not None for word in words[3:])
+    )
 
 
 def name(text: str) -> str:

@@ -4,205 +4,146 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from operator import lt
+from functools import cached_property
 
 from blocklist.lint.masterfile import Record, wire_length
 from blocklist.lint.rules import EXAMPLES, Findings
-from blocklist.lint.state import Act, State
 
 _MOST_RECORDS = 100
 """Of one name; a rule needs one or two, and the time that this takes grows with the square."""
 
+_REMEMBERED = 1000
+"""Records that are remembered for a state."""
+
+_SHORT = 64
+"""Octets up to which a name of two labels has none that is too long."""
+
+_ORDINARY = re.compile(rb"[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)+")
 _HOST = re.compile(rb"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.|$))+")
 _TRIGGER = re.compile(rb"(?:^|\.)(rpz-(?:ip|client-ip|nsip|nsdname))$")
 _ADDRESS = re.compile(rb"\d{1,3}(?:\.\d{1,3}){4}|\d{1,3}(?:\.(?:zz|[0-9a-f]{1,4})){1,8}")
 _CHARACTERS = re.compile(rb"[a-z0-9_.*-]*")
-_PARENT = re.compile(rb"\.([^.\n]+\..+)")  # of a name of three labels or more, which stands on its own line
 
 
-_FEW = 64
-"""Names that are looked for in runs, one by one."""
+class Act:
+    """What one record does; two records that mean the same share one object."""
 
-_TOGETHER = 256
-"""Names that are kept as one text: a million of them take ten times the memory of their characters."""
+    __slots__ = ("action", "is_address", "is_cname", "type", "value")
 
-
-@dataclass(slots=True)
-class _Run:
-    """Names in ascending order that all have the same rules, in `size` lines each, from `line` on."""
-
-    state: State
-    line: int
-    size: int
-    count: int = 0
-    texts: list[bytes] = field(default_factory=list)
-    firsts: list[bytes] = field(default_factory=list)
-
-    @property
-    def lines(self) -> Sequence[int]:
-        """The line of the first record of each name."""
-        return range(self.line, self.end, self.size)
-
-    @property
-    def end(self) -> int:
-        """The line after the last record."""
-        return self.line + self.count * self.size
-
-    @property
-    def names(self) -> list[bytes]:
-        """All names."""
-        return b"\n".join(self.texts).split(b"\n") if self.texts else []
-
-    @property
-    def last(self) -> bytes:
-        """The last name."""
-        return self.texts[-1].rpartition(b"\n")[2]
-
-    def __contains__(self, name: bytes) -> bool:
-        place = bisect_right(self.firsts, name) - 1
-        return place >= 0 and name in self.texts[place] and name in self.texts[place].split(b"\n")
-
-    def extend(self, names: list[bytes]) -> None:
-        """Take in names that follow."""
-        parts = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
-        self.texts += map(b"\n".join, parts)
-        self.firsts += [part[0] for part in parts]
-        self.count += len(names)
-
-    def pop(self) -> None:
-        """Give the last name away."""
-        self.count -= 1
-        rest = self.texts.pop().rpartition(b"\n")[0]
-        if rest:
-            self.texts.append(rest)
-        else:
-            self.firsts.pop()
+    def __init__(self, type_: str, value: str, action: str) -> None:
+        self.type = type_
+        self.value = value
+        self.action = action
+        self.is_cname = type_ == "CNAME"
+        self.is_address = type_ in ("A", "AAAA", "MX")
 
 
-def _first(run: _Run) -> bytes:
-    return run.firsts[0]
+class State:
+    """The rules for `NAME` and those for `*.NAME`; one object for all names that have the same.
+
+    A list of a million names has a handful of states. `following` leads to the state with one record more, by the
+    octets of that record: the first mapping for `NAME`, the second for `*.NAME`. It holds what was seen and is right.
+    """
+
+    def __init__(self, own: tuple[Act, ...], below: tuple[Act, ...]) -> None:
+        self.own = own
+        self.below = below
+        self.following: tuple[dict[bytes, State], dict[bytes, State]] = ({}, {})
+
+    @cached_property
+    def is_exception(self) -> bool:
+        """Whether all of it says that the name is not to be blocked, which is what makes it stand below another."""
+        return all(act.action == "passthru" for act in (*self.own, *self.below))
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Ids of the warnings that every name with these rules deserves."""
+        actions = {act.action for act in (*self.own, *self.below)}
+        own_actions = {act.action for act in self.own}
+        found = {
+            "half": bool(self.below) and not self.own,
+            "name-only": bool(self.own) and not self.below and not self.is_exception,
+            "subtree": "nxdomain" in own_actions and not self.below,
+            "landing-cname": "cname" in actions,
+            "wildcard-address": any(act.type in ("A", "AAAA") for act in self.below),
+            "action": bool(actions & {"passthru", "drop", "tcp-only"}),
+            "dname": any(act.type == "DNAME" for act in (*self.own, *self.below)),
+        }
+        return tuple(rule for rule, holds in found.items() if holds)
 
 
 class Owners:
     """Every name of a zone with its rules; `NAME` and `*.NAME` are one name.
 
-    Zones are sorted as a rule, and what comes after all others is not among them: such names stay in runs, each above
-    the last. To make a dictionary of a million names takes as long as to find them in their lines. It is made once, as
-    soon as many names come out of their order.
+    Args:
+        findings: Where to note what is wrong.
+        room: Octets that an owner may take of a message.
     """
 
     def __init__(self, findings: Findings, room: int) -> None:
-        """`room` is what an owner may take of a message, in octets."""
         self.nothing = State((), ())
-        self._runs: list[_Run] = []
-        self._settled = False
-        self._states: dict[bytes, State] = {}
-        self._lines = array("Q")
-        self._highest = b""
-        self._parents: set[bytes] = set()  # of all names, and maybe more; but a top-level domain need not be there
         self._findings = findings
         self._room = room
+        self._short = min(_SHORT, room - len(b"*.") - 1)
+        self._states: dict[bytes, State] = {}
+        self._lines = array("Q")  # of the first record of each name, in the same order
+        self._odd: set[bytes] = set()
         self._acts: dict[tuple[str, str], Act] = {}
         self._known: dict[tuple[tuple[Act, ...], tuple[Act, ...]], State] = {}
 
     def __len__(self) -> int:
-        return len(self._states) + sum(run.count for run in self._runs)
+        return len(self._states)
 
     def get(self, name: bytes) -> State | None:
-        """The rules of a name, None if it has none."""
-        return self._states.get(name) or self._in_runs(name)
+        """Return the rules of a name, None if it has none."""
+        return self._states.get(name)
 
     def each(self) -> Iterator[tuple[bytes, State, int]]:
-        """Every name with its rules and the line of its first record."""
-        for names, states, lines in self._parts():
-            yield from zip(names, states, lines, strict=True)
+        """Return every name with its rules and the line of its first record."""
+        return zip(self._states, self._states.values(), self._lines, strict=True)
 
-    def _parts(self) -> Iterator[tuple[Sequence[bytes], Sequence[State], Sequence[int]]]:
-        """The same as lists, in the order of the lines; no other name stands within a run."""
-        names, states, done = list(self._states), list(self._states.values()), 0
-        for run in self._runs:
-            until = bisect_left(self._lines, run.line)
-            yield names[done:until], states[done:until], self._lines[done:until]
-            yield run.names, [run.state] * run.count, run.lines
-            done = until
-        yield names[done:], states[done:], self._lines[done:]
+    def take(self, lines: Sequence[bytes], start: int, number: int) -> int:
+        """Take in lines up to the first that has to be looked at closely; return how many were taken.
 
-    def _in_runs(self, name: bytes) -> State | None:
-        place = bisect_right(self._runs, name, key=_first) if name <= self._highest else 0
-        return self._runs[place - 1].state if place and name in self._runs[place - 1] else None
+        A line is taken if its owner is an ordinary name and its record was seen before, for a name with the same rules.
+        Nearly all lines of a long list are taken here, so this loop is what linting costs.
 
-    def _take_out(self, name: bytes) -> None:
-        """Let a name of a run have other rules: mostly it is the last one, whose lines a portion of the file parted."""
-        run = self._runs[-1]
-        if run.last != name or (self._lines and self._lines[-1] > run.lines[-1]):
-            self._settle()
-            return
-        self._states[name] = run.state
-        self._lines.append(run.lines[-1])
-        run.pop()
-        if not run.count:
-            self._runs.pop()
+        Args:
+            lines: The lines of a file.
+            start: The index of the first line to take.
+            number: The number of that line in its file.
+        """
+        states, nothing, last = self._states, self.nothing, None
+        for index in range(start, len(lines)):
+            owner, _, record = lines[index].partition(b" ")
+            if owner != last:  # the records of one owner stand together
+                below = owner[:2] == b"*."
+                name = owner[2:] if below else owner
+                state = states.get(name, nothing)
+                if not self._is_ordinary(name) if state is nothing else name in self._odd:
+                    return index - start
+                last = owner
+            after = state.following[below].get(record)
+            if after is None:
+                return index - start
+            if state is nothing:
+                self._lines.append(number + index - start)
+            states[name] = state = after
+        return len(lines) - start
 
-    def _settle(self) -> None:
-        """Put all names where any is found at once and can get other rules, and do so from now on."""
-        if self._settled:
-            return
-        settled: dict[bytes, State] = {}
-        places = array("Q")
-        for names, states, lines in self._parts():
-            settled.update(zip(names, states, strict=True))
-            places.extend(lines)
-        self._runs, self._states, self._lines, self._settled = [], settled, places, True
+    def _is_ordinary(self, name: bytes) -> bool:
+        """Whether no record for this name, or for what is below it, can have a wrong owner."""
+        return len(name) <= self._short and b"rpz-" not in name and _ORDINARY.fullmatch(name) is not None
+
+    def act(self, found: Record) -> Act:
+        """Return what a record does."""
+        key = (found.type, found.value)
+        return self._acts.get(key) or self._acts.setdefault(key, Act(found.type, found.value, found.action))
 
     def _note(self, rule: str, line: int, owner: bytes) -> None:
         self._findings.add(rule, line, owner.decode("latin-1"))
-
-    def fits(self, longest: int) -> bool:
-        """Whether owners of that many octets are surely not too long, with `*.` before them."""
-        return longest + 3 <= self._room
-
-    def extend(self, names: list[bytes], text: bytes, state: State, line: int, size: int) -> bool:
-        """Remember new names of two labels or more that all have the same rules; or none of them, if one is known.
-
-        Args:
-            names: They.
-            text: The same, a line each.
-            state: The rules.
-            line: Where the first of them begins.
-            size: How many lines each has.
-        """
-        self._parents.update(_PARENT.findall(text))
-        if not self._settled and names[0] > self._highest and all(map(lt, names, islice(names, 1, None))):
-            last = self._runs[-1] if self._runs else None
-            if last is None or (last.state, last.end, last.size) != (state, line, size):
-                last = _Run(state, line, size)
-                self._runs.append(last)
-            last.extend(names)
-            self._highest = names[-1]
-            return True
-        fresh = dict.fromkeys(names, state)
-        if len(names) > _FEW:
-            self._settle()
-        if (
-            len(fresh) != len(names)
-            or not self._states.keys().isdisjoint(names)
-            or (self._runs and any(map(self._in_runs, names)))
-        ):
-            return False
-        self._states.update(fresh)
-        self._highest = max(self._highest, max(names))
-        self._lines.extend(range(line, line + len(names) * size, size))
-        return True
-
-    def act(self, found: Record) -> Act:
-        """What a record does."""
-        key = (found.type, found.value)
-        return self._acts.get(key) or self._acts.setdefault(key, Act(found.type, found.value, found.action))
 
     def check(self, line: int, owner: bytes) -> None:
         """Note what is wrong with the spelling of an owner."""
@@ -213,8 +154,16 @@ class Owners:
         elif plain != inner or b"*" in inner:
             self._note("odd-name", line, owner)
 
-    def add(self, line: int, owner: bytes, base: bytes, act: Act) -> None:
-        """Note what is wrong with one rule for one name, and remember it."""
+    def add(self, line: int, owner: bytes, act: Act, record: bytes = b"") -> None:
+        """Note what is wrong with one rule for one name, and remember it.
+
+        Args:
+            line: The number of the line.
+            owner: The name, or `*.` and the name.
+            act: What the record does.
+            record: The octets of the record, if they always mean this.
+        """
+        base = owner.removeprefix(b"*.")
         if len(owner) >= self._room and wire_length(owner.decode("latin-1")) > self._room:
             self._note("too-long", line, owner)
         if b"rpz-" in owner and (trigger := _TRIGGER.search(owner)):
@@ -224,28 +173,21 @@ class Owners:
             return
         if act.is_address and not _HOST.fullmatch(base):
             self._note("host-name", line, owner)
-        state = self.get(base)
-        after = self.after(state or self.nothing, owner is not base and owner != base, act)
+        state, below = self._states.get(base, self.nothing), owner != base
+        after = self._next(state, below, act)
         if isinstance(after, str):
             self._note(after, line, owner)
             return
-        if state is None:
-            self._parents.add(base.partition(b".")[2])
+        if state is self.nothing:
             self._lines.append(line)
-            self._highest = max(self._highest, base)
-        elif base not in self._states:
-            self._take_out(base)
+            if not self._is_ordinary(base):
+                self._odd.add(base)
+        if record and len(state.following[below]) < _REMEMBERED:
+            state.following[below][record] = after
         self._states[base] = after
 
-    def after(self, state: State, below: bool, act: Act) -> State | str:
-        """What a name's rules are with one more, or the id of the rule that this one breaks."""
-        known = state.following.get((below, act))
-        if known is None:
-            known = self._next(state, below, act)
-            state.following[below, act] = known
-        return known
-
     def _next(self, state: State, below: bool, act: Act) -> State | str:
+        """Return the state with one rule more, or the id of the rule of ours that this one breaks."""
         acts = state.below if below else state.own
         if act in acts:
             return "duplicate"
@@ -265,8 +207,6 @@ class Owners:
     def _check_names(self) -> None:
         """Note what the rules of one name tell together, by name and not by record."""
         counts = Counter(self._states.values())
-        for run in self._runs:
-            counts[run.state] += run.count
         wanted = {rule: 0 for state in counts for rule in state.notes}
         for state, count in counts.items():
             for rule in state.notes:
@@ -284,8 +224,8 @@ class Owners:
 
     def _check_covered(self) -> None:
         """Names below a name whose `*.NAME` has a rule: by being there they take others out of that."""
-        covered = {parent for parent in self._parents if self._is_covered(parent)}
-        covered.update(name for name, state in self._states.items() if b"." not in name and state.below)
+        parents = {name.partition(b".")[2] for name in self._states}
+        covered = {parent for parent in parents if self._is_covered(parent)}
         if not covered:
             return
         for text, state, line in self.each():

@@ -1,16 +1,13 @@
 """A policy zone, read once from its bytes: what would a resolver choke on?
 
-Lists are long and uniform, so lines are looked at in three ways, each far faster than the next: a stretch of names that
-all have the same records is taken as a whole, once it is sure that its lines are these records and nothing else; a line
-whose records are known is split at its first blank; whatever is left is read as RFC 1035 has it.
+Lists are long and uniform: a line whose owner is an ordinary name and whose record was seen before only moves that name
+from one state to the next. Whatever else a line is, it is read as RFC 1035 has it.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import NamedTuple
 
 from blocklist.lint.masterfile import (
     DNSSEC,
@@ -26,31 +23,13 @@ from blocklist.lint.masterfile import (
 )
 from blocklist.lint.owners import Owners
 from blocklist.lint.rules import Findings
-from blocklist.lint.state import Act, State
 
 ZONE_ROOM = 32
 """Octets of a zone name of 30 characters in a message: the longest that the header of our zones allows."""
 
-_LEAST, _MOST = 4096, 1024 * 1024
-"""Octets that are looked at as a stretch: more after a success, fewer after a failure."""
-
-_SIGHT = 2048
-"""Octets in which a name's records have to stand to be recognised."""
-
-_REMEMBERED = 8192
-_BYTES = bytes(range(256))
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
-_NO_CONTROL = _CONTROL.sub(b"", _BYTES)
-_PLAIN = rb"([a-z0-9_-]+(?:\.[a-z0-9_-]+)+)"
-_OWNER = re.compile(rb"(?:\*\.)?((?:[a-z0-9_][a-z0-9_-]{0,62}\.)+[a-z0-9_][a-z0-9_-]{0,62})")
+_NO_CONTROL = _CONTROL.sub(b"", bytes(range(256)))
 _SPECIAL = re.compile(rb'["();\\]')
-
-
-class _Block(NamedTuple):
-    """The lines of one name: what stands around it, and what they do."""
-
-    parts: tuple[bytes, ...]
-    state: State
 
 
 class ZoneLinter:
@@ -73,8 +52,6 @@ class ZoneLinter:
         self._ttl = False
         self._head = False
         self._name_servers: list[tuple[int, str]] = []
-        self._known: dict[bytes, Act] = {}
-        self._window = _LEAST
 
     def __len__(self) -> int:
         """How many names have a rule; `NAME` and `*.NAME` are one."""
@@ -110,28 +87,33 @@ class ZoneLinter:
 
     def _read(self, text: bytes) -> None:
         """Whole lines; the last one without its line feed."""
-        place = 0
-        if self._too_long:
-            place, self._too_long = text.find(b"\n") + 1 or len(text) + 1, False
-            self._line += 1
-        while place <= len(text):
-            taken, left = self._stretch(text, place)
-            if not taken:
-                end = text.rfind(b"\n", place, place + left)
-                end = end if end >= 0 else text.find(b"\n", place)
-                taken = self._line_by_line(text[place : end if end >= 0 else len(text)])
-            place += taken
-
-    def _line_by_line(self, text: bytes) -> int:
         lines = text.split(b"\n")
+        if self._too_long:
+            self._too_long = False
+            self._line += 1
+            del lines[0]
         if b"\r" in text:
             lines = self._without_returns(lines)
-        if text.translate(None, _NO_CONTROL) or max(map(len, lines)) > MAX_LINE:
+        if text.translate(None, _NO_CONTROL) or (len(text) > MAX_LINE and max(map(len, lines), default=0) > MAX_LINE):
             self._blank_unreadable(lines)
-        for line in lines:
+        if b"\t" in text and not _SPECIAL.search(text):
+            lines = [line.replace(b"\t", b" ") for line in lines]
+        self._read_lines(lines)
+
+    def _read_lines(self, lines: list[bytes]) -> None:
+        done = 0
+        while done < len(lines):
+            if not self._reader.depth and not self._origin and self._head:
+                taken = self._owners.take(lines, done, self._line + 1)
+                if taken:
+                    done += taken
+                    self._line += taken
+                    self.records += taken
+                    self._owner = lines[done - 1].partition(b" ")[0].decode()
+                    continue
             self._line += 1
-            self._one(line)
-        return len(text) + 1
+            self._entry(lines[done])
+            done += 1
 
     def _without_returns(self, lines: list[bytes]) -> list[bytes]:
         for number, line in enumerate(lines, self._line + 1):
@@ -151,87 +133,7 @@ class ZoneLinter:
         text = owner[:300].decode("latin-1") if isinstance(owner, bytes) else owner
         self.findings.add(rule, line, text[:260])
 
-    # A stretch of names with the same records
-
-    def _stretch(self, text: bytes, start: int) -> tuple[int, int]:
-        """Take the names that have the records of the first one.
-
-        Returns:
-            How many octets were taken; if none, how many are to be looked at line by line.
-        """
-        end = text.rfind(b"\n", start, start + self._window) + 1
-        if not end or self._reader.depth or self._origin or not self._head:
-            return 0, 1
-        block = self._block(text[start : min(end, start + _SIGHT)].split(b"\n"))
-        names = _pattern(block.parts).findall(text, start, end) if block else []
-        if block is None or not names:
-            return 0, 1
-        size, last, joined = len(block.parts) - 1, names[-1].join(block.parts), b"\n".join(names)
-        length = (len(joined) + 1 - len(names)) * size + sum(map(len, block.parts)) * len(names)
-        # The names stand one after the other if the last one ends where their lengths say. It could stand there
-        # a second time, but then it is in `names` twice.
-        if (
-            text[start + length - len(last) : start + length] != last
-            or not self._are_plain(joined, max(map(len, names)), block.state)
-            or not self._owners.extend(names, joined, block.state, self._line + 1, size)
-        ):
-            left, self._window = end - start, max(self._window // 4, _LEAST)
-            return 0, left
-        self._line += len(names) * size
-        self.records += len(names) * size
-        self._owner = last.split(b"\n")[-2].split(None, 1)[0].decode()
-        self._window = min(self._window * 2, _MOST)
-        return length, 0
-
-    def _block(self, lines: list[bytes]) -> _Block | None:
-        """The records of the name of the first line, if it is new and they are known."""
-        first = _split(lines[0])
-        base = first[0].removeprefix(b"*.") if first else b""
-        if first is None or not base or self._owners.get(base) is not None:
-            return None
-        state, parts = self._owners.nothing, [b"" if first[0] == base else b"*."]
-        for line in lines[:-1]:
-            split = _split(line)
-            if split is None or split[0] not in (base, b"*." + base):
-                break
-            if _CONTROL.search(line):
-                return None
-            owner, tail = split
-            act = self._known.get(tail)
-            after = self._owners.after(state, owner != base, act) if act else ""
-            if isinstance(after, str):
-                return None
-            state = after
-            if len(parts) > 1:
-                parts[-1] += b"" if owner == base else b"*."
-            parts.append(line[len(owner) :] + b"\n")
-        return _Block(tuple(parts), state) if len(parts) > 1 else None
-
-    def _are_plain(self, text: bytes, longest: int, state: State) -> bool:
-        """Whether all of these, a line each, are names that need no second look."""
-        if state.has_address and b"_" in text:
-            return False
-        if b"-" in text:
-            bounded = b"\n" + text + b"\n"
-            if any(part in bounded for part in (b"-.", b"-\n", b".-", b"\n-", b".rpz-", b"\nrpz-")):
-                return False
-        return longest <= 63 or (self._owners.fits(longest) and not re.search(rb"[^.\n]{64}", text))
-
     # A line
-
-    def _one(self, line: bytes) -> None:
-        """One line: a record that looks like others before, or whatever else it is."""
-        if not self._reader.depth and not self._origin and self._head:
-            split = _split(line)
-            act = self._known.get(split[1]) if split else None
-            owner = split[0].lower() if split else b""
-            match = _OWNER.fullmatch(owner)
-            if act is not None and match is not None:
-                self._owner = owner.decode()
-                self.records += 1
-                self._owners.add(self._line, owner, match[1], act)
-                return
-        self._entry(line)
 
     def _entry(self, line: bytes) -> None:
         try:
@@ -297,14 +199,8 @@ class ZoneLinter:
         self._owner = owner
         if relative is None:
             return
-        act = self._owners.act(found)
-        split = _split(line)
-        if split and not entry.inherits and not found.faults and not _SPECIAL.search(line) and self._ttl:
-            if len(self._known) > _REMEMBERED:
-                self._known.clear()
-            if found.type not in DNSSEC | {"SOA", "NS"}:
-                self._known[split[1]] = act
-        self._place(entry.line, relative, found, act)
+        plain = not (entry.inherits or found.faults or _SPECIAL.search(line))
+        self._place(entry.line, relative, found, line.partition(b" ")[2] if plain else b"")
 
     def _check_ttl(self, line: int, found: Record, owner: str) -> None:
         """What a record without a TTL takes is that of $TTL, or of the record before it (RFC 1035, section 5.1)."""
@@ -328,7 +224,7 @@ class ZoneLinter:
 
     # What a record does
 
-    def _place(self, line: int, relative: str, found: Record, act: Act) -> None:
+    def _place(self, line: int, relative: str, found: Record, octets: bytes) -> None:
         if found.type == "SOA":
             self._soa(line, relative, found)
             return
@@ -346,7 +242,7 @@ class ZoneLinter:
         else:
             owner = relative.encode("latin-1", "replace")
             self._owners.check(line, owner)
-            self._owners.add(line, owner, owner.removeprefix(b"*."), act)
+            self._owners.add(line, owner, self._owners.act(found), octets)
 
     def _soa(self, line: int, relative: str, found: Record) -> None:
         self._head = True
@@ -377,21 +273,6 @@ class ZoneLinter:
             rules = self._owners.get((inside or "").encode("latin-1", "replace")) or self._owners.nothing
             if inside is not None and not any(act.is_address for act in rules.own):
                 self._note("ns-in-zone", line, target)
-
-
-@lru_cache(maxsize=64)
-def _pattern(parts: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """What matches the lines of one name; its only group is the name."""
-    first, second, *others = map(re.escape, parts)
-    return re.compile(b"^" + first + _PLAIN + second + b"".join(rb"\1" + other for other in others), re.MULTILINE)
-
-
-def _split(line: bytes) -> tuple[bytes, bytes] | None:
-    """Owner and rest of a line that holds a whole record; None when it may be anything else."""
-    if line[:1] in (b"", b" ", b"\t", b"$", b";", b"("):
-        return None
-    parts = line.split(None, 1)
-    return (parts[0], parts[1]) if len(parts) == 2 else None
 
 
 def lint_zone(chunks: Iterable[bytes], zone: str = "", after: int | None = None) -> ZoneLinter:
