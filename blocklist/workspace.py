@@ -1,16 +1,17 @@
-"""A workspace: the folders of an office, and how it is founded."""
+"""A workspace: the folders of an office as one person, or one machine with its keys, sees them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from blocklist import files, policy
-from blocklist.documents import MAX_FILE
-from blocklist.errors import UsageError
-from blocklist.messages import _
-from blocklist.signing import KeyFolder
-from blocklist.store import Store, how_to_start
+from blocklist.base import durable
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _
+from blocklist.base.strict_yaml import MAX_FILE
+from blocklist.keys.folder import KeyFolder
+from blocklist.register import policy
+from blocklist.store.store import Store, how_to_start
 
 SHIPPED = ("protected.yaml", "platforms.yaml")
 DEFAULT_LIST = "apology-of-terrorism"
@@ -73,8 +74,8 @@ def read_policy_files(folder: Path, list_id: str) -> dict[str, bytes]:
     """
     name = f"{list_id}.yaml"
     hint = _("write one, or choose a list that is shipped")
-    content = files.read(folder / name, _("the policy"), MAX_FILE, hint)
+    content = durable.read(folder / name, _("the policy"), MAX_FILE, hint)
     others = [folder / other for other in policy.file_names(content, list_id)[1:]]
     return {name: content} | {
-        path.name: files.read(path, _("the policy file"), MAX_FILE) for path in others if path.exists()
+        path.name: durable.read(path, _("the policy file"), MAX_FILE) for path in others if path.exists()
     }

@@ -21,15 +21,16 @@ from history import History
 from nginx import Publisher
 from pki import Authority
 
-from blocklist import acts, files
-from blocklist.auditing import audit_workspace
-from blocklist.fields import Ref
-from blocklist.measures import Measure, Measures
-from blocklist.names import Name, Scope
-from blocklist.render import exports
-from blocklist.signing import KeyFolder
-from blocklist.snapshot import Snapshot
-from blocklist.store import Store
+from blocklist.audit.audit import audit_workspace
+from blocklist.base import durable
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register import acts
+from blocklist.register.decoders import Ref
+from blocklist.register.measures import Measure, Measures
+from blocklist.release.render import exports
+from blocklist.release.snapshot import Snapshot
+from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
 IMPORTS = "import click, cryptography.hazmat.primitives.asymmetric.ed25519, sqlalchemy, tuf.api.metadata, requests"
@@ -221,7 +222,7 @@ def measure_formats(folder: Path, count: int) -> None:
     def seconds(*format_ids: str) -> float:
         started = time.perf_counter()
         for _, chunks in exports(shown, format_ids):
-            files.digest(chunks)
+            durable.digest(chunks)
         return time.perf_counter() - started
 
     folder.mkdir()

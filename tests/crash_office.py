@@ -25,8 +25,8 @@ from kit import Site
 from test_repository import current, with_openssl, with_tuf
 from tuf.api.metadata import Metadata
 
-from blocklist.manifest import SEAL, SUMS
-from blocklist.names import Name, Scope
+from blocklist.names.domain_name import Name, Scope
+from blocklist.release.manifest import SEAL, SUMS
 
 VERBS = ("add", "approve", "remove", "publish")
 STEP = timedelta(seconds=2)

@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from blocklist import commands
-from blocklist.commands import Ran
+from blocklist.base import subprocesses
+from blocklist.base.subprocesses import Ran
 
 HOWS = ("before", "after", "dead", "lost")
 """The step fails without an effect, or with it; or it and every later one fail; or with that, what was not synced."""
@@ -55,18 +55,18 @@ class Machine:
         self._resolvers = resolvers
         # A second name changes what a file system says of a file, and with it what a pull finds untouched.
         self._journal = _Journal(stash) if how == "lost" else None
-        self._kept = (io.open, commands.run)
+        self._kept = (io.open, subprocesses.run)
 
     def __enter__(self) -> Machine:
         for name in CALLS:
             setattr(os, name, self._breaking(name))
-        io.open, commands.run = self._open, self._command
+        io.open, subprocesses.run = self._open, self._command
         return self
 
     def __exit__(self, *_: object) -> None:
         for name, real in _REAL.items():
             setattr(os, name, real)
-        io.open, commands.run = self._kept
+        io.open, subprocesses.run = self._kept
         if self._journal is not None:
             if self.broke:
                 self._journal.lose()

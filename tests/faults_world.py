@@ -15,14 +15,14 @@ from typing import Any
 
 from kit import Provider, Site
 
-from blocklist import formats
-from blocklist.client.hold import RolledBack, rollback
+from blocklist.base.i18n import quietly
 from blocklist.client.outcome import Outcome
+from blocklist.client.rollback import RolledBack, rollback
 from blocklist.client.state import ListState, Record, locked
 from blocklist.client.subscription import Subscription
-from blocklist.fields import parse_instant
-from blocklist.messages import quietly
-from blocklist.names import Name, Scope
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register.decoders import parse_instant
+from blocklist.release import formats
 
 FORMATS = ("rpz", "hosts", "json")
 PROBE = "probe.blocklist.example"

@@ -8,9 +8,9 @@ from itertools import count
 
 from kit import DAY, SALT, WEEK, Chain, names
 
-from blocklist import acts
-from blocklist.acts import Body, SignedAct
-from blocklist.store import Dossier
+from blocklist.register import acts
+from blocklist.register.acts import Body, SignedAct
+from blocklist.store.store import Dossier
 
 STEP = timedelta(hours=11)
 """From one act to the next: twenty thousand take twenty-five years."""

@@ -1,6 +1,6 @@
 """A hostile publisher: it took the tree and every key of the publisher's machine, and signs whatever it likes.
 
-In the manner of python-tuf's repository simulator. Nothing here goes through `blocklist.repository`: a thief does not
+In the manner of python-tuf's repository simulator. Nothing here goes through `blocklist.publisher`: a thief does not
 use our program, and what it signs is genuine in every respect but the one that a test is about. Officers' and heads'
 keys are not the thief's; a test that needs one of them takes it from the site, and says so.
 """
@@ -37,17 +37,20 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from blocklist import acts, render, seal, snapshot
-from blocklist.acts import Act, Body
-from blocklist.errors import BlocklistError
-from blocklist.fields import Ref, encode
-from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
-from blocklist.measures import Measure, Measures
-from blocklist.names import Name, Scope
-from blocklist.plan import make_plan
-from blocklist.register import Register
-from blocklist.replay import replay
-from blocklist.signing import SigningKey, signer
+from blocklist.base.errors import BlocklistError
+from blocklist.keys.encryption import SigningKey
+from blocklist.keys.folder import signer
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register import acts
+from blocklist.register.acts import Act, Body
+from blocklist.register.decoders import Ref, encode
+from blocklist.register.fold import Register
+from blocklist.register.measures import Measure, Measures
+from blocklist.register.replay import replay
+from blocklist.release import render, snapshot
+from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
+from blocklist.release.plan import make_plan
+from blocklist.seal import cms
 
 ONLINE = (LIST, "snapshot", "timestamp", "seal")
 """The roles whose keys are on the publisher's machine."""
@@ -276,7 +279,7 @@ class Thief:
             contents[name] = edit(contents[name])
         digests = {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()}
         contents[SUMS] = edit_sums(render.sums(shown, digests))
-        contents[SEAL] = seal.seal(contents[SUMS], self._seal_key(), self.seal_certificate, at)
+        contents[SEAL] = cms.seal(contents[SUMS], self._seal_key(), self.seal_certificate, at)
         targets = self._write(shown.release().folder, contents)
         _annotate(targets[f"{LIST}/{ACTS}"], {"head": shown.head.to_json()} if acts_custom is _KEEP else acts_custom)
         origin = origin if since is _KEEP else since

@@ -17,24 +17,24 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from blocklist import acts, policy
-from blocklist.acts import Act, Body, SignedAct
-from blocklist.additions import Proposal
-from blocklist.client import subscribing
+from blocklist.client import subscribe
 from blocklist.client.outcome import Options, Outcome
 from blocklist.client.pull import pull
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription, Target, load
-from blocklist.fields import Head, Ref
-from blocklist.init import init
-from blocklist.name_set import Names
-from blocklist.names import Name, Scope
-from blocklist.office import Office
-from blocklist.policy import Policy
-from blocklist.publishing import Result, draft, publish
-from blocklist.register import Register, RuleError
-from blocklist.repository import Repository
-from blocklist.signing import KeyFolder, PublicKey, signer
+from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.names.domain_name import Name, Scope
+from blocklist.names.name_set import Names
+from blocklist.office.init import init
+from blocklist.office.propose import Proposal
+from blocklist.office.verbs import Office
+from blocklist.publisher.publish import Result, draft, publish
+from blocklist.publisher.tree_writer import Repository
+from blocklist.register import acts, policy
+from blocklist.register.acts import Act, Body, SignedAct
+from blocklist.register.decoders import Head, Ref
+from blocklist.register.fold import Register, RuleError
+from blocklist.register.policy import Policy
 from blocklist.workspace import Workspace
 
 LIST = "apology-of-terrorism"
@@ -285,7 +285,7 @@ class Provider:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.targets = [Target(entry, folder / f"installed.{entry}", check, reload) for entry in formats]
-        self.subscription = subscribing.write(folder / "list.yaml", url, environment, root, [(LIST, self.targets)])
+        self.subscription = subscribe.write(folder / "list.yaml", url, environment, root, [(LIST, self.targets)])
 
     @property
     def state(self) -> Path:

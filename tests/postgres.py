@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from servers import free_port
 
-from blocklist.postgres import SCHEMA
+from blocklist.store.postgres import SCHEMA
 
 OWNER = "owner"
 ROLES = {

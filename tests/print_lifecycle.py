@@ -5,7 +5,7 @@ It goes between the lines `<!-- lifecycle -->` and `<!-- /lifecycle -->`; a test
 
 from __future__ import annotations
 
-from blocklist.entries import LIFECYCLE
+from blocklist.register.lifecycle import LIFECYCLE
 
 BEGIN, END = "<!-- lifecycle -->", "<!-- /lifecycle -->"
 

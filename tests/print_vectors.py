@@ -13,10 +13,10 @@ from pathlib import Path
 
 from kit import DAY, SALT, START, WEEK, key, key_text, members, names
 
-from blocklist import acts
-from blocklist.acts import Act, SignedAct
-from blocklist.fields import Head, Ref
-from blocklist.signing import signer
+from blocklist.keys.folder import signer
+from blocklist.register import acts
+from blocklist.register.acts import Act, SignedAct
+from blocklist.register.decoders import Head, Ref
 
 _POLICY = {"id": "apology-of-terrorism", "note": "any object is read; what it means is for the register"}
 _FILES = {"apology-of-terrorism.yaml": "ab" * 32, "protected.yaml": "cd" * 32}

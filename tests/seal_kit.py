@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from blocklist import seal
-from blocklist.authority import issue_certificate, new_authority, new_revocation_list
+from blocklist.seal import cms
+from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -36,7 +36,7 @@ class Office:
 
     def verify(self, sealed: bytes, **changes) -> x509.Certificate:
         asked = {"content": CONTENT, "authority_pem": self.authority, "at": NOW} | changes
-        return seal.verify(signature=sealed, **asked)
+        return cms.verify(signature=sealed, **asked)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -48,7 +48,7 @@ def new_office(now: datetime = NOW, name: str = "blocklist seal authority, test"
     authority = new_authority(name, authority_key, now)
     certificate = issue_certificate(authority, authority_key, key.public_key(), "seal, test", now)
     crl = new_revocation_list(authority, authority_key, {}, 1, now, 30)
-    return Office(authority_key, key, authority, certificate, crl, seal.seal(CONTENT, key, certificate, now))
+    return Office(authority_key, key, authority, certificate, crl, cms.seal(CONTENT, key, certificate, now))
 
 
 def revocation_list(office: Office, *revoked: int, now: datetime = NOW, days: int = 30) -> bytes:

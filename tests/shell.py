@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from kit import LIST
 
-from blocklist.cli import common, main
+from blocklist.cli import context, main
 
 _TIME: list[datetime] = []
 
@@ -23,7 +23,7 @@ def _clock() -> datetime:
 
 
 # The commands have no clock that a user could set; their modules, not loaded yet, take this one.
-common.clock = _clock
+context.clock = _clock
 
 SAYS = tuple(
     word for ask in ("terrorist-act", "favourable", "public", "context") for word in ("--say", f"{ask}=as seen")

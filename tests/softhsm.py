@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from blocklist import tokens
-from blocklist.tokens import Choice
+from blocklist.keys import tokens
+from blocklist.keys.tokens import Choice
 
 MODULE = next(
     path

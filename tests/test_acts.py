@@ -24,13 +24,13 @@ from kit import START, Chain, canonical, envelope, key, key_text, names
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from blocklist import acts, fields
-from blocklist.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
-from blocklist.documents import RESERVED_IDS
-from blocklist.fields import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names
-from blocklist.instants import format_instant
-from blocklist.name_set import Names
-from blocklist.signing import PublicKey, signer
+from blocklist.base.instants import format_instant
+from blocklist.base.strict_yaml import RESERVED_IDS
+from blocklist.keys.folder import PublicKey, signer
+from blocklist.names.name_set import Names
+from blocklist.register import acts, decoders
+from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
+from blocklist.register.decoders import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names
 
 VECTORS = Path(__file__).parent / "vectors/acts"
 ADD, FOUND, REQUEST = (print_vectors.signed(kind) for kind in ("add", "found", "request"))
@@ -227,7 +227,7 @@ def test_an_id_is_no_reserved_or_other_word(text: str) -> None:
     rejected(canonical(payload_of("found") | {"list": text}), "^list: ")
     rejected(canonical(payload_of("found") | {"heads": [{"id": text, "key": key_text("head-1")}]}), "^heads: ")
     with pytest.raises(ActError):
-        fields.parse_identifier(text)
+        decoders.parse_identifier(text)
 
 
 def test_an_id_may_be_as_long_as_it_may() -> None:

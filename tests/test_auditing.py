@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from kit import DAY, HOUR, LIST, START, Site
 
-from blocklist import acts
-from blocklist.auditing import Audit, audit_workspace
-from blocklist.errors import UsageError
-from blocklist.name_set import Names
-from blocklist.names import Name, Scope
-from blocklist.signing import KeyFolder
-from blocklist.store import Dossier
+from blocklist.audit.audit import Audit, audit_workspace
+from blocklist.base.errors import UsageError
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.names.name_set import Names
+from blocklist.register import acts
+from blocklist.store.store import Dossier
 from blocklist.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from seal_kit import DAY, HOUR, NOW, SECOND, Office, key_usage, new_key, new_office, revocation_list
 
-from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import RefusedError, UsageError
+from blocklist.base.errors import RefusedError, UsageError
+from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from kit import LIST, Site
 from nginx import DOCS, Clients, Publisher, certificates
 from pki import Authority
 
-from blocklist.authority import new_revocation_list
+from blocklist.seal.ca import new_revocation_list
 
 GUIDE = (DOCS / "providers.md").read_text(encoding="utf-8")
 SECTION = GUIDE.split("## Verifying without this program\n")[1]

@@ -21,18 +21,19 @@ from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
 from msgspec import defstruct
 from test_fold import new_world, step
 
-from blocklist import acts, cache, kept_state, policy
-from blocklist.acts import SignedAct
-from blocklist.cache import act, open_state
-from blocklist.entries import Officer, Pending
-from blocklist.errors import VerificationError
-from blocklist.files import Written
-from blocklist.kept_state import Index, State, decode, encode, seal
-from blocklist.measures import Measure
-from blocklist.name_set import Names
-from blocklist.register import Register
-from blocklist.replay import audit, extend
-from blocklist.store import Store
+from blocklist.base.durable import Written
+from blocklist.base.errors import VerificationError
+from blocklist.names.name_set import Names
+from blocklist.office import register_cache
+from blocklist.office.register_cache import act, open_state
+from blocklist.register import acts, kept_state, policy
+from blocklist.register.acts import SignedAct
+from blocklist.register.fold import Register
+from blocklist.register.kept_state import Index, State, decode, encode, seal
+from blocklist.register.lifecycle import Officer, Pending
+from blocklist.register.measures import Measure
+from blocklist.register.replay import audit, extend
+from blocklist.store.store import Store
 
 
 class Place:
@@ -250,7 +251,7 @@ def test_a_few_acts_are_replayed_and_many_are_kept(kept: Place, signed: list[Sig
 
 
 def test_a_register_of_very_many_names_is_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "MAX_NAMES", 10)
+    monkeypatch.setattr(register_cache, "MAX_NAMES", 10)
     assert len(place.open().register.measures()) > 10
     assert not place.path.parent.exists()
 

@@ -25,12 +25,12 @@ from servers import Named, Unbound
 from shell import Shell
 from upstream import Upstream
 
+from blocklist.base.errors import UsageError
 from blocklist.client import resolver_check, resolver_query
 from blocklist.client.resolver_check import CANARIES, Kind, Question, Verdict, judge, questions
 from blocklist.client.resolver_query import Manner, Server
-from blocklist.errors import UsageError
-from blocklist.policy import Action
-from blocklist.snapshot import Snapshot
+from blocklist.register.policy import Action
+from blocklist.release.snapshot import Snapshot
 
 QUICK = Manner(rate=0, timeout=0.2)
 Handler = Callable[[dns.message.Message, bool], list[bytes]]

@@ -20,9 +20,9 @@ import pytest
 from kit import LIST, LISTS, Site
 from shell import SAYS, WHY, Shell
 
+from blocklist.base.errors import TargetError
 from blocklist.cli import GROUPS, MODULES, main
-from blocklist.cli.common import read_date
-from blocklist.errors import TargetError
+from blocklist.cli.context import read_date
 
 SUBCOMMANDS = {
     "receipt": ["add"],

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import LIST, SAYS, Site
 from postgres import Postgres
 
-from blocklist import acts
-from blocklist.replay import replay
-from blocklist.store import Store
+from blocklist.register import acts
+from blocklist.register.replay import replay
+from blocklist.store.store import Store
 
 AGENTS = {"sqlite": 8, "postgres": 16}
 EACH = 2
@@ -105,7 +105,7 @@ def test_agents_at_once_lose_nothing_and_fork_nothing(site: Site, agents: list[s
 def test_two_approvals_of_one_act_end_with_one_refusal_that_says_so(site: Site, agents: list[str]) -> None:
     site.now = datetime.now(UTC)
     with site.office("agent-1") as office:
-        from blocklist.names import Name, Scope
+        from blocklist.names.domain_name import Name, Scope
 
         (added,) = office.add([Name("page.example", Scope.DOMAIN)], site.proposal())
     running = [start(site, agent, "approve", str(added.act.seq)) for agent in agents[:4]]

@@ -23,9 +23,9 @@ from memory import URL, Memory, MemoryStage, tuf_clock
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile, Root, Targets
 
+from blocklist.base.errors import BlocklistError, UsageError, VerificationError
 from blocklist.client.fetch import Publisher
-from blocklist.errors import BlocklistError, UsageError, VerificationError
-from blocklist.signing import signer
+from blocklist.keys.folder import signer
 
 ROLES = ("timestamp", "snapshot", "targets", LIST)
 

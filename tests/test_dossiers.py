@@ -15,16 +15,16 @@ import pytest
 from kit import HOUR, LIST, START, Site
 from shell import WHY, Shell
 
-from blocklist.auditing import Audit, audit_workspace
-from blocklist.erasing import erase
-from blocklist.errors import RefusedError, TargetError, UsageError
-from blocklist.evidence import Evidence
-from blocklist.export import Exported, export_measure
-from blocklist.messages import speaking
-from blocklist.names import Name, Scope
-from blocklist.register import RuleError
-from blocklist.signing import KeyFolder
-from blocklist.store import Store
+from blocklist.audit.audit import Audit, audit_workspace
+from blocklist.audit.case_file import Exported, export_measure
+from blocklist.base.errors import RefusedError, TargetError, UsageError
+from blocklist.base.i18n import speaking
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.erase import erase
+from blocklist.register.fold import RuleError
+from blocklist.store.evidence import Evidence
+from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
 SECRET = "the-reference-that-nobody-may-find-again"

@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import DAY, HOUR, WEEK, Site
 
-from blocklist.due import Task, tasks
-from blocklist.messages import shown
-from blocklist.names import Name, Scope
+from blocklist.base.i18n import shown
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.tasks import Task, tasks
 
 SITE = Name("page.example", Scope.DOMAIN)
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from kit import START
 
-from blocklist import files
-from blocklist.errors import TargetError, UsageError
-from blocklist.evidence import CHUNK, Evidence, own_name
+from blocklist.base import durable
+from blocklist.base.errors import TargetError, UsageError
+from blocklist.store.evidence import CHUNK, Evidence, own_name
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_nothing_behind(evidence: Evidence, tmp_path: Path, m
             patched.setattr(os, name, _full)
             with pytest.raises(TargetError, match="No space left"):
                 evidence.keep(path, START)
-        assert not [name for name in evidence.kept() if name.startswith(files.TEMPORARY)]
+        assert not [name for name in evidence.kept() if name.startswith(durable.TEMPORARY)]
 
 
 def _full(*_: object, **__: object) -> None:

@@ -24,14 +24,15 @@ from faults_disk import HOWS, Machine, Resolvers
 from faults_world import World, serial_of
 from kit import HOUR, LIST, Provider, Site, draft_checksum
 
-from blocklist import files, receipts
-from blocklist.client import subscribing
-from blocklist.client.hold import RolledBack, rollback
+from blocklist.base import durable
+from blocklist.base.errors import BlocklistError
+from blocklist.base.i18n import quietly
+from blocklist.client import subscribe
 from blocklist.client.outcome import Outcome
+from blocklist.client.rollback import RolledBack, rollback
 from blocklist.client.state import Installed, Record
-from blocklist.errors import BlocklistError
-from blocklist.messages import quietly
-from blocklist.policy import Brakes
+from blocklist.register.policy import Brakes
+from blocklist.release import receipts
 
 FORMATS = ("rpz", "hosts")
 MINUTE = timedelta(minutes=1)
@@ -115,7 +116,7 @@ class Isp:
         if record := self.record:  # a copy is another file, and the record would say that somebody touched it
             state = self.provider.list_state
             installed = {path: Installed.at(Path(path), on.sha256) for path, on in record.installed.items()}
-            state.save(replace(record, installed=installed, acts_stamp=files.stamp(state.acts_path(record))))
+            state.save(replace(record, installed=installed, acts_stamp=durable.stamp(state.acts_path(record))))
 
     @property
     def files(self) -> dict[Path, bytes | None]:
@@ -263,7 +264,7 @@ def faults_after_retry(isp: Isp, scenario: Scenario, old: Files, new: Files) -> 
 
 def untidy(provider: Provider, record: Record) -> Iterator[str]:
     """What of record and receipt does not speak of the files that are there, and what else is left."""
-    digests = {str(target.path): files.digest_of(target.path) for target in provider.targets}
+    digests = {str(target.path): durable.digest_of(target.path) for target in provider.targets}
     if record.installing or {path: on.sha256 for path, on in record.installed.items()} != digests:
         yield "the record is not that of the files"
     path = provider.list_state.receipt_path
@@ -360,7 +361,7 @@ class Killed:
         config = self.world.subscription.path
         config.unlink()
         root = site.root.read_bytes()
-        subscribing.write(config, site.exports.as_uri(), "test", root, [(LIST, targets)])
+        subscribe.write(config, site.exports.as_uri(), "test", root, [(LIST, targets)])
         self.command = [sys.executable, "-m", "blocklist", "pull", "-c", str(config), "--accept"]
         self.published = [self.world.publish()]
         self.usual = 0.0

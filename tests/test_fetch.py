@@ -19,9 +19,9 @@ import pytest
 from kit import HOUR, LIST, Provider, Site
 from pki import Authority
 
+from blocklist.base.errors import BlocklistError
 from blocklist.client import transport
-from blocklist.errors import BlocklistError
-from blocklist.manifest import ACTS
+from blocklist.release.manifest import ACTS
 
 # --- The server -----------------------------------------------------------------------------------------------------
 

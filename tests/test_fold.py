@@ -16,16 +16,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import DAY, HOUR, SALT, WEEK, Chain, key_text, names, snapshot
 
-from blocklist import acts
-from blocklist.acts import Body, SignedAct
-from blocklist.entries import LIFECYCLE, Stage
-from blocklist.errors import BlocklistError
-from blocklist.fields import Ref
-from blocklist.measures import Measure, State
-from blocklist.name_set import Names
-from blocklist.names import Name, Scope, ancestors
-from blocklist.register import Register
-from blocklist.replay import audit, fold, replay
+from blocklist.base.errors import BlocklistError
+from blocklist.names.domain_name import Name, Scope, ancestors
+from blocklist.names.name_set import Names
+from blocklist.register import acts
+from blocklist.register.acts import Body, SignedAct
+from blocklist.register.decoders import Ref
+from blocklist.register.fold import Register
+from blocklist.register.lifecycle import LIFECYCLE, Stage
+from blocklist.register.measures import Measure, State
+from blocklist.register.replay import audit, fold, replay
 
 SECOND = timedelta(seconds=1)
 TEXTS = ("a.example", "b.example", "c.example", "www.a.example", "guarded.example", "in.guarded.example", "b.test")

@@ -25,17 +25,18 @@ from hypothesis import strategies as st
 from kit import LIST, START, Chain, shipped_policy
 from shell import Shell
 
-from blocklist import formats, policy
-from blocklist.errors import RefusedError, UsageError
-from blocklist.fields import Ref
-from blocklist.formats import Release
-from blocklist.formats.rows import COLUMNS, unicode
-from blocklist.instants import folder_instant, folder_name
-from blocklist.measures import Measure, Measures
-from blocklist.names import MAX_LENGTH
-from blocklist.policy import Policy, PolicyError
-from blocklist.render import exports
-from blocklist.snapshot import Snapshot
+from blocklist.base.errors import RefusedError, UsageError
+from blocklist.base.instants import folder_instant, folder_name
+from blocklist.names.domain_name import MAX_LENGTH
+from blocklist.register import policy
+from blocklist.register.decoders import Ref
+from blocklist.register.measures import Measure, Measures
+from blocklist.register.policy import Policy, PolicyError
+from blocklist.release import formats
+from blocklist.release.formats import Release
+from blocklist.release.formats.rows import COLUMNS, unicode
+from blocklist.release.render import exports
+from blocklist.release.snapshot import Snapshot
 
 ZONE = "policy-zone.provider.test.rpz0"
 assert len(ZONE) == 30

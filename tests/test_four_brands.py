@@ -18,9 +18,9 @@ from kit import HOUR, Provider, Site
 from servers import Kresd, Named, Recursor, Server, Unbound, until
 from upstream import ADDRESSES, Upstream
 
+from blocklist.base.errors import RefusedError, TargetError
 from blocklist.client.outcome import Outcome
 from blocklist.client.subscription import Target
-from blocklist.errors import RefusedError, TargetError
 
 LANDING = "192.0.2.1"
 PROBE = "probe.blocklist.example"

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from kit import DAY, HOUR, LIST, SALT, WEEK, Site, names
 from shell import WHY, Shell
 
-from blocklist import acts, files, formats, receipts
-from blocklist.client.outcome import Outcome
-from blocklist.errors import (
+from blocklist.base import durable
+from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
     StaleError,
@@ -31,8 +30,11 @@ from blocklist.errors import (
     UsageError,
     VerificationError,
 )
-from blocklist.plan import BrakeError
-from blocklist.policy import Brakes
+from blocklist.client.outcome import Outcome
+from blocklist.register import acts
+from blocklist.register.policy import Brakes
+from blocklist.release import formats, receipts
+from blocklist.release.plan import BrakeError
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 STAYS = "the installed list stays"
@@ -504,7 +506,7 @@ def test_the_receipt_says_what_is_let_in(world: World) -> None:
     number = next(number for number, release in world.releases.items() if release.folder == folders(world)[1])
     assert (receipt.shown.release, receipt.let_in.release) == (max(world.releases), number)
     assert (receipt.names, receipt.waiting) == (2, 1)
-    digests = {name: files.digest([content]).sha256 for name, content in world.files.items()}
+    digests = {name: durable.digest([content]).sha256 for name, content in world.files.items()}
     assert dict(receipt.installed) == digests
     assert receipt.failed == ()
 
@@ -567,7 +569,7 @@ def test_command_rollback_refused(held: tuple[Shell, Path]) -> None:
     shell.refused("rollback", "20200101T000000Z", "-c", config, code=2, message="20200101T000000Z is not kept here")
     new = shell.subscribe("--to", f"rpz={shell.folder}/isp/other.zone", name="other.yaml")
     shell.refused("rollback", "-c", new, code=2, message="has accepted no release yet")
-    with files.locked(config.with_name("subscription.state") / "lock", "pull"):
+    with durable.locked(config.with_name("subscription.state") / "lock", "pull"):
         shell.refused("rollback", "-c", config, code=1, message="another pull of .* is running")
     assert zone_of(config) == before
 

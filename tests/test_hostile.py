@@ -26,16 +26,16 @@ from hostile import (
 from kit import DAY, HOUR, LIST, SALT, Provider, Site, names
 from tuf.api.metadata import Metadata, TargetFile
 
-from blocklist import acts
-from blocklist.client.hold import rollback
-from blocklist.errors import BlocklistError
-from blocklist.fields import Ref
-from blocklist.manifest import ACTS, ANNOUNCED, CHANGES
-from blocklist.messages import quietly
-from blocklist.name_set import Names
-from blocklist.names import Name, Scope
-from blocklist.plan import BrakeError
-from blocklist.signing import SigningKey
+from blocklist.base.errors import BlocklistError
+from blocklist.base.i18n import quietly
+from blocklist.client.rollback import rollback
+from blocklist.keys.encryption import SigningKey
+from blocklist.names.domain_name import Name, Scope
+from blocklist.names.name_set import Names
+from blocklist.register import acts
+from blocklist.register.decoders import Ref
+from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES
+from blocklist.release.plan import BrakeError
 
 MINUTE = timedelta(minutes=1)
 EVIL = Name("evil.example", Scope.DOMAIN)

@@ -34,10 +34,10 @@ from memory import (
     tuf_clock,
 )
 
+from blocklist.base.errors import BlocklistError, StaleError, UnreachableError
 from blocklist.client import transport
 from blocklist.client.transport import Answer, HttpsTransport, TransportError
-from blocklist.errors import BlocklistError, StaleError, UnreachableError
-from blocklist.manifest import ACTS
+from blocklist.release.manifest import ACTS
 
 MINUTE = timedelta(minutes=1)
 PIN = f".{LIST}.json"

@@ -18,12 +18,12 @@ from test_hostile_answers import OK, Wire, read, said, slowly
 from test_hostile_answers import way as way
 from tuf.api.metadata import MetaFile
 
+from blocklist.base.errors import UsageError
 from blocklist.client.transport import HttpsTransport, TransportError
-from blocklist.errors import UsageError
-from blocklist.fields import Ref
-from blocklist.manifest import ACTS
-from blocklist.plan import BrakeError
-from blocklist.signing import signer
+from blocklist.keys.folder import signer
+from blocklist.register.decoders import Ref
+from blocklist.release.manifest import ACTS
+from blocklist.release.plan import BrakeError
 
 
 @pytest.fixture

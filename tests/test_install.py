@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from kit import Breaking
 
+from blocklist.base.durable import digest_of
+from blocklist.base.errors import RefusedError, TargetError
 from blocklist.client import install
 from blocklist.client.install import Staged, Target, check, reload, run, stage
-from blocklist.errors import RefusedError, TargetError
-from blocklist.files import digest_of
 
 OLD, NEW = b"old zone\n", b"new zone\n"
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blocklist import intake, names
-from blocklist.errors import UsageError
-from blocklist.intake import FORMATS, LOCAL_NAMES, Entry, detect, read
+from blocklist.base.errors import UsageError
+from blocklist.names import domain_name, imports
+from blocklist.names.imports import FORMATS, LOCAL_NAMES, Entry, detect, read
 
 
 def entries(content: str | bytes, format_id: str | None = None) -> list[tuple[int, str]]:
@@ -113,13 +113,13 @@ def test_surrogates_and_utf16_are_no_utf8() -> None:
 
 def test_utf16_without_mark_is_refused_as_names() -> None:
     for entry in read("a.example\nb.example".encode("utf-16-le")):
-        with pytest.raises(names.NameRefused):
-            names.normalise(entry.text)
+        with pytest.raises(domain_name.NameRefused):
+            domain_name.normalise(entry.text)
 
 
 def test_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "64 MiB" in refusal(b"a" * (intake.MAX_BYTES + 1)).message
-    monkeypatch.setattr(intake, "MAX_BYTES", 9)
+    assert "64 MiB" in refusal(b"a" * (imports.MAX_BYTES + 1)).message
+    monkeypatch.setattr(imports, "MAX_BYTES", 9)
     assert entries(b"a.example") == [(1, "a.example")]
 
 
@@ -136,8 +136,8 @@ def test_control_characters_stay_for_the_refusal(character: str, before: str) ->
     name = f"a{character}b.example"
     last = read(f"{before}{name}\n".encode())[-1]
     assert last == Entry(before.count("\n") + 1, name)
-    with pytest.raises(names.NameRefused):
-        names.normalise(last.text)
+    with pytest.raises(domain_name.NameRefused):
+        domain_name.normalise(last.text)
 
 
 # --- One name a line ---------------------------------------------------------------------------------------------
@@ -156,8 +156,8 @@ NO_NAMES = [
 def test_rubbish_stays_whole_with_its_line(rubbish: str, comment: str) -> None:
     content = f"a.example\n# x\n{rubbish}{comment}\nb.example\n"
     assert entries(content) == [(1, "a.example"), (3, rubbish), (4, "b.example")]
-    with pytest.raises(names.NameRefused):
-        names.normalise(rubbish)
+    with pytest.raises(domain_name.NameRefused):
+        domain_name.normalise(rubbish)
 
 
 def test_names_comments_and_blanks() -> None:
@@ -231,8 +231,8 @@ def test_csv_row_wider_than_its_header_is_no_name() -> None:
     assert entries(content) == [(2, "a.example | b.example"), (3, "c.example"), (4, " | b.example")]
     for delimiter in ",;\t":
         for entry in read(f"name{delimiter}date\n{delimiter * 2}b.example".encode()):
-            with pytest.raises(names.NameRefused):
-                names.normalise(entry.text)
+            with pytest.raises(domain_name.NameRefused):
+                domain_name.normalise(entry.text)
 
 
 def test_csv_wrong_delimiter_stays_in_the_cell() -> None:
@@ -244,8 +244,8 @@ def test_csv_wrong_delimiter_stays_in_the_cell() -> None:
 )
 def test_csv_injection_is_text_and_no_name(cell: str) -> None:
     assert entries(f"name;x\n{cell};y") == [(2, cell)]
-    with pytest.raises(names.NameRefused):
-        names.normalise(cell)
+    with pytest.raises(domain_name.NameRefused):
+        domain_name.normalise(cell)
 
 
 @pytest.mark.parametrize("content", ["", "# x", "a.example\nb.example", "site,date\na.example,1", 'x,"name\ny"\n1,2'])

@@ -30,9 +30,9 @@ from test_trust_rotation import HUGE, ceremony, fingerprint, release, rotate, sh
 from tuf.api.exceptions import RepositoryError
 from tuf.ngclient import Updater
 
-from blocklist.founding import keep_key
-from blocklist.sealing import renew, revoke
-from blocklist.signing import PublicKey
+from blocklist.keys.folder import PublicKey
+from blocklist.trust.genesis import keep_key
+from blocklist.trust.seal_certificates import renew, revoke
 
 SCRIPT = Path(__file__).parent / "interop/update.cjs"
 MODULES = Path(__file__).parent.parent / "build/interop/node_modules"

@@ -71,7 +71,7 @@ def impurities(path: Path) -> set[str]:
     return names_imported(tree) & IMPURE | names_called(tree) & CALLS
 
 
-@pytest.mark.parametrize("path", pure(), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", list(pure()), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_what_judges_does_no_input_or_output(path: Path) -> None:
     assert not impurities(path) - ALLOWED.get(str(path.relative_to(PACKAGE)), set())
 
@@ -111,7 +111,7 @@ def test_the_table_has_every_room() -> None:
 HEAVY = {"cryptography", "sqlalchemy", "tuf", "securesystemslib", "requests", "yaml", "dns", "idna", "asn1crypto"}
 
 
-@pytest.mark.parametrize("words", [["--version"], ["--help"], ["pull", "--help"], ["add", "--help"]], ids=" ".join)
+@pytest.mark.parametrize("words", [["--version"], ["no-such-command"], ["lint", "--help"]], ids=" ".join)
 def test_start_up_loads_nothing_that_it_does_not_need(words: list[str]) -> None:
     """What only some commands need is loaded when one of them runs."""
     code = (

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from servers import Kresd, Named, Recursor, Server, Unbound, until
 from upstream import Upstream
 
-from blocklist import formats
-from blocklist.lint.masterfile import MAX_LINE, EntryError, record, ttl
 from blocklist.lint.rules import EXAMPLES, RULES, SERVERS, affected
 from blocklist.lint.text import TextLinter
 from blocklist.lint.zone import ZoneLinter, lint_zone
+from blocklist.lint.zone_reader import MAX_LINE, EntryError, record, ttl
+from blocklist.release import formats
 
 HOSTILE = Path(__file__).parent / "resolvers/hostile"
 HEAD = b"$TTL 300\n@ SOA localhost. hostmaster.localhost. 1795348800 300 60 2419200 60\n@ NS localhost.\n"

@@ -13,9 +13,9 @@ from kit import HOUR, LIST, Site
 from shell import Shell
 from test_lint import FIRST, HEAD, HOSTILE, LAST, body
 
-from blocklist.errors import RefusedError
-from blocklist.formats import hosts, rpz
+from blocklist.base.errors import RefusedError
 from blocklist.lint.rules import EXAMPLES
+from blocklist.release.formats import hosts, rpz
 
 
 @pytest.fixture

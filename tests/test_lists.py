@@ -16,15 +16,15 @@ from test_repository import FILES, Plain
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 
-from blocklist import acts, policy
-from blocklist.acts import read_line
+from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.client.outcome import ANY_CHANGE
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.init import Founded, init
-from blocklist.names import Name, Scope
-from blocklist.register import Register
-from blocklist.signing import KeyFolder
-from blocklist.store import Store
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.init import Founded, init
+from blocklist.register import acts, policy
+from blocklist.register.acts import read_line
+from blocklist.register.fold import Register
+from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
 OTHER = "mirror-sites"

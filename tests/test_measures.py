@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import DAY, START
 
-from blocklist.measures import Difference, Measure, Measures, difference, parents_of
-from blocklist.names import below, below_or_same, within
+from blocklist.names.domain_name import below, below_or_same, within
+from blocklist.register.measures import Difference, Measure, Measures, difference, parents_of
 
 OPEN = Measure(ground="g", basis="b", added=1, approved=2, since=START, review_by=START + 2 * DAY)
 DECIDED = (

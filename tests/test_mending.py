@@ -18,13 +18,13 @@ from kit import LIST, Chain, Site
 from postgres import OWNER, Postgres, only_sqlite
 from shell import WHY, Shell
 
-from blocklist import acts
-from blocklist.acts import Act
-from blocklist.errors import RefusedError, UsageError
-from blocklist.moving import copy
-from blocklist.names import Name, Scope
-from blocklist.signing import signer
-from blocklist.store import Dossier, Store
+from blocklist.base.errors import RefusedError, UsageError
+from blocklist.keys.folder import signer
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register import acts
+from blocklist.register.acts import Act
+from blocklist.store.migrate import copy
+from blocklist.store.store import Dossier, Store
 
 
 @dataclass

@@ -17,9 +17,9 @@ import update_catalog
 from kit import LIST, Chain
 from update_catalog import MARKS, PACKAGE
 
-from blocklist.messages import _, paris, plain, plural, preferred, shown, speaking
-from blocklist.render import exports
-from blocklist.snapshot import Snapshot
+from blocklist.base.i18n import _, paris, plain, plural, preferred, shown, speaking
+from blocklist.release.render import exports
+from blocklist.release.snapshot import Snapshot
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 FIELD = re.compile(r"%(?:\(\w+\))?[sdr]")

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blocklist import names
-from blocklist.errors import UsageError
-from blocklist.names import MAX_LENGTH, NameRefused, is_canonical, normalise, require_canonical
+from blocklist.base.errors import UsageError
+from blocklist.names import domain_name
+from blocklist.names.domain_name import MAX_LENGTH, NameRefused, is_canonical, normalise, require_canonical
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
 
@@ -205,7 +205,7 @@ def test_mixed_scripts_pass_when_confirmed(text, name):
     ],
 )  # fmt: skip
 def test_writing_systems_are_not_mixed(text):
-    assert names.to_unicode(normalise(text)) == text
+    assert domain_name.to_unicode(normalise(text)) == text
 
 
 def test_a_script_beside_another_label_is_not_mixed():
@@ -235,14 +235,14 @@ def test_normalise_refuses_or_is_canonical_and_idempotent(text, allow_mixed):
     assert is_canonical(name)
     assert normalise(name, allow_mixed=allow_mixed) == name
     assert normalise(f" {name.upper()}. ", allow_mixed=allow_mixed) == name
-    shown = names.to_unicode(name)
+    shown = domain_name.to_unicode(name)
     assert normalise(shown, allow_mixed=allow_mixed) == name
     require_canonical([name])
 
 
 @given(PLAIN)
 def test_a_canonical_name_is_only_refused_for_its_a_labels(name):
-    assert names.to_unicode(name)
+    assert domain_name.to_unicode(name)
     if is_canonical(name) and "xn--" not in name:
         assert normalise(name) == name
 
@@ -308,44 +308,44 @@ def test_bulk_of_none_and_of_any_sequence():
     ],
 )
 def test_to_unicode(text, shown):
-    assert names.to_unicode(text) == shown
+    assert domain_name.to_unicode(text) == shown
 
 
 def test_to_unicode_never_shows_what_cannot_be_seen():
     joined = "نامه\u200cای".encode("punycode").decode()
     text = f"xn--{joined}.example"
     assert normalise(text) == text  # a legal label of IDNA 2008
-    assert names.to_unicode(text) == text
+    assert domain_name.to_unicode(text) == text
 
 
 def test_host_names_have_no_underscore():
-    assert names.is_host_name("www.example.com")
-    assert not names.is_host_name("a_b.example.com")
+    assert domain_name.is_host_name("www.example.com")
+    assert not domain_name.is_host_name("a_b.example.com")
 
 
 def test_ancestors():
-    assert list(names.ancestors("a.b.c")) == ["b.c", "c"]
-    assert list(names.ancestors("c")) == []
+    assert list(domain_name.ancestors("a.b.c")) == ["b.c", "c"]
+    assert list(domain_name.ancestors("c")) == []
 
 
 def test_subtrees():
     subtrees = {"example.com", "b.example.org"}
-    assert names.within("example.com", subtrees)
-    assert names.within("a.b.example.com", subtrees)
-    assert not names.below("example.com", subtrees)
-    assert names.below("a.example.com", subtrees)
-    assert not names.within("notexample.com", subtrees)
-    assert not names.within("example.org", subtrees)
-    assert names.nearest("x.a.example.com", {"example.com", "a.example.com"}) == "a.example.com"
-    assert names.nearest("com", subtrees) is None
-    assert names.above(subtrees) == {"com", "org", "example.org"}
+    assert domain_name.within("example.com", subtrees)
+    assert domain_name.within("a.b.example.com", subtrees)
+    assert not domain_name.below("example.com", subtrees)
+    assert domain_name.below("a.example.com", subtrees)
+    assert not domain_name.within("notexample.com", subtrees)
+    assert not domain_name.within("example.org", subtrees)
+    assert domain_name.nearest("x.a.example.com", {"example.com", "a.example.com"}) == "a.example.com"
+    assert domain_name.nearest("com", subtrees) is None
+    assert domain_name.above(subtrees) == {"com", "org", "example.org"}
 
 
 @given(PLAIN, st.frozensets(PLAIN, max_size=4))
 def test_subtree_helpers_agree(name, subtrees):
-    subtrees = subtrees | {parent for parent in names.ancestors(name) if len(parent) % 2}
-    strictly = any(parent in subtrees for parent in names.ancestors(name))
-    assert names.below(name, subtrees) is strictly
-    assert names.within(name, subtrees) is (strictly or name in subtrees)
-    assert (names.nearest(name, subtrees) is not None) is names.within(name, subtrees)
-    assert (name in names.above(subtrees)) is any(other.endswith(f".{name}") for other in subtrees)
+    subtrees = subtrees | {parent for parent in domain_name.ancestors(name) if len(parent) % 2}
+    strictly = any(parent in subtrees for parent in domain_name.ancestors(name))
+    assert domain_name.below(name, subtrees) is strictly
+    assert domain_name.within(name, subtrees) is (strictly or name in subtrees)
+    assert (domain_name.nearest(name, subtrees) is not None) is domain_name.within(name, subtrees)
+    assert (name in domain_name.above(subtrees)) is any(other.endswith(f".{name}") for other in subtrees)

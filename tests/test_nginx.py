@@ -21,10 +21,10 @@ from nginx import DOCS, Clients, Nginx, Proxy, Publisher, Request, certificates,
 from pki import Authority
 from shell import Shell
 
+from blocklist.base.errors import BlocklistError
 from blocklist.client import transport
 from blocklist.client.transport import HttpsTransport
-from blocklist.errors import BlocklistError
-from blocklist.manifest import ACTS
+from blocklist.release.manifest import ACTS
 
 TIMESTAMP = "/metadata/timestamp.json"
 NAMES = 10_000

@@ -18,16 +18,17 @@ from click.testing import CliRunner, Result
 from hostile import key_of, later, next_line
 from kit import HOUR, LIST, Provider, Site, draft_checksum, names
 
-from blocklist import acts, notifying
-from blocklist.acts import read_line
+from blocklist.base.errors import RefusedError, TargetError, UsageError, VerificationError
+from blocklist.base.i18n import shown, speaking
 from blocklist.cli import main
-from blocklist.errors import RefusedError, TargetError, UsageError, VerificationError
-from blocklist.manifest import ANNOUNCED, CHANGES
-from blocklist.messages import shown, speaking
-from blocklist.notices import both
-from blocklist.plan import DELAY
-from blocklist.publishing import publish
-from blocklist.store import Store
+from blocklist.publisher import outbox
+from blocklist.publisher.publish import publish
+from blocklist.register import acts
+from blocklist.register.acts import read_line
+from blocklist.release.manifest import ANNOUNCED, CHANGES
+from blocklist.release.notices import both
+from blocklist.release.plan import DELAY
+from blocklist.store.store import Store
 
 # --- The command of the office ----------------------------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ def test_a_command_that_fails_is_given_everything_later(site: Site, post: Post) 
     result = publish(site.workspace, site.now, notify=broken)
     assert result.changed
     assert not result.notified
-    assert isinstance(result.failure, notifying.NotifyError)
+    assert isinstance(result.failure, outbox.NotifyError)
     assert re.search(r"^the notice of release \S+ could not be handed to .*: .* exited with 75: the queue is full$",
                      result.failure.message)  # fmt: skip
     assert result.failure.output == "started\nthe queue is full"
@@ -253,7 +254,7 @@ def test_a_machine_that_dies_between_a_release_and_its_notice(tmp_path: Path, po
 
 
 def test_the_command_can_be_slow_to_a_limit(site: Site, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifying, "TIMEOUT", 0.05)
+    monkeypatch.setattr(outbox, "TIMEOUT", 0.05)
     site.block("two.example")
     failure = publish(site.workspace, site.now, notify=post.script("exec sleep 60")).failure
     assert failure is not None

@@ -16,14 +16,14 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import HOUR, LIST, LISTS, START, Chain, Site, draft_checksum, shipped_files, shipped_policy
 
-from blocklist import acts, policy
-from blocklist.adopting import adopt, in_force, read
+from blocklist.base.errors import RefusedError, UsageError
+from blocklist.base.instants import format_instant
 from blocklist.cli import main
-from blocklist.errors import RefusedError, UsageError
-from blocklist.instants import format_instant
-from blocklist.names import Name, Scope
-from blocklist.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
-from blocklist.policydiff import Change, amend, describe_adoption, diff, written, written_duration
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.adopt import adopt, in_force, read
+from blocklist.register import acts, policy
+from blocklist.register.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
+from blocklist.register.policy_diff import Change, amend, describe_adoption, diff, written, written_duration
 
 OTHER = "mirror-sites"
 

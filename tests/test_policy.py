@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blocklist import names
-from blocklist.documents import MAX_FILE, RESERVED_IDS
-from blocklist.errors import BlocklistError
-from blocklist.policy import (
+from blocklist.base.errors import BlocklistError
+from blocklist.base.strict_yaml import MAX_FILE, RESERVED_IDS
+from blocklist.names import domain_name
+from blocklist.register.policy import (
     FORMATS,
     MAX_NAMES,
     UNSAID,
@@ -131,11 +131,11 @@ def test_signed_form_has_plain_sorted_values(shipped: Policy) -> None:
 def test_shipped_names_protect_what_they_should(shipped: Policy) -> None:
     assert len(shipped.protected) >= 150
     for name in ("drive.usercontent.google.com", "fr.wikipedia.org", "impots.gouv.fr", "0.pool.ntp.org", "o.lencr.org"):
-        assert names.within(name, shipped.protected), name
+        assert domain_name.within(name, shipped.protected), name
     platforms = frozenset(shipped.platforms)
     for name in ("tenant.blogspot.com", "tenant.github.io", "tenant.wordpress.com", "tenant.free.fr"):
-        assert not names.within(name, shipped.protected), name
-        assert names.within(name, platforms), name
+        assert not domain_name.within(name, shipped.protected), name
+        assert domain_name.within(name, platforms), name
     assert {shipped.platforms[name] for name in ("facebook.com", "youtube.com", "t.me", "telegra.ph")} == {"path"}
 
 
@@ -175,7 +175,7 @@ def test_files_that_are_not_named_are_not_read(shipped: Policy) -> None:
 
 
 def test_replays_never_load_yaml_or_idna() -> None:
-    code = "import sys, blocklist.policy; print({'yaml', 'idna', 'difflib', 'click'} & sys.modules.keys())"
+    code = "import sys, blocklist.register.policy; print({'yaml', 'idna', 'difflib', 'click'} & sys.modules.keys())"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=LISTS.parent)
     assert out.stdout.strip() == "set()"
 

@@ -10,9 +10,9 @@ import pytest
 from kit import DAY, LIST, Provider, Site
 from tuf.ngclient import Updater
 
-from blocklist import acts
-from blocklist.auditing import audit_workspace
-from blocklist.manifest import SEAL, SUMS
+from blocklist.audit.audit import audit_workspace
+from blocklist.register import acts
+from blocklist.release.manifest import SEAL, SUMS
 
 
 def folders(site: Site) -> list[Path]:

@@ -23,15 +23,15 @@ from test_trust_rotation import MINUTE, Watchers, release, rotate
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets
 
-from blocklist.auditing import audit_workspace
-from blocklist.errors import RefusedError
-from blocklist.instants import folder_name
-from blocklist.manifest import ACTS
-from blocklist.register import Register
-from blocklist.render import exports
-from blocklist.replay import extend
-from blocklist.snapshot import Snapshot
-from blocklist.store import Store
+from blocklist.audit.audit import audit_workspace
+from blocklist.base.errors import RefusedError
+from blocklist.base.instants import folder_name
+from blocklist.register.fold import Register
+from blocklist.register.replay import extend
+from blocklist.release.manifest import ACTS
+from blocklist.release.render import exports
+from blocklist.release.snapshot import Snapshot
+from blocklist.store.store import Store
 
 # --- SIGKILL at any moment --------------------------------------------------------------------------------------------
 

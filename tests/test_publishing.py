@@ -19,15 +19,16 @@ from kit import DAY, HOUR, LIST, LISTS, WEEK, Provider, Site, names, no_passphra
 from shell import Shell
 from test_repository import clean, verified
 
-from blocklist import acts, files, policy
-from blocklist.acts import read_line
-from blocklist.errors import RefusedError, UsageError, VerificationError
-from blocklist.init import init
-from blocklist.manifest import ACTS
-from blocklist.names import Name, Scope
-from blocklist.publishing import draft, publish
-from blocklist.signing import KeyFolder
-from blocklist.store import Store
+from blocklist.base import durable
+from blocklist.base.errors import RefusedError, UsageError, VerificationError
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.init import init
+from blocklist.publisher.publish import draft, publish
+from blocklist.register import acts, policy
+from blocklist.register.acts import read_line
+from blocklist.release.manifest import ACTS
+from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
 SECOND = timedelta(seconds=1)
@@ -274,7 +275,7 @@ def test_a_draft_can_be_looked_at_even_then(tmp_path: Path) -> None:
 def test_two_publishers_at_once(site: Site) -> None:
     site.block("two.example")
     before = everything(site.exports)
-    with files.locked(site.workspace.lists / "publish.lock", "publish"):
+    with durable.locked(site.workspace.lists / "publish.lock", "publish"):
         with pytest.raises(RefusedError, match="another publish is running") as caught:
             site.publish()
         assert caught.value.exit_code == 1
@@ -303,7 +304,7 @@ def ended(running: subprocess.Popen[str]) -> int:
 
 def stopped_while_it_writes(site: Site, running: subprocess.Popen[str]) -> bool:
     """Stop a publisher that has begun a release; False if it was faster."""
-    unfinished = f"{files.TEMPORARY}2*"
+    unfinished = f"{durable.TEMPORARY}2*"
     while running.poll() is None:
         if any((site.exports / LIST).glob(unfinished)):
             running.send_signal(signal.SIGSTOP)

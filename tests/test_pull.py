@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
-from blocklist import acts, files, formats, receipts
+from blocklist.base import durable
+from blocklist.base.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.client import subscription
 from blocklist.client.outcome import ANY_CHANGE, Outcome
-from blocklist.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
-from blocklist.plan import BrakeError
-from blocklist.policy import Brakes
+from blocklist.register import acts
+from blocklist.register.policy import Brakes
+from blocklist.release import formats, receipts
+from blocklist.release.plan import BrakeError
 
 SECOND = timedelta(seconds=1)
 
@@ -200,7 +202,7 @@ def test_a_release_without_news_moves_the_validity(provider: Provider, story: St
 
 def test_the_record(provider: Provider, story: Story) -> None:
     accepted = provider.accepted()
-    digests = {str(target.path): files.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
+    digests = {str(target.path): durable.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
     assert accepted["register"] == story.site.founded.register
     assert accepted["release"] == accepted["let_in"] == accepted["serial"] == int(story.at["first"].timestamp())
     assert accepted["valid_until"] == (story.at["first"] + 12 * HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -437,7 +439,7 @@ def test_an_older_release_is_offered_again(provider: Provider, story: Story, tmp
 
 
 def test_two_pulls_at_once(provider: Provider, story: Story) -> None:
-    with files.locked(provider.state / "lock", "pull"):
+    with durable.locked(provider.state / "lock", "pull"):
         error = refused(provider, story.at["first"], RefusedError, "another pull of .* is running")
     assert error.exit_code == 1
     assert not provider.pull(story.at["first"]).changed

@@ -22,17 +22,19 @@ from kit import DAY, HOUR, LIST, WEEK, Breaking, Provider, Site, key, no_passphr
 from securesystemslib.dsse import Envelope
 from shell import Shell
 
-from blocklist import acts, receipts
+from blocklist.base.errors import VerificationError
+from blocklist.base.i18n import quietly, shown
+from blocklist.base.instants import folder_name, format_instant
 from blocklist.cli import main
-from blocklist.client.hold import rollback
-from blocklist.errors import VerificationError
-from blocklist.fields import Ref, encode
-from blocklist.instants import folder_name, format_instant
-from blocklist.messages import quietly, shown
-from blocklist.plan import BrakeError
-from blocklist.policy import FORMATS
-from blocklist.receipts import Applied, Receipt, Received
-from blocklist.signing import KeyFolder, PublicKey, SigningKey, signer
+from blocklist.client.rollback import rollback
+from blocklist.keys.encryption import SigningKey
+from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.register import acts
+from blocklist.register.decoders import Ref, encode
+from blocklist.register.policy import FORMATS
+from blocklist.release import receipts
+from blocklist.release.plan import BrakeError
+from blocklist.release.receipts import Applied, Receipt, Received
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 RELEASED = datetime.now(UTC).replace(second=0, microsecond=0) + HOUR

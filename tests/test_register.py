@@ -31,18 +31,18 @@ from kit import (
     snapshot,
 )
 
-from blocklist import acts
-from blocklist.acts import SignedAct
-from blocklist.entries import ANSWERED, LIFECYCLE, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
-from blocklist.errors import BlocklistError, VerificationError
-from blocklist.fields import MAX_NAMES, Head, Ref, parse_instant
-from blocklist.instants import format_instant
-from blocklist.measures import Measures, State
-from blocklist.name_set import Names
-from blocklist.names import Name, Scope
-from blocklist.policy import from_json
-from blocklist.register import MAY_SIGN, Register
-from blocklist.replay import audit, replay
+from blocklist.base.errors import BlocklistError, VerificationError
+from blocklist.base.instants import format_instant
+from blocklist.names.domain_name import Name, Scope
+from blocklist.names.name_set import Names
+from blocklist.register import acts
+from blocklist.register.acts import SignedAct
+from blocklist.register.decoders import MAX_NAMES, Head, Ref, parse_instant
+from blocklist.register.fold import MAY_SIGN, Register
+from blocklist.register.lifecycle import ANSWERED, LIFECYCLE, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
+from blocklist.register.measures import Measures, State
+from blocklist.register.policy import from_json
+from blocklist.register.replay import audit, replay
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SITE, OTHER = "site.example", "other.example"

@@ -15,17 +15,18 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import DAY, HOUR, START, WEEK, Chain, key, names, no_passphrase, shipped_policy
 from tuf.api.metadata import Metadata
 
-from blocklist import acts, formats, manifest, render
-from blocklist.acts import SignedAct
-from blocklist.errors import RefusedError
-from blocklist.name_set import Names
-from blocklist.plan import Plan, brakes, make_plan
-from blocklist.policy import Brakes
-from blocklist.render import require_publishable
-from blocklist.replay import replay
-from blocklist.repository import Pin, Repository
-from blocklist.signing import KeyFolder
-from blocklist.snapshot import Snapshot
+from blocklist.base.errors import RefusedError
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.name_set import Names
+from blocklist.publisher.tree_writer import Pin, Repository
+from blocklist.register import acts
+from blocklist.register.acts import SignedAct
+from blocklist.register.policy import Brakes
+from blocklist.register.replay import replay
+from blocklist.release import formats, manifest, render
+from blocklist.release.plan import Plan, brakes, make_plan
+from blocklist.release.render import require_publishable
+from blocklist.release.snapshot import Snapshot
 
 GOLDEN = Path(__file__).parent / "golden"
 NONE = Names()

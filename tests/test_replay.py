@@ -9,14 +9,14 @@ from datetime import timedelta
 import pytest
 from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_text, names, resigned, snapshot
 
-from blocklist import acts
-from blocklist import replay as replaying
-from blocklist.errors import RefusedError, VerificationError
-from blocklist.fields import ActError
-from blocklist.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.register import Register
-from blocklist.replay import Fault, audit, check_clock, fold, read_lines, replay
-from blocklist.signing import PublicKey
+from blocklist.base.errors import RefusedError, VerificationError
+from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
+from blocklist.keys.folder import PublicKey
+from blocklist.register import acts
+from blocklist.register import replay as replaying
+from blocklist.register.decoders import ActError
+from blocklist.register.fold import Register
+from blocklist.register.replay import Fault, audit, check_clock, fold, read_lines, replay
 
 SECOND = timedelta(seconds=1)
 SMALL = {"protected": ["protected.example"], "platforms": {}}

@@ -23,12 +23,13 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater
 
-from blocklist import acts, formats
+from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.client.verify import verify
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
-from blocklist.names import Name, Scope
-from blocklist.signing import KeyFolder
+from blocklist.keys.folder import KeyFolder
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register import acts
+from blocklist.release import formats
+from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.workspace import Workspace
 
 FILES = (*sorted((ACTS, ANNOUNCED, CHANGES, *(entry.file for entry in formats.FORMATS.values()))), SUMS, SEAL)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from asn1crypto import cms, core
+from asn1crypto import cms as asn1_cms
+from asn1crypto import core
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -35,9 +36,9 @@ from seal_kit import (
     write,
 )
 
-from blocklist import seal
-from blocklist.authority import issue_certificate, new_revocation_list
-from blocklist.errors import RefusedError, UsageError, VerificationError
+from blocklist.base.errors import RefusedError, UsageError, VerificationError
+from blocklist.seal import cms
+from blocklist.seal.ca import issue_certificate, new_revocation_list
 
 
 @pytest.fixture(scope="module")
@@ -86,31 +87,31 @@ def der(pem: bytes) -> bytes:
 def forged_seal(office: Office, change: Callable[[list[bytes]], list[bytes]], content: bytes = CONTENT) -> bytes:
     """Seal with a list of signed attributes that was tampered with before it was signed."""
     certificate = der(office.certificate)
-    honest = seal._signed_attributes(content, certificate, "sha384", NOW)
+    honest = cms._signed_attributes(content, certificate, "sha384", NOW)
     attributes = b"".join(change(split(honest)))
-    signature = office.key.sign(seal._der_set(attributes), ec.ECDSA(hashes.SHA384()))
-    return seal._signed_data(certificate, "sha384", attributes, signature)
+    signature = office.key.sign(cms._der_set(attributes), ec.ECDSA(hashes.SHA384()))
+    return cms._signed_data(certificate, "sha384", attributes, signature)
 
 
 def split(attributes: bytes) -> list[bytes]:
-    return [item.dump() for item in cms.CMSAttributes.load(seal._der_set(attributes))]
+    return [item.dump() for item in asn1_cms.CMSAttributes.load(cms._der_set(attributes))]
 
 
 def attribute(name: str, *values: bytes) -> bytes:
-    return seal._sequence(seal._oid(seal._ATTRIBUTES[name]), seal._der_set(b"".join(values)))
+    return cms._sequence(cms._oid(cms._ATTRIBUTES[name]), cms._der_set(b"".join(values)))
 
 
 def without(name: str) -> Callable[[list[bytes]], list[bytes]]:
-    return lambda items: [item for item in items if seal._oid(seal._ATTRIBUTES[name]) not in item]
+    return lambda items: [item for item in items if cms._oid(cms._ATTRIBUTES[name]) not in item]
 
 
 def instead(name: str, *values: bytes) -> Callable[[list[bytes]], list[bytes]]:
     return lambda items: sorted([*without(name)(items), attribute(name, *values)])
 
 
-def edited(sealed: bytes, edit: Callable[[cms.SignedData], None]) -> bytes:
+def edited(sealed: bytes, edit: Callable[[asn1_cms.SignedData], None]) -> bytes:
     """Edit the unsigned parts of a seal and encode it again in full."""
-    message = cms.ContentInfo.load(sealed)
+    message = asn1_cms.ContentInfo.load(sealed)
     edit(message["content"])
     return message.dump(force=True)
 
@@ -141,7 +142,7 @@ def test_openssl_accepts_our_seal(tmp_path, office):
 def test_openssl_accepts_our_seal_on_p256(tmp_path, office):
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = issue_certificate(office.authority, office.authority_key, key.public_key(), "p256", NOW)
-    sealed = seal.seal(CONTENT, key, certificate, NOW)
+    sealed = cms.seal(CONTENT, key, certificate, NOW)
     write(tmp_path, office, sealed=sealed)
     assert openssl_verifies(tmp_path)
     assert office.verify(sealed).public_bytes(serialization.Encoding.PEM) == certificate
@@ -269,14 +270,14 @@ def test_the_signers_certificate_comes_back(office):
 
 def test_the_signing_time_is_in_the_seal(office):
     later = NOW + timedelta(days=3, microseconds=5)
-    message = cms.ContentInfo.load(seal.seal(CONTENT, office.key, office.certificate, later))
+    message = asn1_cms.ContentInfo.load(cms.seal(CONTENT, office.key, office.certificate, later))
     attributes = {item["type"].native: item["values"].native for item in message["content"]["signer_infos"][0][3]}
     assert attributes["signing_time"] == [NOW + timedelta(days=3)]
 
 
 def test_signed_attributes_are_fixed_bytes():
     """What is signed for a given input never changes: content-type, signing-time, digest, certificate, in DER order."""
-    assert seal._signed_attributes(b"content\n", b"certificate", "sha384", NOW).hex() == (
+    assert cms._signed_attributes(b"content\n", b"certificate", "sha384", NOW).hex() == (
         "301806092a864886f70d010903310b06092a864886f70d010701"
         "301c06092a864886f70d010905310f170d3236313132323132303030305a"
         "303f06092a864886f70d01090431320430"
@@ -287,8 +288,8 @@ def test_signed_attributes_are_fixed_bytes():
 
 
 def test_a_signing_time_from_2050_on_is_a_generalized_time():
-    assert seal._time(datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC))[:1] == b"\x17"
-    assert seal._time(datetime(2050, 1, 1, tzinfo=UTC)) == b"\x18\x0f20500101000000Z"
+    assert cms._time(datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC))[:1] == b"\x17"
+    assert cms._time(datetime(2050, 1, 1, tzinfo=UTC)) == b"\x18\x0f20500101000000Z"
 
 
 def test_no_flipped_bit_is_accepted(office):
@@ -316,7 +317,7 @@ def test_no_truncation_is_accepted(office):
         (b"\x30\x80" * 32_000, "not a CMS signature in DER"),
         (b"\xa0\x80" * 32_000, "not a CMS signature in DER"),
         (b"\x06\x83\x00\xf0\x00" + b"\xff" * 61_439 + b"\x01", "not a CMS signature in DER"),
-        (cms.ContentInfo({"content_type": "data", "content": core.OctetString(b"x")}).dump(), "not a signature"),
+        (asn1_cms.ContentInfo({"content_type": "data", "content": core.OctetString(b"x")}).dump(), "not a signature"),
     ],
     ids=[
         "empty",
@@ -377,23 +378,23 @@ def test_a_missing_signed_attribute_is_refused(office, name):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("content-type", (seal._oid("1.2.3"),), "content-type is not plain data"),
-        ("content-type", (seal._oid(seal._DATA), seal._oid(seal._DATA)), "content-type is not plain data"),
-        ("message-digest", (seal._octets(b""),), "the content is not what was sealed"),
+        ("content-type", (cms._oid("1.2.3"),), "content-type is not plain data"),
+        ("content-type", (cms._oid(cms._DATA), cms._oid(cms._DATA)), "content-type is not plain data"),
+        ("message-digest", (cms._octets(b""),), "the content is not what was sealed"),
         ("message-digest", (), "the content is not what was sealed"),
-        ("signing-certificate-v2", (seal._sequence(),), "names another certificate"),
-        ("signing-certificate-v2", (seal._certificate_reference(b"", "sha384"),), "names another certificate"),
+        ("signing-certificate-v2", (cms._sequence(),), "names another certificate"),
+        ("signing-certificate-v2", (cms._certificate_reference(b"", "sha384"),), "names another certificate"),
         ("signing-time", (b"\x17\x0b2611221200Z",), "signing-time"),
         ("signing-time", (b"\x17\x0d991322120000Z",), "signing-time cannot be read"),
         ("signing-time", (b"\x18\x0f20261122120000Z",), "signing-time is not in DER"),
-        ("signing-time", (seal._time(NOW), seal._time(NOW)), "signing-time cannot be read"),
+        ("signing-time", (cms._time(NOW), cms._time(NOW)), "signing-time cannot be read"),
         ("signing-time", (), "signing-time cannot be read"),
         (
             "signing-time",
-            (seal._time(NOW - HOUR - SECOND),),
+            (cms._time(NOW - HOUR - SECOND),),
             "at the signing time, the seal's certificate is not valid",
         ),
-        ("signing-time", (seal._time(NOW + 365 * DAY),), "at the signing time, the seal's certificate has expired"),
+        ("signing-time", (cms._time(NOW + 365 * DAY),), "at the signing time, the seal's certificate has expired"),
     ],
 )
 def test_a_wrong_signed_attribute_is_refused(office, name, values, message):
@@ -402,7 +403,7 @@ def test_a_wrong_signed_attribute_is_refused(office, name, values, message):
 
 
 def test_a_signed_attribute_given_twice_is_refused(office):
-    sealed = forged_seal(office, lambda items: sorted([*items, attribute("signing-time", seal._time(NOW + DAY))]))
+    sealed = forged_seal(office, lambda items: sorted([*items, attribute("signing-time", cms._time(NOW + DAY))]))
     with pytest.raises(VerificationError, match="twice"):
         office.verify(sealed)
 
@@ -414,19 +415,19 @@ def test_signed_attributes_out_of_order_are_refused(office):
 
 def test_attributes_signed_by_another_key_are_refused(office, stranger):
     certificate = der(office.certificate)
-    attributes = seal._signed_attributes(CONTENT, certificate, "sha384", NOW)
-    signature = stranger.key.sign(seal._der_set(attributes), ec.ECDSA(hashes.SHA384()))
+    attributes = cms._signed_attributes(CONTENT, certificate, "sha384", NOW)
+    signature = stranger.key.sign(cms._der_set(attributes), ec.ECDSA(hashes.SHA384()))
     with pytest.raises(VerificationError, match="signature value in the seal is wrong"):
-        office.verify(seal._signed_data(certificate, "sha384", attributes, signature))
+        office.verify(cms._signed_data(certificate, "sha384", attributes, signature))
 
 
 def test_a_signature_under_the_tag_of_the_file_is_refused(office):
     """RFC 5652 clause 5.4: the SET OF tag is signed, not [0]."""
     certificate = der(office.certificate)
-    attributes = seal._signed_attributes(CONTENT, certificate, "sha384", NOW)
-    signature = office.key.sign(seal._explicit(0, attributes), ec.ECDSA(hashes.SHA384()))
+    attributes = cms._signed_attributes(CONTENT, certificate, "sha384", NOW)
+    signature = office.key.sign(cms._explicit(0, attributes), ec.ECDSA(hashes.SHA384()))
     with pytest.raises(VerificationError, match="signature value in the seal is wrong"):
-        office.verify(seal._signed_data(certificate, "sha384", attributes, signature))
+        office.verify(cms._signed_data(certificate, "sha384", attributes, signature))
 
 
 # Parts that nobody signed.
@@ -461,19 +462,19 @@ def test_another_version_is_refused(office):
 def test_a_swapped_certificate_is_refused(office):
     """A second certificate for the same key would let the same signature say something else."""
     other = issue_certificate(office.authority, office.authority_key, office.key.public_key(), "other", NOW)
-    parts = seal._read(office.sealed)
-    swapped = seal._signed_data(der(other), parts.hash_name, parts.attributes, parts.signature)
+    parts = cms._read(office.sealed)
+    swapped = cms._signed_data(der(other), parts.hash_name, parts.attributes, parts.signature)
     with pytest.raises(VerificationError, match="names another certificate"):
         office.verify(swapped)
 
 
 def test_an_enclosed_revocation_list_is_refused(office):
     crl = x509.load_pem_x509_crl(office.crl).public_bytes(serialization.Encoding.DER)
-    certificate = seal._explicit(0, der(office.certificate))
-    signed = cms.ContentInfo.load(office.sealed)["content"].contents
-    signed = signed.replace(certificate, certificate + seal._explicit(1, crl))
+    certificate = cms._explicit(0, der(office.certificate))
+    signed = asn1_cms.ContentInfo.load(office.sealed)["content"].contents
+    signed = signed.replace(certificate, certificate + cms._explicit(1, crl))
     with pytest.raises(VerificationError, match="one form"):
-        office.verify(seal._sequence(seal._oid(seal._SIGNED_DATA), seal._explicit(0, seal._sequence(signed))))
+        office.verify(cms._sequence(cms._oid(cms._SIGNED_DATA), cms._explicit(0, cms._sequence(signed))))
 
 
 # Certificates.
@@ -481,7 +482,7 @@ def test_an_enclosed_revocation_list_is_refused(office):
 
 def sealed_with(office: Office, **certificate) -> bytes:
     key = new_key()
-    return seal.seal(CONTENT, key, forged_certificate(office, key.public_key(), **certificate), NOW)
+    return cms.seal(CONTENT, key, forged_certificate(office, key.public_key(), **certificate), NOW)
 
 
 def test_a_plain_forged_certificate_would_pass(office):
@@ -534,7 +535,7 @@ def test_a_self_signed_certificate_is_refused(office):
     key = new_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "forged")])
     certificate = forged_certificate(office, key.public_key(), issuer=name, issuer_key=key)
-    sealed = seal.seal(CONTENT, key, certificate, NOW)
+    sealed = cms.seal(CONTENT, key, certificate, NOW)
     with pytest.raises(VerificationError, match="not issued by the seal authority"):
         office.verify(sealed)
     with pytest.raises(VerificationError, match="not that of a certificate authority"):
@@ -542,7 +543,7 @@ def test_a_self_signed_certificate_is_refused(office):
 
 
 def test_the_authority_itself_cannot_seal(office):
-    sealed = seal.seal(CONTENT, office.authority_key, office.authority, NOW)
+    sealed = cms.seal(CONTENT, office.authority_key, office.authority, NOW)
     with pytest.raises(VerificationError, match="certificate authority"):
         office.verify(sealed)
 
@@ -556,19 +557,19 @@ def test_a_certificate_that_lies_about_its_issuers_name_is_refused(office):
 def test_a_certificate_that_cannot_be_read_is_refused(office):
     broken = bytearray(der(office.certificate))
     broken[broken.index(b"\x55\x1d\x0f\x01\x01\xff\x04\x04\x03") + 8] ^= 0x01  # the BIT STRING of keyUsage
-    attributes = seal._signed_attributes(CONTENT, bytes(broken), "sha384", NOW)
-    signature = office.key.sign(seal._der_set(attributes), ec.ECDSA(hashes.SHA384()))
+    attributes = cms._signed_attributes(CONTENT, bytes(broken), "sha384", NOW)
+    signature = office.key.sign(cms._der_set(attributes), ec.ECDSA(hashes.SHA384()))
     with pytest.raises(VerificationError, match="the seal's certificate"):
-        office.verify(seal._signed_data(bytes(broken), "sha384", attributes, signature))
+        office.verify(cms._signed_data(bytes(broken), "sha384", attributes, signature))
 
 
 def test_a_key_on_another_curve_is_refused(office):
     key = ec.generate_private_key(ec.SECP521R1())
     certificate = forged_certificate(office, key.public_key())
-    attributes = seal._signed_attributes(CONTENT, der(certificate), "sha384", NOW)
-    signature = key.sign(seal._der_set(attributes), ec.ECDSA(hashes.SHA384()))
+    attributes = cms._signed_attributes(CONTENT, der(certificate), "sha384", NOW)
+    signature = key.sign(cms._der_set(attributes), ec.ECDSA(hashes.SHA384()))
     with pytest.raises(VerificationError, match="not on P-256 or P-384"):
-        office.verify(seal._signed_data(der(certificate), "sha384", attributes, signature))
+        office.verify(cms._signed_data(der(certificate), "sha384", attributes, signature))
 
 
 @pytest.mark.parametrize(
@@ -661,7 +662,7 @@ def test_an_authority_that_may_not_sign_lists_is_refused(office):
     extensions = ((key_usage("key_cert_sign"), True), (x509.BasicConstraints(ca=True, path_length=0), True))
     authority = forged_certificate(office, key.public_key(), issuer=name, issuer_key=key, extensions=extensions)
     certificate = issue_certificate(authority, key, office.key.public_key(), "seal", NOW)
-    sealed = seal.seal(CONTENT, office.key, certificate, NOW)
+    sealed = cms.seal(CONTENT, office.key, certificate, NOW)
     office.verify(sealed, authority_pem=authority)
     crl = new_revocation_list(authority, key, {}, 1, NOW, 30)
     with pytest.raises(VerificationError, match="not for signing revocation lists"):
@@ -673,16 +674,16 @@ def test_an_authority_that_may_not_sign_lists_is_refused(office):
 
 def test_what_cannot_be_sealed_is_refused_at_once(office, stranger):
     with pytest.raises(UsageError, match="seal's certificate is for another key"):
-        seal.seal(CONTENT, stranger.key, office.certificate, NOW)
+        cms.seal(CONTENT, stranger.key, office.certificate, NOW)
     with pytest.raises(RefusedError, match="not valid before 2026-11-22T11:00:00Z"):
-        seal.seal(CONTENT, office.key, office.certificate, NOW - HOUR - SECOND)
+        cms.seal(CONTENT, office.key, office.certificate, NOW - HOUR - SECOND)
     with pytest.raises(RefusedError, match="it ended 2027-11-22T12:00:00Z"):
-        seal.seal(CONTENT, office.key, office.certificate, NOW + 365 * DAY)
+        cms.seal(CONTENT, office.key, office.certificate, NOW + 365 * DAY)
 
 
 def test_a_time_without_a_zone_is_a_mistake_of_the_caller(office):
     naive = NOW.replace(tzinfo=None)
     with pytest.raises(ValueError, match="without a zone"):
-        seal.seal(CONTENT, office.key, office.certificate, naive)
+        cms.seal(CONTENT, office.key, office.certificate, naive)
     with pytest.raises(ValueError, match="without a zone"):
         office.verify(office.sealed, at=naive)

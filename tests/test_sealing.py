@@ -17,14 +17,14 @@ from seal_kit import new_key, new_office, pem_key
 from shell import Shell
 from test_repository import FILES, OPENSSL, copied, current, with_openssl, with_tuf
 
-from blocklist import sealing
-from blocklist.authority import issue_certificate
+from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.client.verify import verify
-from blocklist.errors import RefusedError, UsageError, VerificationError
-from blocklist.repository import QUALIFIED_SEAL
-from blocklist.sealing import Certificate, seal_warnings
-from blocklist.signing import PublicKey
-from blocklist.trustfolder import TrustFolder
+from blocklist.keys.folder import PublicKey
+from blocklist.publisher.tree_writer import QUALIFIED_SEAL
+from blocklist.seal.ca import issue_certificate
+from blocklist.trust import seal_certificates
+from blocklist.trust.folder import TrustFolder
+from blocklist.trust.seal_certificates import Certificate, seal_warnings
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def heads(site: Site) -> TrustFolder:
 
 
 def renew(site: Site, **more: Any) -> Certificate:
-    return sealing.renew(heads(site), site.keys, site.now, **more)
+    return seal_certificates.renew(heads(site), site.keys, site.now, **more)
 
 
 def release(site: Site) -> Path:
@@ -79,7 +79,11 @@ def test_a_new_certificate_overlaps_the_old_one(site: Site) -> None:
         assert with_openssl(folder, site.exports / "seal.pem") == ""
         assert with_revocations(folder, site.exports) == ""
     assert (site.exports / "seal.pem").read_bytes() == pinned
-    assert [entry.kind for entry in sealing.certificates(heads(site), site.keys)] == ["seal", "former", "authority"]
+    assert [entry.kind for entry in seal_certificates.certificates(heads(site), site.keys)] == [
+        "seal",
+        "former",
+        "authority",
+    ]
 
 
 def test_ten_years_of_renewals_need_no_provider(site: Site) -> None:
@@ -121,7 +125,7 @@ def test_a_certificate_needs_the_authoritys_key(site: Site) -> None:
     with pytest.raises(UsageError, match="there is no key seal-authority"):
         renew(site)
     with pytest.raises(UsageError, match="there is no key seal-authority"):
-        sealing.revoke(heads(site), site.keys, signer_of(current(site)), site.now)
+        seal_certificates.revoke(heads(site), site.keys, signer_of(current(site)), site.now)
     assert (site.workspace.lists / "trust/seal.crt").read_bytes() == before
     assert len(list(site.keys.path.glob("seal-*.pem"))) == 1
 
@@ -139,7 +143,7 @@ def test_a_stolen_authority_is_replaced_by_hand(site: Site) -> None:
     """Providers who use stock tools get a new `seal.pem`; root, register and subscriptions stay."""
     from kit import LISTS
 
-    from blocklist.init import init
+    from blocklist.office.init import init
 
     old = (site.exports / "seal.pem").read_bytes()
     for path in heads(site).path.glob("seal*"):
@@ -157,7 +161,7 @@ def test_a_stolen_authority_is_replaced_by_hand(site: Site) -> None:
 def test_a_revoked_certificate_seals_nothing_more(site: Site) -> None:
     old = current(site)
     stolen = signer_of(old)
-    sealing.revoke(heads(site), site.keys, stolen[:9], site.now)
+    seal_certificates.revoke(heads(site), site.keys, stolen[:9], site.now)
     site.now += 7 * HOUR
     with pytest.raises(RefusedError, match="was revoked") as caught:
         site.publish()
@@ -178,7 +182,7 @@ def test_revocations_are_kept_by_every_later_list(site: Site) -> None:
     numbers = []
     renew(site)
     for step in (
-        lambda: sealing.revoke(heads(site), site.keys, first, site.now),
+        lambda: seal_certificates.revoke(heads(site), site.keys, first, site.now),
         lambda: renew(site),
         lambda: renew(site),
     ):
@@ -188,13 +192,13 @@ def test_revocations_are_kept_by_every_later_list(site: Site) -> None:
         assert len(list(revocations)) == 1
     assert numbers == [3, 4, 5]
     with pytest.raises(RefusedError, match="revoked already"):
-        sealing.revoke(heads(site), site.keys, first, site.now)
+        seal_certificates.revoke(heads(site), site.keys, first, site.now)
 
 
 @pytest.mark.parametrize("text", ["", "0000", "0000-0000-0000-0000-0000"])
 def test_revoking_what_is_not_there(site: Site, text: str) -> None:
     with pytest.raises(UsageError, match="is no certificate of the seal") as caught:
-        sealing.revoke(heads(site), site.keys, text, site.now)
+        seal_certificates.revoke(heads(site), site.keys, text, site.now)
     assert signer_of(current(site)) in caught.value.hint
 
 
@@ -240,11 +244,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Provider:
 
 
 def request(site: Site) -> bytes:
-    return sealing.request(site.keys, "Office of tests", "Ministry of tests", "FR")[0]
+    return seal_certificates.request(site.keys, "Office of tests", "Ministry of tests", "FR")[0]
 
 
 def test_the_request_is_one(site: Site, tmp_path: Path) -> None:
-    content, public = sealing.request(site.keys, "Office of tests", "Ministry of tests", "FR")
+    content, public = seal_certificates.request(site.keys, "Office of tests", "Ministry of tests", "FR")
     (tmp_path / "seal.csr").write_bytes(content)
     command = ["openssl", "req", "-verify", "-noout", "-subject", "-in", "seal.csr"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
@@ -259,14 +263,16 @@ def test_the_request_is_one(site: Site, tmp_path: Path) -> None:
 def test_a_name_that_cannot_be_certified(site: Site, names: tuple[str, str, str]) -> None:
     before = sorted(site.keys.path.iterdir())
     with pytest.raises(UsageError, match="a common name has 1 to 64 characters"):
-        sealing.request(site.keys, *names)
+        seal_certificates.request(site.keys, *names)
     assert sorted(site.keys.path.iterdir()) == before
 
 
 def test_a_qualified_seal_stands_beside_the_first(site: Site, service: Provider, tmp_path: Path) -> None:
     pinned = (site.exports / "seal.pem").read_bytes()
     leaf = service.issue(request(site))
-    made = sealing.install(heads(site), site.keys, service.pem("sub") + leaf + service.pem("root"), site.now + HOUR)
+    made = seal_certificates.install(
+        heads(site), site.keys, service.pem("sub") + leaf + service.pem("root"), site.now + HOUR
+    )
     assert made.kind == "qualified"
     site.now += HOUR
     site.block("two.example")
@@ -301,7 +307,7 @@ def test_a_certificate_by_our_own_authority_seals_at_once(site: Site) -> None:
     authority, key = heads(site).path.joinpath("seal.pem").read_bytes(), key_of(site, "seal-authority")
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     pem = issue_certificate(authority, key, public, "by hand", site.now)
-    made = sealing.install(heads(site), site.keys, pem, site.now)
+    made = seal_certificates.install(heads(site), site.keys, pem, site.now)
     assert made.kind == "seal"
     folder = release(site)
     assert signer_of(folder) == made.fingerprint
@@ -370,14 +376,14 @@ def test_a_certificate_that_is_not_ours_or_cannot_seal(site: Site, service: Prov
     content = make(site, service)
     before = {path: path.read_bytes() for path in heads(site).path.iterdir() if path.is_file()}
     with pytest.raises((UsageError, VerificationError), match=WRONG[make]):
-        sealing.install(heads(site), site.keys, content, site.now + HOUR)
+        seal_certificates.install(heads(site), site.keys, content, site.now + HOUR)
     assert {path: path.read_bytes() for path in heads(site).path.iterdir() if path.is_file()} == before
 
 
 def test_a_chain_that_has_expired(site: Site, service: Provider) -> None:
     content = service.issue(request(site)) + service.pem("sub") + service.pem("root")
     with pytest.raises(VerificationError, match="is not in force"):
-        sealing.install(heads(site), site.keys, content, site.now + 15 * DAY)
+        seal_certificates.install(heads(site), site.keys, content, site.now + 15 * DAY)
 
 
 def test_a_certificate_that_only_names_our_authority_is_refused(site: Site) -> None:
@@ -389,7 +395,7 @@ def test_a_certificate_that_only_names_our_authority_is_refused(site: Site) -> N
     assert isinstance(public, ec.EllipticCurvePublicKey)
     pem = issue_certificate(office.authority, office.authority_key, public, "false", site.now)
     with pytest.raises(VerificationError, match="was not issued by the seal authority"):
-        sealing.install(heads(site), site.keys, pem, site.now)
+        seal_certificates.install(heads(site), site.keys, pem, site.now)
 
 
 # --- Commands ---------------------------------------------------------------------------------------------------------

@@ -30,12 +30,15 @@ from hypothesis import strategies as st
 from kit import START, Chain, key_text, names
 from shell import Shell
 
-from blocklist import acts, files, keyfiles
-from blocklist.acts import Act, SignedAct
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.register import Register
-from blocklist.replay import replay
-from blocklist.signing import KDF_ROUNDS, KeyFolder, PublicKey, role_key_name, signer
+from blocklist.base import durable
+from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.keys import encryption
+from blocklist.keys.encryption import KDF_ROUNDS
+from blocklist.keys.folder import KeyFolder, PublicKey, role_key_name, signer
+from blocklist.register import acts
+from blocklist.register.acts import Act, SignedAct
+from blocklist.register.fold import Register
+from blocklist.register.replay import replay
 
 PASSPHRASE = b"correct horse"
 SMALL = {"protected": ["protected.example"], "platforms": {}}
@@ -519,13 +522,13 @@ def test_a_strong_pkcs12_file_of_openssl_is_read(folder: KeyFolder) -> None:
 @example(b"\x30\x03\x02\x01\x03")
 def test_no_key_file_is_more_than_refused(content: bytes) -> None:
     try:
-        found = keyfiles.protection(content, "it")
+        found = encryption.protection(content, "it")
     except UsageError as fault:
         assert "holds no private key" in fault.message
         return
     with pytest.raises(UsageError):
-        keyfiles.require_strong(found, "it")
-        keyfiles.opened(content, None, "it")
+        encryption.require_strong(found, "it")
+        encryption.opened(content, None, "it")
 
 
 # --- Another passphrase ------------------------------------------------------------------------------------------
@@ -536,7 +539,7 @@ NEW = b"battery staple"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rounds, where a test is about something else."""
-    monkeypatch.setattr(keyfiles, "KDF_ROUNDS", 2000)
+    monkeypatch.setattr(encryption, "KDF_ROUNDS", 2000)
 
 
 def changing(folder: KeyFolder) -> KeyFolder:
@@ -564,13 +567,13 @@ def test_no_copy_without_a_passphrase_is_written(
 ) -> None:
     folder.create("agent-1", GOOD["p256"], encrypt=True)
     written: dict[str, bytes] = {}
-    real = files.write_chunks
+    real = durable.write_chunks
 
-    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> files.Written:
+    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> durable.Written:
         written[path.name] = b"".join(chunks)
         return real(path, [written[path.name]], mode)
 
-    monkeypatch.setattr(files, "write_chunks", watched)
+    monkeypatch.setattr(durable, "write_chunks", watched)
     changing(folder).change_passphrase("agent-1")
     assert len(written) == 2  # the public key and the closed one
     secret = GOOD["p256"].private_numbers().private_value.to_bytes(32, "big")
@@ -588,7 +591,7 @@ def test_a_change_that_is_cut_off_leaves_a_key_that_opens(
 ) -> None:
     """Disk full, or power gone, at each of its writes: the key opens with the old passphrase or with the new one."""
     public = folder.create("agent-1", GOOD["p256"], encrypt=encrypted)
-    names = [(files, "write_chunks"), (Path, "replace"), (files, "sync_folder"), (Path, "unlink")]
+    names = [(durable, "write_chunks"), (Path, "replace"), (durable, "sync_folder"), (Path, "unlink")]
     owner, name = names[step]
     real, calls = getattr(owner, name), 0
 

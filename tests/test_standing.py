@@ -215,8 +215,15 @@ def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
 
 
 def test_the_worst_of_several_counts() -> None:
+    from blocklist.base.errors import (
+        RefusedError,
+        StaleError,
+        TargetError,
+        UnreachableError,
+        UsageError,
+        VerificationError,
+    )
     from blocklist.client.outcome import Outcome, worst
-    from blocklist.errors import RefusedError, StaleError, TargetError, UnreachableError, UsageError, VerificationError
 
     faults = [UsageError("u"), UnreachableError("n"), TargetError("t"), RefusedError("r"), StaleError("s")]
     faults.append(VerificationError("v"))

@@ -18,16 +18,16 @@ import pytest
 from kit import LIST, START, Chain, key, names
 from postgres import Postgres, only_sqlite
 
-from blocklist import acts
-from blocklist.acts import Act, SignedAct
-from blocklist.databases import ConflictError
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.fields import Ref
-from blocklist.register import Register
-from blocklist.remembered import HeadMemory
-from blocklist.replay import fold, replay
-from blocklist.signing import signer
-from blocklist.store import Dossier, Store
+from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
+from blocklist.keys.folder import signer
+from blocklist.register import acts
+from blocklist.register.acts import Act, SignedAct
+from blocklist.register.decoders import Ref
+from blocklist.register.fold import Register
+from blocklist.register.replay import fold, replay
+from blocklist.store.backend import ConflictError
+from blocklist.store.head_memory import HeadMemory
+from blocklist.store.store import Dossier, Store
 
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("blocklist.files.write_chunks", refuse)
+    monkeypatch.setattr("blocklist.base.durable.write_chunks", refuse)
     dossier = Dossier.of({"a": 1})
     with pytest.raises(TargetError, match="Read-only"):
         store.append(LIST, [next_act(chain.head, chain.register.id, dossier)], [dossier])

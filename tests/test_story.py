@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from kit import DAY, HOUR, SALT, WEEK, Site, names
 from shell import NO_PROOF, SAYS, WHY, Shell
 
-from blocklist import acts
 from blocklist.cli import main
+from blocklist.register import acts
 
 SITE = "page.example"
 SAYS_BY_ID = dict.fromkeys(("terrorist-act", "favourable", "public", "context"), "as seen")

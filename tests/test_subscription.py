@@ -10,12 +10,12 @@ import pytest
 from kit import key
 from tuf.api.metadata import Metadata, Root, Snapshot
 
-from blocklist.client import subscribing, subscription
+from blocklist.base.errors import BlocklistError, TargetError, UsageError
+from blocklist.base.strict_yaml import DocumentError
+from blocklist.client import subscribe, subscription
 from blocklist.client.subscription import BRAKES, Subscription, Target
-from blocklist.documents import DocumentError
-from blocklist.errors import BlocklistError, TargetError, UsageError
-from blocklist.policy import Brakes
-from blocklist.signing import signer
+from blocklist.keys.folder import signer
+from blocklist.register.policy import Brakes
 
 
 def new_root(signer_of_it: str = "root", copies: int = 1) -> bytes:
@@ -132,7 +132,7 @@ def test_what_is_written_reads_back_and_explains_itself(tmp_path: Path) -> None:
     ]
     options = {"client_certificate": "/a b.pem", "client_key": "/a.key", "proxy": "http://proxy.example:3128"}
     lists = [(LIST, targets), ("other", [Target("json", tmp_path / "other.json")])]
-    made = subscribing.write(path, URL, "test", ROOT, lists, list(options.items()))
+    made = subscribe.write(path, URL, "test", ROOT, lists, list(options.items()))
     assert made == subscription.load(path)
     assert made.lists == {list_id: tuple(wanted) for list_id, wanted in lists}
     assert (made.url, made.environment, made.root) == (URL, "test", DIGEST)
@@ -150,7 +150,7 @@ def test_what_is_written_reads_back_and_explains_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("list_id", ["no", "on", "y", "true", "null", "off"])
 def test_a_list_may_be_called_what_yaml_takes_for_something_else(tmp_path: Path, list_id: str) -> None:
-    made = subscribing.write(tmp_path / "list.yaml", URL, "test", ROOT, [(list_id, [Target("rpz", tmp_path / "z")])])
+    made = subscribe.write(tmp_path / "list.yaml", URL, "test", ROOT, [(list_id, [Target("rpz", tmp_path / "z")])])
     assert list(made.lists) == [list_id]
 
 
@@ -158,7 +158,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "list.yaml"
     path.write_text("mine")
     with pytest.raises(UsageError, match="exists"):
-        subscribing.write(path, URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
+        subscribe.write(path, URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert path.read_text() == "mine"
 
 
@@ -169,7 +169,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 )
 def test_what_is_no_root_is_not_pinned(tmp_path: Path, root: bytes) -> None:
     with pytest.raises(UsageError, match="not a TUF root"):
-        subscribing.write(tmp_path / "list.yaml", URL, "test", root, [(LIST, [Target("rpz", tmp_path / "z")])])
+        subscribe.write(tmp_path / "list.yaml", URL, "test", root, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -178,14 +178,14 @@ def test_what_is_no_root_is_not_pinned(tmp_path: Path, root: bytes) -> None:
 )
 def test_what_would_not_read_back_is_not_written(tmp_path: Path, url: str, list_id: str, format_id: str) -> None:
     with pytest.raises(DocumentError):
-        subscribing.write(tmp_path / "list.yaml", url, "test", ROOT, [(list_id, [Target(format_id, tmp_path / "z")])])
+        subscribe.write(tmp_path / "list.yaml", url, "test", ROOT, [(list_id, [Target(format_id, tmp_path / "z")])])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TargetError) as caught:
-        subscribing.write(tmp_path / "file/list.yaml", URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
+        subscribe.write(tmp_path / "file/list.yaml", URL, "test", ROOT, [(LIST, [Target("rpz", tmp_path / "z")])])
     assert caught.value.exit_code == 6
 
 

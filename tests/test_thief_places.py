@@ -21,11 +21,12 @@ from test_check import Fake, landing
 from thief_kit import MINUTE, Theft, holding, propose, stolen
 from tuf.api.metadata import Metadata
 
-from blocklist import acts, kept_state, receipts
-from blocklist.errors import UsageError
-from blocklist.fields import read_names
-from blocklist.names import Scope
-from blocklist.signing import KeyFolder, signer
+from blocklist.base.errors import UsageError
+from blocklist.keys.folder import KeyFolder, signer
+from blocklist.names.domain_name import Scope
+from blocklist.register import acts, kept_state
+from blocklist.register.decoders import read_names
+from blocklist.release import receipts
 
 SECRET = "known to the office alone"
 

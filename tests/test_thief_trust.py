@@ -18,10 +18,10 @@ from test_sealing import signer_of, with_revocations
 from thief_kit import MINUTE, Theft, stolen
 from tuf.api.metadata import Metadata, Root
 
-from blocklist import seal
-from blocklist.authority import issue_certificate, new_revocation_list
-from blocklist.manifest import SEAL
-from blocklist.signing import PublicKey, signer
+from blocklist.keys.folder import PublicKey, signer
+from blocklist.release.manifest import SEAL
+from blocklist.seal import cms
+from blocklist.seal.ca import issue_certificate, new_revocation_list
 
 # --- The heads' offline keys ------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ def test_a_seal_authority(theft: Theft, tmp_path: Path) -> None:
     theft.thief.offer(add=[EVIL])
     forged = Path(shutil.copytree(theft.thief.folder, tmp_path / "forged"))
     pem = issue_certificate(old.read_bytes(), authority, key.public_key(), "seal", at)
-    (forged / SEAL).write_bytes(seal.seal((forged / "SHA256SUMS").read_bytes(), key, pem, at))
+    (forged / SEAL).write_bytes(cms.seal((forged / "SHA256SUMS").read_bytes(), key, pem, at))
     assert openssl_verifies(forged, at=at, authority=str(old))
     # Can: take back the office's own certificate, for whoever looks at the revocation list.
     ours = x509.load_pem_x509_certificate((theft.lists / "trust/seal.crt").read_bytes()).serial_number
@@ -200,7 +200,7 @@ def test_a_seal_authority(theft: Theft, tmp_path: Path) -> None:
     # Cannot: anything at `pull`. Who sees it: whoever names the register.
     theft.refused("is not what the officers' acts say")
     pem = issue_certificate(old.read_bytes(), authority, key.public_key(), "seal", theft.site.now)
-    (forged / SEAL).write_bytes(seal.seal((forged / "SHA256SUMS").read_bytes(), key, pem, theft.site.now))
+    (forged / SEAL).write_bytes(cms.seal((forged / "SHA256SUMS").read_bytes(), key, pem, theft.site.now))
     words = ("verify", forged, "--cert", old, "--register", theft.site.founded.register)
     shell.refused(*words, code=3, message="is not what two officers signed for")
     # Recovery: another authority; whoever has its certificate refuses the thief's, and `pull` needs nothing.

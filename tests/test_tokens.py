@@ -35,14 +35,16 @@ from shell import WHY, Shell
 from softhsm import MODULE, PIN, Hsm, Token, instead_of, right_pin
 from tuf.api.metadata import Metadata, Root, Targets, Timestamp
 
-from blocklist import acts, seal, tokens
-from blocklist.acts import Act
-from blocklist.authority import issue_certificate, new_authority, new_revocation_list
-from blocklist.errors import RefusedError, TargetError, UsageError
-from blocklist.metadata import signed_bytes
-from blocklist.replay import replay
-from blocklist.signing import KeyFolder, PublicKey, signer
-from blocklist.tokens import Choice, Place, TokenKey
+from blocklist.base.errors import RefusedError, TargetError, UsageError
+from blocklist.keys import tokens
+from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.keys.tokens import Choice, Place, TokenKey
+from blocklist.register import acts
+from blocklist.register.acts import Act
+from blocklist.register.replay import replay
+from blocklist.seal import cms
+from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list
+from blocklist.trust.metadata_io import signed_bytes
 from blocklist.workspace import Workspace
 
 LOCKED, FINAL_TRY, KEY_PAD = 0x40000, 0x20000, 0x100
@@ -172,8 +174,8 @@ def test_a_token_signs_acts_metadata_seals_and_certificates(
     authority = new_authority("authority, on a token", authority_key, NOW)
     certificate = issue_certificate(authority, authority_key, key.public_key(), "seal, on a token", NOW)
     revoked = new_revocation_list(authority, authority_key, {}, 1, NOW, 30)
-    sealed = seal.seal(CONTENT, key, certificate, NOW)
-    seal.verify(CONTENT, sealed, authority, NOW, revoked)
+    sealed = cms.seal(CONTENT, key, certificate, NOW)
+    cms.verify(CONTENT, sealed, authority, NOW, revoked)
     write_sealed(tmp_path, SealOffice(authority_key, key, authority, certificate, revoked, sealed))
     assert openssl_verifies(tmp_path)
     (tmp_path / "both.pem").write_bytes(authority + revoked)

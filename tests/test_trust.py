@@ -18,14 +18,14 @@ from securesystemslib.signer import SSlibKey
 from shell import Shell
 from tuf.api.metadata import Metadata, TargetFile
 
-from blocklist.ceremony import Ceremony, checkpoint
-from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.fields import Ref
-from blocklist.signing import KeyFolder, PublicKey, role_key_name, signer
-from blocklist.trust import Pin, public_key, tuf_key
-from blocklist.trustfolder import TrustFolder
-from blocklist.trustproposal import Proposal
-from blocklist.trustwords import advice, changes, ends
+from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
+from blocklist.keys.folder import KeyFolder, PublicKey, role_key_name, signer
+from blocklist.register.decoders import Ref
+from blocklist.trust.ceremony import Ceremony, checkpoint
+from blocklist.trust.describe import advice, changes, ends
+from blocklist.trust.folder import TrustFolder
+from blocklist.trust.proposal import Proposal
+from blocklist.trust.roles import Pin, public_key, tuf_key
 
 NOW = START
 

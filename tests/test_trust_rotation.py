@@ -17,12 +17,12 @@ from tuf.api.exceptions import BadVersionNumberError, RepositoryError
 from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 
-from blocklist import acts
-from blocklist.ceremony import Ceremony, Signed, checkpoint
-from blocklist.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.sealing import renew, revoke
-from blocklist.trust import Pin
-from blocklist.trustproposal import Proposal
+from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
+from blocklist.register import acts
+from blocklist.trust.ceremony import Ceremony, Signed, checkpoint
+from blocklist.trust.proposal import Proposal
+from blocklist.trust.roles import Pin
+from blocklist.trust.seal_certificates import renew, revoke
 
 HUGE = 4_000_000_000
 MINUTE = timedelta(minutes=1)
@@ -250,7 +250,7 @@ def test_more_keys_than_it_takes_and_some_of_them_elsewhere(site: Site, tmp_path
     """A role of the publisher with two keys, of which one signs."""
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    from blocklist.signing import PublicKey
+    from blocklist.keys.folder import PublicKey
 
     heads = ceremony(site)
     other = PublicKey.wrap(ed25519.Ed25519PrivateKey.generate().public_key())
@@ -289,7 +289,7 @@ def test_a_theft_with_the_highest_versions_needs_no_provider(site: Site, tmp_pat
 
 
 def fingerprint(site: Site, role: str) -> str:
-    from blocklist.signing import PublicKey
+    from blocklist.keys.folder import PublicKey
 
     return PublicKey.wrap(key_of(site, role).public_key()).fingerprint
 
@@ -331,7 +331,7 @@ def test_a_new_key_of_the_list_alone_would_not_have_been_enough(site: Site, tmp_
     heads = ceremony(site)
     proposal = heads.begin()
     key = key_of(site, "head-1")  # any new key
-    from blocklist.signing import PublicKey
+    from blocklist.keys.folder import PublicKey
 
     new = PublicKey.wrap(key.public_key())
     heads.propose(proposal.exchange(LIST, new, proposal.after.keys(LIST), site.now))
@@ -370,7 +370,7 @@ def test_what_the_thief_signed_for_the_next_minutes_delays_news_that_long(site: 
 
 
 def test_stolen_keys_never_come_back(site: Site) -> None:
-    from blocklist.signing import PublicKey
+    from blocklist.keys.folder import PublicKey
 
     old = PublicKey.wrap(key_of(site, "timestamp").public_key())
     rotate(site, "publisher", stolen=True)
@@ -484,8 +484,8 @@ def test_a_checkpoint_is_published_although_nothing_else_changed(site: Site, tmp
 def test_one_publish_signs_what_the_other_list_published_last(site: Site, tmp_path: Path) -> None:
     from kit import LISTS
 
-    from blocklist.init import init
-    from blocklist.publishing import publish
+    from blocklist.office.init import init
+    from blocklist.publisher.publish import publish
     from blocklist.workspace import Workspace
 
     second = "mirror-sites"

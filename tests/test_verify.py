@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hostile import Thief, key_of, next_line
 from kit import DAY, HOUR, LIST, Site, names
 
-from blocklist import acts, formats, seal
-from blocklist.authority import new_revocation_list
+from blocklist.base.errors import BlocklistError, StaleError, UsageError, VerificationError
 from blocklist.client.verify import Verified, verify
-from blocklist.errors import BlocklistError, StaleError, UsageError, VerificationError
-from blocklist.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
-from blocklist.names import Name, Scope
+from blocklist.names.domain_name import Name, Scope
+from blocklist.register import acts
+from blocklist.release import formats
+from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
+from blocklist.seal import cms
+from blocklist.seal.ca import new_revocation_list
 
 EXPORTS = tuple(sorted(entry.file for entry in formats.FORMATS.values()))
 LISTED = tuple(sorted((ACTS, ANNOUNCED, CHANGES, *EXPORTS)))
@@ -266,7 +268,7 @@ def test_the_thief_cannot_seal_with_another_key(release: Release, folder: Path) 
     sums = (folder / SUMS).read_bytes() + hashlib.sha256(b"").hexdigest().encode() + b"  more\n"
     stranger = ec.generate_private_key(ec.SECP384R1())
     with pytest.raises(UsageError, match="is for another key"):
-        seal.seal(sums, stranger, (release.site.workspace.lists / "trust/seal.crt").read_bytes(), release.at)
+        cms.seal(sums, stranger, (release.site.workspace.lists / "trust/seal.crt").read_bytes(), release.at)
     (folder / SUMS).write_bytes(sums)
     refused(lambda: release.verify(folder), VerificationError, "not what was sealed")
 

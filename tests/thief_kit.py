@@ -23,10 +23,10 @@ from shell import WHY, Shell
 from test_docs import rows, section
 from test_hostile import signed_by_two
 
-from blocklist import receipts
-from blocklist.acts import read_line
-from blocklist.receipts import Receipt
-from blocklist.store import Store
+from blocklist.register.acts import read_line
+from blocklist.release import receipts
+from blocklist.release.receipts import Receipt
+from blocklist.store.store import Store
 
 MINUTE = timedelta(minutes=1)
 COLUMNS = ("can", "cannot", "sees", "recovery")

@@ -19,8 +19,8 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from blocklist.base.i18n import CATALOGS
 from blocklist.cli import main
-from blocklist.messages import CATALOGS
 
 PACKAGE = CATALOGS.parent
 FRENCH = CATALOGS / "fr" / "LC_MESSAGES" / "blocklist.po"

@@ -14,25 +14,25 @@ from typing import Any, NoReturn
 import click
 
 from blocklist import __version__
-from blocklist.cli.common import VerbGroup, fail, language
+from blocklist.base.errors import BlocklistError, TargetError, UsageError
+from blocklist.base.i18n import _, later, speaking
+from blocklist.cli.context import VerbGroup, fail, language
 from blocklist.cli.output import colour, prepare_output
 from blocklist.cli.settings import Settings, common_options
-from blocklist.errors import BlocklistError, TargetError, UsageError
-from blocklist.messages import _, later, speaking
 
 GROUPS = {
     later("Start"): {"init": "start", "demo": "demo"},
     later("Curate"): {
         "request": "requests",
         "answer": "requests",
-        "add": "curate",
-        "import": "curate",
+        "add": "propose",
+        "import": "propose",
         "approve": "approvals",
         "reject": "approvals",
-        "remove": "curate",
+        "remove": "propose",
     },
     later("Review"): {"due": "reviews", "review": "reviews"},
-    later("Look"): {"list": "look", "show": "look", "log": "look", "status": "look", "formats": "formats"},
+    later("Look"): {"list": "inspect", "show": "inspect", "log": "inspect", "status": "inspect", "formats": "formats"},
     later("Oversight"): {
         "recommend": "oversight",
         "respond": "oversight",

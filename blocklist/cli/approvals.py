@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist import acts
-from blocklist.cli.common import Verb, finish, signing_office
+from blocklist.base.errors import BlocklistError, UsageError
+from blocklist.base.i18n import _, preferred, shown
+from blocklist.cli.context import Verb, finish, signing_office
 from blocklist.cli.options import describe, say_findings, scopes
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask, can_ask, confirmed
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.desk import GuardError
-from blocklist.errors import BlocklistError, UsageError
-from blocklist.messages import _, preferred, shown
-from blocklist.names import Name, Scope
-from blocklist.policydiff import describe_adoption
-from blocklist.proposals import unnamed
-from blocklist.timeline import event
-from blocklist.vocabulary import details_of, said, sentence
+from blocklist.names.domain_name import Name, Scope
+from blocklist.office.history import event
+from blocklist.office.session import GuardError
+from blocklist.office.vocabulary import details_of, said, sentence
+from blocklist.register import acts
+from blocklist.register.policy_diff import describe_adoption
+from blocklist.register.rules import unnamed
 
 if TYPE_CHECKING:
-    from blocklist.entries import Pending
-    from blocklist.office import Office
+    from blocklist.office.verbs import Office
+    from blocklist.register.lifecycle import Pending
 
 
 @click.command("approve", cls=Verb, short_help="Approve what other officers proposed.")

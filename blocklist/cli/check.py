@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Verb, clock, finish, workspace
+from blocklist.base.errors import UnreachableError, UsageError
+from blocklist.base.i18n import _, later, plain, plural, shown
+from blocklist.base.instants import folder_name, format_instant
+from blocklist.cli.context import Verb, clock, finish, workspace
 from blocklist.cli.output import progress, say, table, urgent
 from blocklist.cli.provider import SUBSCRIPTION, load
 from blocklist.cli.settings import Settings
 from blocklist.client import resolver_check, subscription
-from blocklist.client.replayed import accepted_edition, snapshot_at
 from blocklist.client.resolver_check import Kind, Result, Verdict
 from blocklist.client.resolver_query import Manner, Server, ask
-from blocklist.errors import UnreachableError, UsageError
-from blocklist.instants import folder_name, format_instant
-from blocklist.messages import _, later, plain, plural, shown
-from blocklist.names import to_unicode
+from blocklist.client.verify_acts import accepted_edition, snapshot_at
+from blocklist.names.domain_name import to_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blocklist.measures import Measures
-    from blocklist.snapshot import Snapshot
+    from blocklist.register.measures import Measures
+    from blocklist.release.snapshot import Snapshot
 
 _KINDS = {
     Kind.PROBE: later("probe"),
@@ -101,8 +101,8 @@ def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snap
     if config is not None or (settings.folder / SUBSCRIPTION).exists():
         made = load(settings, config)
         return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
-    from blocklist.repository import Repository
-    from blocklist.store import Store
+    from blocklist.publisher.tree_writer import Repository
+    from blocklist.store.store import Store
 
     here = workspace(settings)
     list_id = here.only_list()

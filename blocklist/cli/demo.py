@@ -17,14 +17,14 @@ from pathlib import Path
 
 import click
 
-from blocklist import files
-from blocklist.cli.common import Verb, clock, finish, refuse_store
+from blocklist.base import durable
+from blocklist.base.errors import RefusedError, UsageError, VerificationError
+from blocklist.base.i18n import _, shown
+from blocklist.base.instants import format_instant
+from blocklist.cli.context import Verb, clock, finish, refuse_store
 from blocklist.cli.prompts import PASSPHRASE_FILE
 from blocklist.cli.settings import Settings
-from blocklist.errors import RefusedError, UsageError, VerificationError
-from blocklist.instants import format_instant
-from blocklist.manifest import ACTS, SEAL, SUMS
-from blocklist.messages import _, shown
+from blocklist.release.manifest import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST
 
 _STEP_TIMEOUT = 120
@@ -167,7 +167,7 @@ def _prepare(folder: Path) -> Path:
             _("{folder} exists and is not an empty folder", folder=folder),
             _("name a new one, or none for a temporary one"),
         )
-    files.make_folder(folder)
+    durable.make_folder(folder)
     return folder
 
 
@@ -201,7 +201,7 @@ def _ask_for_removal(demo: _Demo) -> None:
 def _decide(demo: _Demo) -> float:
     """Propose and approve a name; returns the seconds that a command takes here."""
     says = [word for ask, text in _SAYS for word in ("--say", f"{ask}={text}")]
-    files.replace(demo.folder / "imprint.txt", b"no name, no address\n")
+    durable.replace(demo.folder / "imprint.txt", b"no name, no address\n")
     demo.step(_("Guards stop what would break the internet: this name is everybody's."))
     demo.blocklist("--as agent-1 add gouv.fr", *_WHY, *says, expect=1, holds="protected: ")
     demo.step(_("This site does not say who publishes it; the proof is kept. It takes two people to block it."))

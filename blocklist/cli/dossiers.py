@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from blocklist import acts, fields
-from blocklist.auditing import Audit, audit_workspace
-from blocklist.cli.common import Verb, VerbGroup, clock, finish, office, signing_office, workspace
+from blocklist.audit.audit import Audit, audit_workspace
+from blocklist.base.errors import UsageError, VerificationError
+from blocklist.base.i18n import _, plural, shown
+from blocklist.base.instants import format_instant
+from blocklist.cli.context import Verb, VerbGroup, clock, finish, office, signing_office, workspace
 from blocklist.cli.options import describe
 from blocklist.cli.output import progress, say, urgent
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.erasing import erase, require_erasable
-from blocklist.errors import UsageError, VerificationError
-from blocklist.evidence import entries_of
-from blocklist.instants import format_instant
-from blocklist.messages import _, plural, shown
-from blocklist.vocabulary import details_of, sentence
+from blocklist.office.erase import erase, require_erasable
+from blocklist.office.vocabulary import details_of, sentence
+from blocklist.register import acts, decoders
+from blocklist.store.evidence import entries_of
 
 if TYPE_CHECKING:
-    from blocklist.acts import SignedAct
-    from blocklist.office import Office
+    from blocklist.office.verbs import Office
+    from blocklist.register.acts import SignedAct
 
 
 @click.command("audit", cls=Verb, short_help="Check the whole register, from its first act.")
@@ -159,7 +159,7 @@ def _dossier_members(opened: Office, signed: SignedAct, members: dict[str, Any])
 
 def _dossier_lines(opened: Office, signed: SignedAct, members: dict[str, Any]) -> Iterator[str]:
     if isinstance(signed.act.body, acts.Add):
-        yield describe(opened, fields.read_names(members["names"]).each(), None)
+        yield describe(opened, decoders.read_names(members["names"]).each(), None)
     for line in details_of(members, opened.register.policy, signed.act.body):
         yield f"  {line}"
     for entry in entries_of(members):
@@ -180,7 +180,7 @@ def _path(opened: Office, entry: Any) -> str | None:  # noqa: ANN401  (JSON)
 @click.pass_obj
 def dossier_export(settings: Settings, name: str, target: Path) -> None:
     """Write everything about a measure to a folder that `audit` verifies without the office."""
-    from blocklist.export import export_measure
+    from blocklist.audit.case_file import export_measure
 
     with office(settings) as opened:
         made = export_measure(opened, name, target.absolute(), progress)

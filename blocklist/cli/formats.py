@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from blocklist.cli.common import Verb, finish
+from blocklist.base.i18n import _
+from blocklist.cli.context import Verb, finish
 from blocklist.cli.output import table
 from blocklist.cli.settings import Settings
-from blocklist.formats import FORMATS, Format
-from blocklist.messages import _
+from blocklist.release.formats import FORMATS, Format
 
 
 @click.command("formats", cls=Verb)

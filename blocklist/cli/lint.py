@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist import files
-from blocklist.cli.common import Verb, finish, refuse_store
+from blocklist.base import durable
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _, plural
+from blocklist.cli.context import Verb, finish, refuse_store
 from blocklist.cli.output import progress, say, table, urgent
 from blocklist.cli.settings import Settings
-from blocklist.errors import UsageError
-from blocklist.formats import FORMATS
 from blocklist.lint import ZONE_SUFFIX, shown_owner
 from blocklist.lint.rules import RULES, Severity, affected, described
 from blocklist.lint.text import TextLinter
 from blocklist.lint.zone import ZoneLinter
-from blocklist.messages import _, plural
+from blocklist.release.formats import FORMATS
 
 if TYPE_CHECKING:
     from blocklist.lint.rules import Finding, Findings
@@ -57,7 +57,7 @@ def lint_command(settings: Settings, path: Path, zone: str, after: Path | None) 
 
 
 def _check_zone(zone: str) -> None:
-    from blocklist.lint.masterfile import EntryError, name, wire_length
+    from blocklist.lint.zone_reader import EntryError, name, wire_length
 
     try:
         if zone and wire_length(name(zone).rstrip(".")) <= 200:
@@ -86,7 +86,7 @@ def _files(path: Path) -> list[Path]:
 
 def _chunks(path: Path) -> Iterator[bytes]:
     try:
-        if not files.is_plain(path.resolve()):
+        if not durable.is_plain(path.resolve()):
             raise UsageError(_("{path} is no plain file", path=path), _("give a zone, or the folder of one release"))
         with path.open("rb") as stream, progress(_("reading"), path.stat().st_size) as advance:
             while chunk := stream.read(_CHUNK):

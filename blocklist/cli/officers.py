@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from blocklist import files
-from blocklist.cli.common import Verb, VerbGroup, finish, keys_path, office, read_id, signing_office
+from blocklist.base import durable
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _, later, shown
+from blocklist.base.strict_yaml import is_identifier
+from blocklist.cli.context import Verb, VerbGroup, finish, keys_path, office, read_id, signing_office
 from blocklist.cli.output import table, urgent
 from blocklist.cli.prompts import ask, changed_passphrase, new_passphrase, passphrase, pin
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.documents import is_identifier
-from blocklist.errors import UsageError
-from blocklist.messages import _, later, shown
-from blocklist.signing import Kept, KeyFolder, PublicKey
+from blocklist.keys.folder import Kept, KeyFolder, PublicKey
 
 if TYPE_CHECKING:
-    from blocklist.tokens import Choice
+    from blocklist.keys.tokens import Choice
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -59,7 +59,7 @@ def _token_options(command: _Command) -> _Command:
 
 
 def _choice(module: Path | None, label: str | None, serial: str | None) -> Choice:
-    from blocklist.tokens import Choice
+    from blocklist.keys.tokens import Choice
 
     if module is None:
         raise UsageError(
@@ -209,7 +209,7 @@ def officer_command() -> None:
 @click.pass_obj
 def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Path, identity: str) -> None:
     """Appoint an officer (décret 2015-125 art. 1)."""
-    key = PublicKey.from_pem(files.read(key_file, _("the public key"), 65536), str(key_file))
+    key = PublicKey.from_pem(durable.read(key_file, _("the public key"), 65536), str(key_file))
     with signing_office(settings) as opened:
         ask(
             settings,

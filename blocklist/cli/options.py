@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import finish, read_date
+from blocklist.base.i18n import _, plural
+from blocklist.cli.context import finish, read_date
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask, can_ask
 from blocklist.cli.settings import Settings
-from blocklist.desk import GuardError
-from blocklist.messages import _, plural
-from blocklist.names import Name, NameRefused, Scope, mixes_scripts
+from blocklist.names.domain_name import Name, NameRefused, Scope, mixes_scripts
+from blocklist.office.session import GuardError
 
 if TYPE_CHECKING:
-    from blocklist.office import Office
+    from blocklist.office.verbs import Office
 
 _SHOWN = 30
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from blocklist.cli.common import Verb, finish, signing_office
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _, plural
+from blocklist.cli.context import Verb, finish, signing_office
 from blocklist.cli.options import describe, finish_names
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.errors import UsageError
-from blocklist.messages import _, plural
-from blocklist.vocabulary import details_of, sentence
+from blocklist.office.vocabulary import details_of, sentence
 
 text_option = click.option("--text", required=True, metavar="TEXT", help="Kept in the confidential dossier.")
 

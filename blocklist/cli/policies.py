@@ -8,16 +8,16 @@ from pathlib import Path
 
 import click
 
-from blocklist import policy
-from blocklist.adopting import InForce, adopt, in_force, read, require_head
-from blocklist.cli.common import Verb, VerbGroup, finish, office, read_date, signing_office
+from blocklist.base.i18n import _, plural, shown
+from blocklist.base.instants import format_instant
+from blocklist.cli.context import Verb, VerbGroup, finish, office, read_date, signing_office
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.instants import format_instant
-from blocklist.messages import _, plural, shown
-from blocklist.policy import Policy
-from blocklist.policydiff import Amendment, amend, written, written_duration
+from blocklist.office.adopt import InForce, adopt, in_force, read, require_head
+from blocklist.register import policy
+from blocklist.register.policy import Policy
+from blocklist.register.policy_diff import Amendment, amend, written, written_duration
 
 _file = click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from blocklist.base.errors import RefusedError, UsageError
+from blocklist.base.i18n import _, later
 from blocklist.cli.settings import Settings
-from blocklist.errors import RefusedError, UsageError
-from blocklist.messages import _, later
 
 PASSPHRASE_FILE = "BLOCKLIST_PASSPHRASE_FILE"  # noqa: S105  (the name of a variable)
 NEW_PASSPHRASE_FILE = "BLOCKLIST_NEW_PASSPHRASE_FILE"  # noqa: S105
@@ -115,12 +115,12 @@ def _passphrase(what: str, variable: str) -> bytes:
 
 def _secret(what: str, variable: str, prompt: str) -> bytes:
     """The first line of the file that a variable names, or what is typed."""
-    from blocklist import files
+    from blocklist.base import durable
 
     path = os.environ.get(variable)
     if path:
         name = _("the PIN file") if variable == PIN_FILE else _("the passphrase file")
-        return files.read(Path(path), name, 4096).split(b"\n")[0].rstrip(b"\r")
+        return durable.read(Path(path), name, 4096).split(b"\n")[0].rstrip(b"\r")
     if not sys.stdin.isatty():
         if variable == PIN_FILE:
             message = _("the PIN for {what} cannot be asked for: there is no terminal", what=what)

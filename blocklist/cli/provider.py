@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Verb, clock, complain, finish, refuse_store
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _, later, plural
+from blocklist.base.instants import folder_name
+from blocklist.cli.context import Verb, clock, complain, finish, refuse_store
 from blocklist.cli.output import NOTICE, WARNING, progress, say
 from blocklist.cli.prompts import agreed
 from blocklist.cli.settings import Settings
 from blocklist.client.outcome import ANY_CHANGE, Options, worst
 from blocklist.client.pull import pull
 from blocklist.client.state import locked
-from blocklist.errors import UsageError
-from blocklist.instants import folder_name
-from blocklist.messages import _, later, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from blocklist.base.errors import BlocklistError
     from blocklist.client.outcome import Outcome
     from blocklist.client.subscription import Subscription
-    from blocklist.errors import BlocklistError
-    from blocklist.plan import Plan
+    from blocklist.release.plan import Plan
 
 SUBSCRIPTION = "subscription.yaml"
 
@@ -93,7 +93,7 @@ def pull_command(
     for outcome in outcomes:
         _report(settings, outcome, several=len(outcomes) > 1)
     if metrics is not None:
-        from blocklist.client.standing import standings, write_metrics
+        from blocklist.client.status import standings, write_metrics
 
         write_metrics(metrics, standings(load(settings, config), clock()))
     if code := worst(outcomes):
@@ -103,7 +103,7 @@ def pull_command(
 def _report(settings: Settings, outcome: Outcome, *, several: bool) -> None:
     """What happened to one list, for people and for the journal."""
     if not settings.json and outcome.error is not None and hasattr(outcome.error, "plan"):
-        from blocklist.cli.plans import print_plan
+        from blocklist.cli.plan_text import print_plan
 
         print_plan(outcome.error.plan)
     tells = outcome.plan is not None if outcome.changed else not outcome.notes
@@ -135,11 +135,11 @@ def _members(outcome: Outcome) -> dict[str, object]:
         "restore_before": None,
     }
     if plan is not None:
-        from blocklist.cli.plans import plan_members
+        from blocklist.cli.plan_text import plan_members
 
         members |= plan_members(plan)
     if notice is not None:
-        from blocklist.render import announcement
+        from blocklist.release.render import announcement
 
         members["announced"] = [announcement(request) for request in notice.requests]
         members["block_before"] = _instant(notice.block_before)
@@ -148,7 +148,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
 
 
 def _instant(instant: datetime | None) -> str | None:
-    from blocklist.instants import format_instant
+    from blocklist.base.instants import format_instant
 
     return None if instant is None else format_instant(instant)
 
@@ -156,7 +156,7 @@ def _instant(instant: datetime | None) -> str | None:
 def _said(outcome: Outcome) -> str:
     name = release_name(outcome.release)
     if outcome.changed and outcome.plan is not None:
-        from blocklist.cli.plans import counts
+        from blocklist.cli.plan_text import counts
 
         text = _("release {name} installed: {changes}", name=name, changes=counts(outcome.plan))
         return f"{text}\n  {', '.join(outcome.installed)}"
@@ -171,7 +171,7 @@ def release_name(number: int) -> str:
 def _confirm(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         return False
-    from blocklist.cli.plans import print_plan
+    from blocklist.cli.plan_text import print_plan
 
     print_plan(plan)
     return agreed(_("Install this list for the first time?"))
@@ -186,7 +186,7 @@ def rollback_command(settings: Settings, release: str | None, config: Path | Non
 
     What has ended since then does not come back. Until 'pull --resume' a pull adds nothing; endings go on.
     """
-    from blocklist.client.hold import rollback
+    from blocklist.client.rollback import rollback
     from blocklist.client.subscription import require_list
 
     made = load(settings, config)

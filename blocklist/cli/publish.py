@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Verb, clock, counted, fail, finish, office, workspace
+from blocklist.base.i18n import _, plural, shown
+from blocklist.cli.context import Verb, clock, counted, fail, finish, office, workspace
 from blocklist.cli.output import progress, say, table
-from blocklist.cli.plans import counts, plan_members, print_totals, show_braked
+from blocklist.cli.plan_text import counts, plan_members, print_totals, show_braked
 from blocklist.cli.settings import Settings
-from blocklist.messages import _, plural, shown
-from blocklist.names import both_forms
-from blocklist.notices import SHOWN
-from blocklist.notifying import NotifyError
-from blocklist.plan import BrakeError
-from blocklist.planning import changes_of
-from blocklist.publishing import draft, publish
-from blocklist.render import announcement
-from blocklist.survey import against_rules
-from blocklist.vocabulary import said
+from blocklist.names.domain_name import both_forms
+from blocklist.office.queries import against_rules
+from blocklist.office.vocabulary import said
+from blocklist.publisher.explain import changes_of
+from blocklist.publisher.outbox import NotifyError
+from blocklist.publisher.publish import draft, publish
+from blocklist.release.notices import SHOWN
+from blocklist.release.plan import BrakeError
+from blocklist.release.render import announcement
 
 if TYPE_CHECKING:
-    from blocklist.planning import Change
-    from blocklist.publishing import Draft, Result
+    from blocklist.publisher.explain import Change
+    from blocklist.publisher.publish import Draft, Result
 
 
 @click.command("plan", cls=Verb, short_help="Show what a publish would do and why, and what brakes it.")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Verb, VerbGroup, clock, complain, finish, read_id, workspace
+from blocklist.base.i18n import _, plural, shown
+from blocklist.base.instants import folder_name, format_instant
+from blocklist.cli.context import Verb, VerbGroup, clock, complain, finish, read_id, workspace
 from blocklist.cli.output import progress
 from blocklist.cli.settings import Settings
-from blocklist.instants import folder_name, format_instant
-from blocklist.messages import _, plural, shown
-from blocklist.reported import take_in
+from blocklist.office.provider_receipts import take_in
 
 if TYPE_CHECKING:
-    from blocklist.reported import Taken
+    from blocklist.office.provider_receipts import Taken
 
 
 @click.group("receipt", cls=VerbGroup)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from blocklist import acts
-from blocklist.cli.common import Verb, finish, signing_office
+from blocklist.base.i18n import _, plural, shown
+from blocklist.cli.context import Verb, finish, signing_office
 from blocklist.cli.options import describe, evidence_option, finish_names, name_arguments, note_option, read_name
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.messages import _, plural, shown
-from blocklist.vocabulary import said
+from blocklist.office.vocabulary import said
+from blocklist.register import acts
 
 
 @click.command("request", cls=Verb, short_help="State that somebody was asked to remove content.")

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
-from blocklist import acts
-from blocklist.cli.common import Verb, finish, office, signing_office
+from blocklist.base.i18n import _, plural, shown
+from blocklist.base.strict_yaml import read_duration
+from blocklist.cli.context import Verb, finish, office, signing_office
 from blocklist.cli.options import date_option, evidence_option, finish_names, name_arguments
 from blocklist.cli.output import say, urgent
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.documents import read_duration
-from blocklist.due import Task, tasks
-from blocklist.messages import _, plural, shown
-from blocklist.vocabulary import said
+from blocklist.office.tasks import Task, tasks
+from blocklist.office.vocabulary import said
+from blocklist.register import acts
 
 
 def _read_within(_context: click.Context, _parameter: click.Parameter, text: str | None) -> timedelta | None:

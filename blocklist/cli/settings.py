@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from blocklist.messages import LANGUAGES
+from blocklist.base.i18n import LANGUAGES
 
 
 @dataclass(slots=True)

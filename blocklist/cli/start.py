@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 import blocklist
-from blocklist.cli.common import Verb, clock, finish, keys_path, read_id
+from blocklist.base.i18n import _, later
+from blocklist.cli.context import Verb, clock, finish, keys_path, read_id
 from blocklist.cli.prompts import new_passphrase, passphrase, pin
 from blocklist.cli.settings import Settings
-from blocklist.init import init
-from blocklist.messages import _, later
-from blocklist.signing import KeyFolder
+from blocklist.keys.folder import KeyFolder
+from blocklist.office.init import init
 from blocklist.workspace import DEFAULT_LIST, Workspace
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from blocklist.cli.common import Verb, VerbGroup, clock, finish, refuse_store, workspace
+from blocklist.base.i18n import _, plural
+from blocklist.cli.context import Verb, VerbGroup, clock, finish, refuse_store, workspace
 from blocklist.cli.output import progress, say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.messages import _, plural
 
 if TYPE_CHECKING:
-    from blocklist.mending import Damage
+    from blocklist.office.repair import Damage
 
 
 @click.group("store", cls=VerbGroup)
@@ -32,8 +32,8 @@ def store_copy(settings: Settings, source: str, target: str) -> None:
     FROM and TO are each a folder with register.db, or a URL such as postgresql:///blocklist. Of an older copy, only
     what is new is copied. Files of evidence are not in a database and stay where they are.
     """
-    from blocklist.moving import copy
-    from blocklist.store import Store
+    from blocklist.store.migrate import copy
+    from blocklist.store.store import Store
 
     refuse_store(settings)
     ours = Store.at(source)
@@ -78,7 +78,7 @@ def store_repair(settings: Settings, future: bool) -> None:
 
     Nothing that a key folder or the last release has seen is set aside: then a backup is needed.
     """
-    from blocklist.mending import examine, set_aside
+    from blocklist.office.repair import examine, set_aside
 
     here, now = workspace(settings), clock()
     found = examine(here, now, future=future, progress=progress)
@@ -114,7 +114,7 @@ def store_restore(settings: Settings, path: Path, register_id: str | None) -> No
 
     Dossiers are in no release: those of a backup of dossiers.db are used if it is put back first.
     """
-    from blocklist.mending import restore
+    from blocklist.office.repair import restore
 
     ask(settings, _("Make the register again from {path}?", path=path))
     done = restore(workspace(settings), path, register_id, clock(), progress)
@@ -138,6 +138,6 @@ def store_restore(settings: Settings, path: Path, register_id: str | None) -> No
 @store_command.command("schema", cls=Verb, short_help="Print the tables and roles for PostgreSQL.")
 def store_schema() -> None:
     """Print the SQL that makes the tables and roles on a PostgreSQL server; for psql."""
-    from blocklist.postgres import SCHEMA
+    from blocklist.store.postgres import SCHEMA
 
     click.echo(SCHEMA.read_text(), nl=False)

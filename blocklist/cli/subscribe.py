@@ -9,17 +9,17 @@ from pathlib import Path
 
 import click
 
-from blocklist import files
-from blocklist.cli.common import Verb, finish, refuse_store
+from blocklist.base import durable
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _, later
+from blocklist.cli.context import Verb, finish, refuse_store
 from blocklist.cli.output import say
 from blocklist.cli.prompts import agreed
 from blocklist.cli.provider import SUBSCRIPTION
 from blocklist.cli.settings import Settings
-from blocklist.client.subscribing import MAX_ROOT, compose, fetch_root, is_digest, write
+from blocklist.client.subscribe import MAX_ROOT, compose, fetch_root, is_digest, write
 from blocklist.client.subscription import ENVIRONMENTS, Target
-from blocklist.errors import UsageError
-from blocklist.messages import _, later
-from blocklist.policy import FORMATS
+from blocklist.register.policy import FORMATS
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ def subscribe_command(
 def _root(path: Path, answers: _Answers) -> bytes:
     """The root that was given, or the one at the publisher with the digest that was given."""
     if not is_digest(answers.root):
-        return files.read(
+        return durable.read(
             Path(answers.root), _("the root"), MAX_ROOT, _("the office hands out the file 1.root.json, or its SHA-256")
         )
     lists, options = list(answers.lists.items()), list(answers.options.items())

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING
 import click
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from blocklist import files
-from blocklist.ceremony import Ceremony, checkpoint
-from blocklist.cli.common import Verb, VerbGroup, clock, finish, keys_path, office, workspace
+from blocklist.base import durable
+from blocklist.base.errors import RefusedError, TargetError, UsageError
+from blocklist.base.i18n import _, later, shown
+from blocklist.cli.context import Verb, VerbGroup, clock, finish, keys_path, office, workspace
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask, new_passphrase, passphrase, pin
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.cli.trustviews import proposal_members, say_proposal, show_trust, trust_members
-from blocklist.errors import RefusedError, TargetError, UsageError
-from blocklist.fields import Ref
-from blocklist.founding import SEAL_ROLE, keep_key
-from blocklist.messages import _, later, shown
-from blocklist.repository import Repository
-from blocklist.signing import KeyFolder, PublicKey
-from blocklist.standing import trust_warnings
-from blocklist.trust import OFFLINE, ROOT, TARGETS, Pin
-from blocklist.trustfolder import TrustFolder
-from blocklist.trustproposal import Proposal
-from blocklist.trustwords import lacks
+from blocklist.cli.trust_text import proposal_members, say_proposal, show_trust, trust_members
+from blocklist.keys.folder import KeyFolder, PublicKey
+from blocklist.publisher.tree_writer import Repository
+from blocklist.register.decoders import Ref
+from blocklist.trust.ceremony import Ceremony, checkpoint
+from blocklist.trust.describe import lacks
+from blocklist.trust.expiry import trust_warnings
+from blocklist.trust.folder import TrustFolder
+from blocklist.trust.genesis import SEAL_ROLE, keep_key
+from blocklist.trust.proposal import Proposal
+from blocklist.trust.roles import OFFLINE, ROOT, TARGETS, Pin
 
 if TYPE_CHECKING:
-    from blocklist.sealing import Certificate
+    from blocklist.trust.seal_certificates import Certificate
 
 _MAX_KEY = 64 * 1024
 key_option = click.option(
@@ -57,7 +57,7 @@ def _show_in_tree(settings: Settings) -> None:
 
 
 def _public(path: Path) -> PublicKey:
-    return PublicKey.from_pem(files.read(path, _("the public key"), _MAX_KEY), str(path))
+    return PublicKey.from_pem(durable.read(path, _("the public key"), _MAX_KEY), str(path))
 
 
 @trust_command.command("show", cls=Verb)
@@ -270,7 +270,7 @@ def trust_seal_renew(settings: Settings, key_file: Path | None) -> None:
 
     The certificate before stays good until its end. The key is made here, unless --key names one.
     """
-    from blocklist.sealing import renew
+    from blocklist.trust.seal_certificates import renew
 
     ceremony = _ceremony(settings)
     ask(settings, _("Issue a certificate of the seal for another year?"))
@@ -288,7 +288,7 @@ def trust_seal_revoke(settings: Settings, fingerprint: str) -> None:
 
     Whoever uses seal.crl then refuses every release that it sealed, the old ones too.
     """
-    from blocklist.sealing import revoke
+    from blocklist.trust.seal_certificates import revoke
 
     ceremony = _ceremony(settings)
     ask(settings, _("Revoke the seal's certificate of {fingerprint}?", fingerprint=fingerprint))
@@ -306,13 +306,13 @@ def trust_seal_revoke(settings: Settings, fingerprint: str) -> None:
 @click.pass_obj
 def trust_seal_request(settings: Settings, common_name: str, organization: str, country: str, path: Path) -> None:
     """Make a key of a seal here, and a request for its certificate."""
-    from blocklist.sealing import request
+    from blocklist.trust.seal_certificates import request
 
     if path.exists():
         raise RefusedError(_("{path} is there already", path=path), _("choose another name"))
     keys = _keys()
     content, key = request(keys, common_name, organization, country)
-    files.replace(path, content)
+    durable.replace(path, content)
     text = _(
         "request written to {path}, key {fingerprint} in {keys}", path=path, fingerprint=key.fingerprint, keys=keys.path
     )
@@ -330,10 +330,10 @@ def trust_seal_install(settings: Settings, path: Path, key_file: Path | None) ->
     FILE holds it, and all certificates above it if another authority issued it: that makes a second seal beside the
     first, SHA256SUMS.qualified.p7s. What providers pinned stays.
     """
-    from blocklist.sealing import MAX_CERTIFICATES, install
+    from blocklist.trust.seal_certificates import MAX_CERTIFICATES, install
 
     ceremony = _ceremony(settings)
-    content = files.read(path, _("the certificate"), MAX_CERTIFICATES)
+    content = durable.read(path, _("the certificate"), MAX_CERTIFICATES)
     ask(settings, _("Seal with the certificate in {path}?", path=path))
     made = install(ceremony.heads, ceremony.keys, content, ceremony.now, _public(key_file) if key_file else None)
     text = later("installed: {subject}, key {fingerprint}, valid until {until}")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from blocklist.cli.common import Verb, clock, finish, refuse_store
+from blocklist.base.i18n import _, plural, shown
+from blocklist.base.instants import format_instant
+from blocklist.cli.context import Verb, clock, finish, refuse_store
 from blocklist.cli.settings import Settings
 from blocklist.client.verify import verify
-from blocklist.instants import format_instant
-from blocklist.messages import _, plural, shown
 
 
 @click.command("verify", cls=Verb, short_help="Check a downloaded release.")

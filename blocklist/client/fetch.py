@@ -21,9 +21,8 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, Root
 from tuf.ngclient import FetcherInterface, Updater
 
-from blocklist import files
-from blocklist.client.transport import CHUNK, KEEP, TransportError, status_text, unusable
-from blocklist.errors import (
+from blocklist.base import durable
+from blocklist.base.errors import (
     BlocklistError,
     StaleError,
     TargetError,
@@ -31,8 +30,9 @@ from blocklist.errors import (
     UsageError,
     VerificationError,
 )
-from blocklist.messages import _, plain
-from blocklist.replay import read_lines
+from blocklist.base.i18n import _, plain
+from blocklist.client.transport import CHUNK, KEEP, TransportError, status_text, unusable
+from blocklist.register.replay import read_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -128,7 +128,7 @@ class Publisher:
         self._url = subscription.base
         self._transport = transport
         self._folder = subscription.state / "metadata"
-        files.make_folder(self._folder, 0o700)
+        durable.make_folder(self._folder, 0o700)
         self._fetcher = TransportFetcher(transport)
         with _translated(self._url):
             self._updater = Updater(str(self._folder), subscription.metadata_url, fetcher=self._fetcher, bootstrap=root)
@@ -180,7 +180,7 @@ class Publisher:
     def marks(self) -> dict[str, str]:
         """What the server calls the timestamp that is trusted; nothing if it showed another one."""
         marks, sha256 = self._fetcher.timestamp
-        return dict(marks) if files.digest_of(self._folder / "timestamp.json") == sha256 else {}
+        return dict(marks) if durable.digest_of(self._folder / "timestamp.json") == sha256 else {}
 
     def expires(self, list_ids: Iterable[str]) -> datetime:
         """When the first of all metadata that were used expires."""
@@ -229,12 +229,12 @@ class Publisher:
                 _("{path} has {length} bytes, more than {most}", path=target.path, length=target.length, most=limit)
             )
         wanted = target.hashes.get("sha256")
-        if wanted and files.digest_of(known) == wanted:
-            return files.read(known, target.path, limit)
+        if wanted and durable.digest_of(known) == wanted:
+            return durable.read(known, target.path, limit)
         with _translated(self._url):
             content = b"".join(_bounded(self._whole(target), target.length))
             target.verify_length_and_hashes(content)
-        files.replace(known, content, 0o600)
+        durable.replace(known, content, 0o600)
         return content
 
     def download(self, target: TargetFile, path: Path, known: Path, known_length: int) -> Acts:
@@ -266,7 +266,7 @@ class Publisher:
         rest = target.length - acts.known_length
         try:
             self._write(acts.news, self._part(target, acts.known_length, rest) if rest else iter(()))
-            return files.digest(acts.chunks()) == signed
+            return durable.digest(acts.chunks()) == signed
         except (TransportError, DownloadError, OSError):
             return False
 
@@ -283,10 +283,10 @@ class Publisher:
         return _bounded(answer.chunks, length)
 
     @staticmethod
-    def _write(path: Path, chunks: Iterator[bytes]) -> files.Written:
-        with files.written(path):
+    def _write(path: Path, chunks: Iterator[bytes]) -> durable.Written:
+        with durable.written(path):
             path.unlink(missing_ok=True)
-            return files.write_chunks(path, chunks, 0o600)
+            return durable.write_chunks(path, chunks, 0o600)
 
     def _address(self, target: TargetFile) -> str:
         return f"{self._url}/targets/{target.get_prefixed_paths()[0]}"

@@ -17,22 +17,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blocklist import commands, files, receipts
+from blocklist.base import durable, subprocesses
+from blocklist.base.durable import Written
+from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError
+from blocklist.base.i18n import _
 from blocklist.client.state import Accepted, Installed, ListState, Record
 from blocklist.client.subscription import Subscription, Target
-from blocklist.errors import BlocklistError, RefusedError, TargetError, UsageError
-from blocklist.files import Written
-from blocklist.messages import _
-from blocklist.receipts import Receipt
-from blocklist.render import exports
-from blocklist.signing import KeyFolder, SigningKey
+from blocklist.keys.encryption import SigningKey
+from blocklist.keys.folder import KeyFolder
+from blocklist.release import receipts
+from blocklist.release.receipts import Receipt
+from blocklist.release.render import exports
 
 if TYPE_CHECKING:
-    from blocklist.client.edition import Edition
     from blocklist.client.fetch import Acts
-    from blocklist.fields import Ref
-    from blocklist.plan import Plan
-    from blocklist.snapshot import Snapshot
+    from blocklist.client.selection import Edition
+    from blocklist.register.decoders import Ref
+    from blocklist.release.plan import Plan
+    from blocklist.release.snapshot import Snapshot
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""
@@ -58,20 +60,20 @@ def stage(target: Target, chunks: Iterable[bytes]) -> Staged:
     Raises:
         TargetError: The disk is full, or the folder cannot be written.
     """
-    path = files.beside(target.path)
-    if os.path.lexists(target.path) and not files.is_plain(target.path):
+    path = durable.beside(target.path)
+    if os.path.lexists(target.path) and not durable.is_plain(target.path):
         raise TargetError(
             _("{path} is a link, a folder or a device, and no plain file", path=target.path),
             _("give the path of the file itself"),
         )
-    with files.written(target.path):
+    with durable.written(target.path):
         clear(target.path)
-        return Staged(target, path, files.write_chunks(path, chunks))
+        return Staged(target, path, durable.write_chunks(path, chunks))
 
 
 def clear(path: Path) -> None:
     """Remove what a pull that was killed left beside its target."""
-    ours = re.compile(rf"{re.escape(files.TEMPORARY + path.name)}(\.previous)?-[0-9a-f]+").fullmatch
+    ours = re.compile(rf"{re.escape(durable.TEMPORARY + path.name)}(\.previous)?-[0-9a-f]+").fullmatch
     for entry in path.parent.iterdir():
         if ours(entry.name):
             entry.unlink(missing_ok=True)
@@ -101,13 +103,13 @@ def install(staged: Staged) -> None:
     """
     target, path = staged.target, staged.target.path
     previous = path.with_name(f"{path.name}.previous")
-    with files.written(path):
+    with durable.written(path):
         existed = path.exists()
         if existed:
             _keep_owner(path, staged.path)
             _link_over(path, previous)
         staged.path.replace(path)
-        files.sync_folder(path.parent)
+        durable.sync_folder(path.parent)
     problem = _reload(target)
     if problem:
         _put_back(path, previous if existed else None)
@@ -142,7 +144,7 @@ def _reload(target: Target) -> str:
 
 def run(command: list[str]) -> str:
     """Run a command of the operator, without a shell; returns what went wrong, or nothing."""
-    return commands.run(command, COMMAND_TIMEOUT).problem
+    return subprocesses.run(command, COMMAND_TIMEOUT).problem
 
 
 def _keep_owner(old: Path, new: Path) -> None:
@@ -154,7 +156,7 @@ def _keep_owner(old: Path, new: Path) -> None:
 
 def _link_over(path: Path, name: Path) -> None:
     """Give the file a second name, replacing what had that name."""
-    temporary = files.beside(name)
+    temporary = durable.beside(name)
     os.link(path, temporary)
     try:
         temporary.replace(name)
@@ -164,12 +166,12 @@ def _link_over(path: Path, name: Path) -> None:
 
 
 def _put_back(path: Path, previous: Path | None) -> None:
-    with files.written(path):
+    with durable.written(path):
         if previous is None:
             path.unlink(missing_ok=True)
         else:
             _link_over(previous, path)
-        files.sync_folder(path.parent)
+        durable.sync_folder(path.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,13 +239,13 @@ def commit_acts(state: ListState, acts: Acts, record: Record | None, head: Ref) 
         TargetError: They could not be written.
     """
     if record is not None and acts.known_length:
-        with files.written(acts.known):
+        with durable.written(acts.known):
             _append(acts.known, acts.known_length, acts.news)
         return record.acts
     name = state.acts_name(head)
-    with files.written(state.folder / name):
+    with durable.written(state.folder / name):
         acts.news.replace(state.folder / name)
-        files.sync_folder(state.folder)
+        durable.sync_folder(state.folder)
     return name
 
 
@@ -322,14 +324,14 @@ def apply(
 def _is_foreign(candidate: Staged, old: Mapping[str, Installed]) -> bool:
     """Whether somebody else wrote what is at the target's path."""
     path = candidate.target.path
-    return str(path) not in old and files.digest_of(path) not in (None, candidate.content.sha256)
+    return str(path) not in old and durable.digest_of(path) not in (None, candidate.content.sha256)
 
 
 def _install_one(candidate: Staged, old: Mapping[str, Installed], *, adopt: bool) -> bool:
     """Whether the target had to be touched."""
     target, recorded = candidate.target, old.get(str(candidate.target.path))
-    untouched = recorded is not None and recorded.stamp and recorded.stamp == files.stamp(target.path)
-    present = recorded.sha256 if recorded is not None and untouched else files.digest_of(target.path)
+    untouched = recorded is not None and recorded.stamp and recorded.stamp == durable.stamp(target.path)
+    present = recorded.sha256 if recorded is not None and untouched else durable.digest_of(target.path)
     if present == candidate.content.sha256:
         if recorded is None or recorded.sha256 != present:  # nobody knows whether it was reloaded
             reload(target)
@@ -378,7 +380,7 @@ def write_receipt(
         failed=tuple(sorted({by_path[path] for path in by_path if path not in applied.installed})),
     )
     key = _key(subscription.receipt_key) if subscription.receipt_key else None
-    files.replace(state.receipt_path, receipts.write(receipt, key), 0o600)
+    durable.replace(state.receipt_path, receipts.write(receipt, key), 0o600)
 
 
 def _reference(accepted: Accepted) -> receipts.Applied:

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blocklist.base.errors import VerificationError
+from blocklist.base.i18n import _, later
+from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.client.state import MALFORMED, Record, read_number, read_ref
-from blocklist.errors import VerificationError
-from blocklist.fields import Ref
-from blocklist.instants import CLOCK_TOLERANCE, folder_name, format_instant
-from blocklist.manifest import ACTS, CHANGES
-from blocklist.messages import _, later
+from blocklist.register.decoders import Ref
+from blocklist.release.manifest import ACTS, CHANGES
 
 if TYPE_CHECKING:
     from tuf.api.metadata import TargetFile

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from blocklist.errors import BlocklistError
-from blocklist.messages import Progress, quietly
-from blocklist.notices import Notice
-from blocklist.plan import Plan
+from blocklist.base.errors import BlocklistError
+from blocklist.base.i18n import Progress, quietly
+from blocklist.release.notices import Notice
+from blocklist.release.plan import Plan
 
 ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""

@@ -15,18 +15,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from blocklist import files, formats, kept_state
-from blocklist.client import install, quick
-from blocklist.client.edition import Edition, edition, installed_edition
-from blocklist.client.fetch import Publisher, first_octets
-from blocklist.client.install import Applied, Candidates, clear, write_receipt
-from blocklist.client.offer import TELL, Offer
-from blocklist.client.outcome import ANY_CHANGE, Options, Outcome
-from blocklist.client.replayed import Replayed, installation, replay_offer
-from blocklist.client.state import MAX_STATE, Accepted, Last, ListState, Record, locked
-from blocklist.client.subscription import Subscription, Target, load
-from blocklist.client.transport import Transport, transport
-from blocklist.errors import (
+from blocklist.base import durable
+from blocklist.base.durable import Written
+from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
     StaleError,
@@ -34,16 +25,27 @@ from blocklist.errors import (
     UnreachableError,
     VerificationError,
 )
-from blocklist.files import Written
-from blocklist.guards import wide
-from blocklist.instants import folder_name, format_instant
-from blocklist.manifest import ANNOUNCED, CHANGES
-from blocklist.messages import _, plural
-from blocklist.name_set import Names
-from blocklist.names import above, within
-from blocklist.notices import compare
-from blocklist.plan import BrakeError, Plan, brakes, make_plan
-from blocklist.render import announced, changes, exports
+from blocklist.base.i18n import _, plural
+from blocklist.base.instants import folder_name, format_instant
+from blocklist.client import install, unchanged
+from blocklist.client.fetch import Publisher, first_octets
+from blocklist.client.install import Applied, Candidates, clear, write_receipt
+from blocklist.client.offer import TELL, Offer
+from blocklist.client.outcome import ANY_CHANGE, Options, Outcome
+from blocklist.client.selection import Edition, edition, installed_edition
+from blocklist.client.state import MAX_STATE, Accepted, Last, ListState, Record, locked
+from blocklist.client.subscription import Subscription, Target, load
+from blocklist.client.transport import Transport, transport
+from blocklist.client.verify_acts import Replayed, installation, replay_offer
+from blocklist.names.domain_name import above, within
+from blocklist.names.guards import wide
+from blocklist.names.name_set import Names
+from blocklist.register import kept_state
+from blocklist.release import formats
+from blocklist.release.manifest import ANNOUNCED, CHANGES
+from blocklist.release.notices import compare
+from blocklist.release.plan import BrakeError, Plan, brakes, make_plan
+from blocklist.release.render import announced, changes, exports
 
 
 def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
@@ -64,7 +66,7 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
     subscription = load(config.absolute())
     with locked(subscription.path), closing(transport(subscription)) as way:
         if not (options.adopt or options.resume):
-            found = quick.nothing_new(subscription, way, now, prune_lapsed=options.prune_lapsed)
+            found = unchanged.nothing_new(subscription, way, now, prune_lapsed=options.prune_lapsed)
             if found is not None:
                 return [Outcome(list_id, release, installed=paths) for list_id, (release, paths) in found.items()]
         for target in itertools.chain(*subscription.lists.values()):
@@ -86,7 +88,7 @@ def _note(state: ListState, outcome: Outcome, now: datetime) -> None:
 
 
 def _take_steps(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
-    quick.forget(subscription.path)
+    unchanged.forget(subscription.path)
     lists = [_ListPull(subscription, list_id, now, options) for list_id in subscription.lists]
     for entry in lists:
         entry.guarded(entry.finish)
@@ -104,14 +106,14 @@ def _take_steps(subscription: Subscription, now: datetime, options: Options, way
         entry.guarded(entry.prune)
     settled = {entry.outcome.list_id: record for entry in lists if (record := entry.settled)}
     if publisher is not None and len(settled) == len(lists):
-        quick.remember(subscription, publisher, settled)
+        unchanged.remember(subscription, publisher, settled)
     return [entry.outcome for entry in lists]
 
 
 def _pinned_root(subscription: Subscription) -> bytes:
     path = subscription.state / "root.json"
     hint = _("run 'blocklist subscribe' again with the root's file")
-    root = files.read(path, _("the pinned root"), MAX_STATE, hint)
+    root = durable.read(path, _("the pinned root"), MAX_STATE, hint)
     if hashlib.sha256(root).hexdigest() != subscription.root:
         raise VerificationError(
             _("{path} is not the root that {subscription} pins", path=path, subscription=subscription.path),
@@ -216,7 +218,7 @@ class _ListPull:
         return (
             self._state.holds_acts(record)
             and not record.left_out_early(self._now)
-            and quick.targets_hold(record, self._targets)
+            and unchanged.targets_hold(record, self._targets)
         )
 
     def _check_fresh(self, valid_until: datetime) -> None:
@@ -258,12 +260,12 @@ class _ListPull:
                 accepted = _accepted(offer, replayed)
                 after = self._after(accepted, chosen, plan, replayed)
                 name = install.commit_acts(self._state, acts, record, accepted.head)
-                after = replace(after, acts=name, acts_stamp=files.stamp(self._state.folder / name))
+                after = replace(after, acts=name, acts_stamp=durable.stamp(self._state.folder / name))
                 self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
                 self._tell(replayed, plan)
                 if replayed.count > kept_state.KEEP_AFTER and replayed.register.head == after.newest.head:
                     octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
-                    kept_state.keep(self._state.verified_path, replayed.register, files.digest(octets))
+                    kept_state.keep(self._state.verified_path, replayed.register, durable.digest(octets))
         if braked is not None:
             raise braked
 
@@ -272,8 +274,8 @@ class _ListPull:
         now = replayed.now
         if replayed.since is not replayed.base:
             plan = make_plan(replayed.since, now, replayed.register.measures())
-        self._compare(publisher, CHANGES, files.digest(changes(replayed.since, now, plan)))
-        self._compare(publisher, ANNOUNCED, files.digest(announced(now)))
+        self._compare(publisher, CHANGES, durable.digest(changes(replayed.since, now, plan)))
+        self._compare(publisher, ANNOUNCED, durable.digest(announced(now)))
         if unknown := formats.unknown(now.policy.formats):
             listed = ", ".join(unknown)
             replayed.notes.append(
@@ -284,7 +286,7 @@ class _ListPull:
             content = rendered.get(format_id)
             if content is None:
                 ((_name, chunks),) = exports(now, [format_id])
-                content = files.digest(chunks)
+                content = durable.digest(chunks)
             self._compare(publisher, formats.get(format_id).file, content)
 
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:
@@ -351,7 +353,7 @@ class _ListPull:
         # Additions wait. What has ended comes back all the same.
         there = installed_edition(replayed.seen, base, record, now).shown.measures
         wanted = edition(replayed.now, record, now, base=base, lapsed_at=now, held=record.held is not None)
-        holds = quick.targets_hold(record, self._targets)
+        holds = unchanged.targets_hold(record, self._targets)
         return None if holds and there.same_names(wanted.shown.measures) else wanted
 
     def _after(self, accepted: Accepted, chosen: Edition, plan: Plan, replayed: Replayed) -> Record:

@@ -10,14 +10,14 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from blocklist.measures import Measures
-from blocklist.names import Scope, is_host_name, within
+from blocklist.names.domain_name import Scope, is_host_name, within
+from blocklist.register.measures import Measures
 
 if TYPE_CHECKING:
     from dns.message import Message
 
-    from blocklist.policy import Policy
-    from blocklist.snapshot import Snapshot
+    from blocklist.register.policy import Policy
+    from blocklist.release.snapshot import Snapshot
 
 RECENT = timedelta(days=30)
 """For how long after its end a name is asked for: what is still blocked then was forgotten."""

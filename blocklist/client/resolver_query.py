@@ -19,9 +19,9 @@ import dns.flags
 import dns.message
 from dns.message import Message, QueryMessage
 
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _
 from blocklist.client.resolver_check import Question
-from blocklist.errors import UsageError
-from blocklist.messages import _
 
 PORT = 53
 TRIES = 3

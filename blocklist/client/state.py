@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from blocklist import files
-from blocklist.errors import BlocklistError, UsageError
-from blocklist.fields import ActError, Ref, parse_instant
-from blocklist.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.messages import _
+from blocklist.base import durable
+from blocklist.base.errors import BlocklistError, UsageError
+from blocklist.base.i18n import _
+from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
+from blocklist.register.decoders import ActError, Ref, parse_instant
 
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a JSON value of any shape can raise."""
@@ -45,8 +45,8 @@ def locked(config: Path) -> Iterator[None]:
         TargetError: The state folder cannot be used.
     """
     state = state_folder(config)
-    files.make_folder(state, 0o700)
-    with files.locked(state / "lock", _("pull of {path}", path=config)):
+    durable.make_folder(state, 0o700)
+    with durable.locked(state / "lock", _("pull of {path}", path=config)):
         _tidy(state)
         yield
 
@@ -54,7 +54,7 @@ def locked(config: Path) -> Iterator[None]:
 def _tidy(state: Path) -> None:
     """Remove the files that a pull was writing when it was killed."""
     for folder in (state, *(state / "lists").glob("*")):
-        sweep(folder, files.TEMPORARY)
+        sweep(folder, durable.TEMPORARY)
     sweep(state / "metadata", "tmp")  # python-tuf's
 
 
@@ -78,7 +78,7 @@ class Last(NamedTuple):
     def load(cls, folder: Path) -> Last | None:
         """What is noted in the folder of a list; None if nothing is, or the note is damaged."""
         try:
-            members = json.loads(files.read(folder / _LAST, _("the note of the last pull"), _MAX_NOTE))
+            members = json.loads(durable.read(folder / _LAST, _("the note of the last pull"), _MAX_NOTE))
             success = members["success"] and _instant(members["success"])
             return cls(_instant(members["at"]), int(members["exit_code"]), str(members["message"]), success)
         except (BlocklistError, OSError, *MALFORMED):
@@ -96,7 +96,7 @@ class Last(NamedTuple):
             "message": self.message,
             "success": self.success and format_instant(self.success),
         }
-        files.note(folder / _LAST, json.dumps(members).encode() + b"\n")
+        durable.note(folder / _LAST, json.dumps(members).encode() + b"\n")
 
 
 _LAST = "last.json"
@@ -171,13 +171,13 @@ class Installed:
     @classmethod
     def at(cls, path: Path, sha256: str) -> Installed:
         """The file that is in place now."""
-        return cls(sha256, files.stamp(path))
+        return cls(sha256, durable.stamp(path))
 
     def holds(self, path: Path) -> bool:
         """Whether the file is still the one that was installed."""
         if not self.sha256:
             return False
-        return files.stamp(path) == self.stamp or files.digest_of(path) == self.sha256
+        return durable.stamp(path) == self.stamp or durable.digest_of(path) == self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ class Record:
         """
         if not path.exists():
             return None
-        content = files.read(path, _("the record of the last pull"), MAX_STATE)
+        content = durable.read(path, _("the record of the last pull"), MAX_STATE)
         try:
             return cls._read(json.loads(content))
         except (ActError, *MALFORMED) as fault:
@@ -321,7 +321,7 @@ ACTS_PREFIX = "acts-"
 
 if TYPE_CHECKING:
     from blocklist.client.subscription import Subscription
-    from blocklist.fields import Ref
+    from blocklist.register.decoders import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +358,7 @@ class ListState:
     @property
     def news_path(self) -> Path:
         """Acts while they are fetched."""
-        return self.folder / f"{files.TEMPORARY}acts"
+        return self.folder / f"{durable.TEMPORARY}acts"
 
     def acts_path(self, record: Record) -> Path:
         """The acts of all accepted releases."""
@@ -366,7 +366,7 @@ class ListState:
 
     def holds_acts(self, record: Record) -> bool:
         """Whether nobody has touched the acts since they were written."""
-        return bool(record.acts_stamp) and files.stamp(self.acts_path(record)) == record.acts_stamp
+        return bool(record.acts_stamp) and durable.stamp(self.acts_path(record)) == record.acts_stamp
 
     @staticmethod
     def acts_name(head: Ref) -> str:
@@ -383,7 +383,7 @@ class ListState:
         Raises:
             TargetError: It could not be written; the former record is untouched.
         """
-        files.replace(self.record_path, record.to_bytes(), 0o600)
+        durable.replace(self.record_path, record.to_bytes(), 0o600)
 
     def make(self) -> None:
         """Make the folder.
@@ -391,9 +391,9 @@ class ListState:
         Raises:
             TargetError: It could not be made.
         """
-        files.make_folder(self.folder, 0o700)
+        durable.make_folder(self.folder, 0o700)
 
     def clear(self, record: Record | None) -> None:
         """Remove what a killed pull left behind, and acts that no record speaks of."""
-        sweep(self.folder, files.TEMPORARY)
+        sweep(self.folder, durable.TEMPORARY)
         sweep(self.folder, ACTS_PREFIX, record.acts if record else "")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from blocklist import files
+from blocklist.base import durable
+from blocklist.base.errors import UsageError
+from blocklist.base.i18n import _
+from blocklist.base.strict_yaml import Checker, DocumentError, read_yaml
 from blocklist.client.state import state_folder
-from blocklist.documents import Checker, DocumentError, read_yaml
-from blocklist.errors import UsageError
-from blocklist.messages import _
-from blocklist.policy import FORMATS, Brakes, check_name
+from blocklist.register.policy import FORMATS, Brakes, check_name
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
 """The provider's brakes unless it writes others; endings are never braked at a provider, so `removed` is not used."""
@@ -85,8 +85,8 @@ def load(path: Path) -> Subscription:
         UsageError: It is missing or not valid; every fault is named.
     """
     hint = _("write one with 'blocklist subscribe', or name it with -c")
-    stamp = files.stamp(path)
-    return parse(files.read(path, _("the subscription"), _MAX_FILE, hint), path, stamp)
+    stamp = durable.stamp(path)
+    return parse(durable.read(path, _("the subscription"), _MAX_FILE, hint), path, stamp)
 
 
 def parse(content: bytes, path: Path, stamp: str = "") -> Subscription:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 from blocklist import __version__
-from blocklist.errors import BlocklistError, UnreachableError
-from blocklist.messages import _, later, plain
+from blocklist.base.errors import BlocklistError, UnreachableError
+from blocklist.base.i18n import _, later, plain
 
 if TYPE_CHECKING:
     import requests

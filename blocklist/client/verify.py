@@ -7,16 +7,28 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from blocklist import files, formats, seal
-from blocklist.errors import StaleError, UsageError, VerificationError
-from blocklist.instants import CLOCK_TOLERANCE
-from blocklist.manifest import ACTS, CHANGES, MAX_SUMS, SEAL, SUMS, read_dates, read_revocations, read_since, read_sums
-from blocklist.messages import _, shown
-from blocklist.register import Register
-from blocklist.render import differing
-from blocklist.render import sums as release_sums
-from blocklist.replay import read_lines, replay
-from blocklist.snapshot import Snapshot
+from blocklist.base import durable
+from blocklist.base.errors import StaleError, UsageError, VerificationError
+from blocklist.base.i18n import _, shown
+from blocklist.base.instants import CLOCK_TOLERANCE
+from blocklist.register.fold import Register
+from blocklist.register.replay import read_lines, replay
+from blocklist.release import formats
+from blocklist.release.manifest import (
+    ACTS,
+    CHANGES,
+    MAX_SUMS,
+    SEAL,
+    SUMS,
+    read_dates,
+    read_revocations,
+    read_since,
+    read_sums,
+)
+from blocklist.release.render import differing
+from blocklist.release.render import sums as release_sums
+from blocklist.release.snapshot import Snapshot
+from blocklist.seal import cms
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +63,12 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
         VerificationError: Something is not what was sealed, or not what two officers signed for.
         StaleError: All is genuine, and its validity has ended.
     """
-    sums = files.read(folder / SUMS, _("the sums"), MAX_SUMS, _("give the folder of one release"))
+    sums = durable.read(folder / SUMS, _("the sums"), MAX_SUMS, _("give the folder of one release"))
     instant, valid_until = read_dates(sums)
-    signer = seal.verify(
+    signer = cms.verify(
         sums,
-        files.read(folder / SEAL, _("the seal"), MAX_SUMS),
-        files.read(certificate, _("the seal authority"), MAX_SUMS),
+        durable.read(folder / SEAL, _("the seal"), MAX_SUMS),
+        durable.read(certificate, _("the seal authority"), MAX_SUMS),
         instant,
         read_revocations(certificate),
     )
@@ -96,7 +108,7 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
 
 def _check_files(folder: Path, listed: Mapping[str, str]) -> tuple[str, ...]:
     """Compare every file that is there; returns those that are not."""
-    present = {name: digest for name in listed if (digest := files.digest_of(folder / name)) is not None}
+    present = {name: digest for name in listed if (digest := durable.digest_of(folder / name)) is not None}
     if not present:
         raise UsageError(
             _("{path} holds none of the files of the release", path=folder), _("give the folder of one release")

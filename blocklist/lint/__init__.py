@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from blocklist.errors import RefusedError
+from blocklist.base.errors import RefusedError
+from blocklist.base.i18n import _, plain, plural
 from blocklist.lint.rules import Finding, Findings, described
 from blocklist.lint.text import TextLinter
 from blocklist.lint.zone import ZoneLinter
-from blocklist.messages import _, plain, plural
 
 ZONE_SUFFIX = ".zone"
 

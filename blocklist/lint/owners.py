@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from blocklist.lint.masterfile import Record, wire_length
 from blocklist.lint.rules import EXAMPLES, Findings
+from blocklist.lint.zone_reader import Record, wire_length
 
 _MOST_RECORDS = 100
 """Of one name; a rule needs one or two, and the time that this takes grows with the square."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from blocklist.messages import _, later
+from blocklist.base.i18n import _, later
 
 Severity = Literal["error", "warning"]
 BIND, UNBOUND, KNOT5, KNOT6, POWERDNS = "BIND", "Unbound", "Knot Resolver 5", "Knot Resolver 6", "PowerDNS"

@@ -9,20 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from blocklist.lint.masterfile import (
-    DNSSEC,
-    MAX_LINE,
-    MAX_WIRE,
-    Entry,
-    EntryError,
-    Reader,
-    Record,
-    name,
-    record,
-    ttl,
-)
 from blocklist.lint.owners import Owners
 from blocklist.lint.rules import Findings
+from blocklist.lint.zone_reader import DNSSEC, MAX_LINE, MAX_WIRE, Entry, EntryError, Reader, Record, name, record, ttl
 
 ZONE_ROOM = 32
 """Octets of a zone name of 30 characters in a message: the longest that the header of our zones allows."""

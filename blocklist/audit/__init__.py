@@ -1,0 +1,1 @@
+"""What anybody can check without a key: a whole register, or everything about one measure."""

@@ -1,0 +1,1 @@
+"""Who signs: public keys, folders of encrypted private keys, tokens."""

@@ -1,0 +1,1 @@
+"""How a release gets out: from the register to the published tree, and to whoever is told."""

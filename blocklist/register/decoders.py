@@ -1,0 +1,223 @@
+"""The values that acts are made of: each is read strictly, and written back to the very same JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+
+from blocklist.base.errors import VerificationError
+from blocklist.base.i18n import _, later
+from blocklist.base.strict_yaml import is_identifier
+from blocklist.names.domain_name import NameRefused, require_canonical
+from blocklist.names.name_set import Names
+
+MAX_NAMES = 10_000
+"""Names that one act may hold."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # strptime takes any script's digits
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = 80
+
+
+class ActError(VerificationError):
+    """The bytes are not an act in the one form that an act has."""
+
+
+def refuse(message: str) -> NoReturn:
+    """Raise `ActError`, with the hint that fits every malformed act."""
+    raise ActError(message, _("the act was altered, or made by a newer program"))
+
+
+def shown(value: object) -> str:
+    """A value as a message can hold it, however long or deep it is."""
+    return _repr.repr(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One act of the same register, by number and id."""
+
+    seq: int
+    id: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "seq": self.seq}
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An officer whom the founding act appoints: id and public key (SubjectPublicKeyInfo DER, base64)."""
+
+    id: str
+    key: str
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside a payload."""
+        return {"id": self.id, "key": self.key}
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def encode(value: object) -> bytes:
+    """Compact UTF-8 JSON with sorted keys: the only encoding of a payload."""
+    return _encoder.encode(value).encode()
+
+
+def parse_instant(text: object) -> datetime:
+    """The instant that `format_instant` wrote.
+
+    Raises:
+        ActError: Any other spelling, or a year outside 2000 to 2199.
+    """
+    if isinstance(text, str) and _INSTANT.fullmatch(text):
+        try:
+            # Twenty times as fast as strptime; half of reading an act would be its instants.
+            year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+            return datetime(year, month, day, int(text[11:13]), int(text[14:16]), int(text[17:19]), tzinfo=UTC)
+        except ValueError:
+            pass
+    refuse(_("{text} is not an instant such as 2026-11-22T12:00:00Z", text=shown(text)))
+
+
+def _object(value: object, keys: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(value, dict) or set(value) != set(keys):
+        refuse(_("an object with exactly the keys {keys} is expected", keys=", ".join(keys)))
+    return value
+
+
+def _text(pattern: re.Pattern[str], fault: str) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            refuse(_(fault, value=shown(value)))
+        return value
+
+    return read
+
+
+def code(*allowed: str) -> Callable[[object], str]:
+    """A reader of one word of a closed list."""
+
+    def read(value: object) -> str:
+        if value not in allowed:
+            refuse(_("{value} is none of {choices}", value=shown(value), choices=", ".join(allowed)))
+        return str(value)
+
+    return read
+
+
+def number(low: int, high: int) -> Callable[[object], int]:
+    """A reader of a whole number; a boolean is none."""
+
+    def read(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            refuse(_("{value} is not a whole number from {least} to {most}", value=shown(value), least=low, most=high))
+        return value
+
+    return read
+
+
+def _bounded_list(value: object, high: int) -> list[object]:
+    if not isinstance(value, list) or not 1 <= len(value) <= high:
+        refuse(_("a list of 1 to {most} entries is expected", most=high))
+    return value
+
+
+_digest = _text(_DIGEST, later("{value} is not 64 hexadecimal digits"))
+read_salt = _digest
+"""A salt as a dossier holds it: 64 hexadecimal digits."""
+_sequence = number(1, 2**53)
+_key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), later("{value} is not a base64 public key"))
+
+
+def parse_identifier(value: object) -> str:
+    """An id of an officer or a list: `[a-z][a-z0-9-]{0,31}`, and none that metadata files are named by.
+
+    Raises:
+        ActError: It is not one.
+    """
+    if not isinstance(value, str) or not is_identifier(value):
+        refuse(_("{value} is not an id: lower-case letters, digits and hyphens, at most 32", value=shown(value)))
+    return value
+
+
+def _ref(value: object) -> Ref:
+    entries = _object(value, ("id", "seq"))
+    return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
+
+
+def _refs(value: object) -> tuple[Ref, ...]:
+    refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
+    if [ref.seq for ref in refs] != sorted({ref.seq for ref in refs}):
+        refuse(_("references must be sorted by number, each once"))
+    return refs
+
+
+def read_names(value: object) -> Names:
+    """Names as a payload or a dossier holds them.
+
+    Raises:
+        ActError: They are not canonical, sorted and unique, or too many.
+    """
+    scopes = _object(value, ("domain", "host"))
+    for texts in scopes.values():
+        if not isinstance(texts, list) or set(map(type, texts)) - {str}:
+            refuse(_("names must be lists of texts"))
+        try:
+            require_canonical(texts)
+        except NameRefused as refusal:
+            refuse(refusal.message)
+        # Resolvers read such an owner of a policy zone as a rule on addresses or servers (draft-vixie-dnsop-dns-rpz).
+        if ".rpz-" in "\n".join(texts) and any(text.rpartition(".")[2].startswith("rpz-") for text in texts):
+            refuse(_("a name ends in a label that resolvers read as another trigger (rpz-...)"))
+    names = Names(tuple(scopes["domain"]), tuple(scopes["host"]))
+    if not 1 <= len(names) <= MAX_NAMES:
+        refuse(_("an act holds 1 to {most} names, not {count}", most=MAX_NAMES, count=len(names)))
+    return names
+
+
+def _heads(value: object) -> tuple[Head, ...]:
+    entries = [_object(entry, ("id", "key")) for entry in _bounded_list(value, 32)]
+    heads = tuple(Head(parse_identifier(entry["id"]), _key_text(entry["key"])) for entry in entries)
+    if [head.id for head in heads] != sorted({head.id for head in heads}):
+        refuse(_("heads must be sorted by id, each once"))
+    return heads
+
+
+def _policy(value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        refuse(_("the policy must be an object"))
+    return value
+
+
+def _file_digests(value: object) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not 1 <= len(value) <= 16:
+        refuse(_("the digests of 1 to 16 policy files are expected"))
+    file_name = _text(_FILE_NAME, later("{value} is not a file name"))
+    return {file_name(name): _digest(digest) for name, digest in value.items()}
+
+
+# The types of fields: each names the function that reads it, so a kind's class is its whole specification.
+
+Identifier = Annotated[str, parse_identifier]
+Instant = Annotated[datetime, parse_instant]
+Digest = Annotated[str, _digest]
+KeyText = Annotated[str, _key_text]
+Reference = Annotated[Ref, _ref]
+References = Annotated[tuple[Ref, ...], _refs]
+Heads = Annotated[tuple[Head, ...], _heads]
+Sequence = Annotated[int, _sequence]
+NameSet = Annotated[Names, read_names]
+Rules = Annotated[int, number(1, 2**31)]
+Count = Annotated[int, number(1, MAX_NAMES)]
+PolicyJson = Annotated[Mapping[str, object], _policy]
+FileDigests = Annotated[Mapping[str, str], _file_digests]

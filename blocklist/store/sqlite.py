@@ -1,0 +1,183 @@
+"""Acts and dossiers in two SQLite files, for one office host.
+
+Dossiers are in a second file beside the first, because a file is all that its permissions can protect: the publisher
+reads `register.db` and cannot open `dossiers.db`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
+
+from blocklist.base import durable
+from blocklist.base.errors import BlocklistError, TargetError, UsageError, VerificationError
+from blocklist.base.i18n import _
+from blocklist.store.backend import ACT_TABLES, DOSSIER_TABLES, DOSSIERS, ConflictError, Database, octets
+from blocklist.store.private_copy import copied, is_there
+
+REGISTER = "register.db"
+_SECRET = "dossiers.db"  # noqa: S105  (the name of a file)
+_FILES = ((REGISTER, f"{REGISTER}-wal"), (_SECRET, f"{_SECRET}-wal"))
+"""Each database with its log."""
+
+# INSERT OR REPLACE deletes a row without asking a DELETE trigger, so the insert itself has to be refused.
+_APPEND_ONLY = {
+    "acts_update": "BEFORE UPDATE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    "acts_delete": "BEFORE DELETE ON acts BEGIN SELECT RAISE(ABORT, 'append only'); END",
+    "acts_insert": "BEFORE INSERT ON acts WHEN EXISTS (SELECT 1 FROM acts WHERE id = NEW.id"
+    " OR list = NEW.list AND (seq = NEW.seq OR prev = NEW.prev)) BEGIN SELECT RAISE(ABORT, 'append only'); END",
+}
+
+
+class SqliteFiles(Database):
+    """`register.db` and `dossiers.db` in a folder.
+
+    Args:
+        folder: Where they are.
+        create: Make what is missing; otherwise `register.db` has to be there.
+        read_only: Read a private copy, and make or change nothing in `folder`. So is a folder that cannot be written.
+        missing: What to do where there is no register.
+
+    Raises:
+        UsageError: There is no register in `folder`, or this account may not read it.
+        TargetError: The database could not be made or copied.
+        RefusedError: It is written to all the time, so that no copy is whole.
+    """
+
+    def __init__(self, folder: Path, *, create: bool, read_only: bool, missing: str) -> None:
+        path = folder / REGISTER
+        if create:
+            durable.make_folder(folder)
+        elif not path.exists():
+            raise UsageError(_("there is no register in {folder}", folder=folder), missing)
+        self.shown = str(folder)
+        self._folder = folder
+        closed = not create and not (os.access(folder, os.W_OK) and os.access(path, os.W_OK))
+        self._copy = copied(folder, _FILES) if read_only or closed else None
+        self.read_only = self._copy is not None
+        self._home = Path(self._copy.name) if self._copy is not None else folder
+        self._acts = _engine(self._home / REGISTER)
+        self._dossiers: sa.Engine | None = None
+        if create:
+            with self.writing() as connection:
+                ACT_TABLES.create_all(connection)
+                _forbid(connection)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._acts.dispose()
+        if self._dossiers is not None:
+            self._dossiers.dispose()
+            self._dossiers = None
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    def engine(self, *, dossiers: bool) -> sa.Engine:
+        """See `Database`; the file of dossiers is made, closed to others, when it is first needed."""
+        if not dossiers:
+            return self._acts
+        if self._dossiers is None:
+            there = self._folder / _SECRET
+            needed = os.R_OK if self._copy is not None else os.R_OK | os.W_OK
+            if is_there(there) and not os.access(there, needed):
+                raise UsageError(
+                    _("{secret} is closed to this account", secret=there), _("dossiers are for the office's agents")
+                )
+            path = self._home / _SECRET
+            with durable.written(path), contextlib.suppress(FileExistsError):
+                durable.write_chunks(path, [], 0o600)
+            self._dossiers = _engine(path)
+            with self.writing(dossiers=True) as connection:
+                DOSSIER_TABLES.create_all(connection)
+        return self._dossiers
+
+    @property
+    def has_dossiers(self) -> bool:
+        """See `Database`."""
+        return is_there(self._folder / _SECRET)
+
+    def keep(self, connection: sa.Connection, rows: Sequence[dict[str, object]]) -> None:
+        """See `Database`: on disk before the acts, since an act without its dossier could not be approved."""
+        with self.writing(dossiers=True) as own:
+            own.execute(sa.insert(DOSSIERS), rows)
+
+    def take_back(self, act_ids: Sequence[str]) -> None:
+        """See `Database`."""
+        with self.writing(dossiers=True) as connection:
+            connection.execute(sa.delete(DOSSIERS).where(DOSSIERS.c.act.in_(act_ids)))
+
+    def destroy(self, act_ids: Sequence[str]) -> None:
+        """See `Database`."""
+        self.take_back(act_ids)
+        engine = self.engine(dossiers=True).execution_options(bare=True)
+        with self._failing(dossiers=True), engine.connect() as connection:
+            # What a page once held may stand in its gaps, and what was written stands in the log: both are made anew.
+            for statement in ("PRAGMA temp_store=MEMORY", "VACUUM"):
+                connection.exec_driver_sql(statement)
+            busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+        if busy:
+            raise TargetError(
+                _("{path} is in use, so what was erased may still be in its log", path=self._folder / _SECRET),
+                _("run the command again when no other is running"),
+            )
+
+    def contains(self, wanted: bytes) -> sa.ColumnElement[bool]:
+        """See `Database`."""
+        return sa.func.instr(octets(DOSSIERS.c.content), sa.literal(wanted, sa.LargeBinary)) > 0
+
+    @contextlib.contextmanager
+    def cutting(self) -> Iterator[sa.Connection]:
+        """See `Database`."""
+        with self.writing() as connection:
+            for name in _APPEND_ONLY:
+                connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}")
+            yield connection
+            _forbid(connection)
+
+    def sentence(self, fault: DBAPIError, *, dossiers: bool) -> BlocklistError:
+        """See `Database`."""
+        if isinstance(fault, IntegrityError):
+            return ConflictError(_("the same act was appended meanwhile"), _("look at 'blocklist log'"))
+        path = self._folder / (_SECRET if dossiers else REGISTER)
+        broken = isinstance(fault, DatabaseError) and not isinstance(fault, OperationalError)
+        if broken and "not a database" in str(fault.orig):
+            return VerificationError(
+                _("{database} is not a database any more", database=path), _("restore it from the newest backup")
+            )
+        return TargetError(
+            _("the database {database} failed: {orig}", database=path, orig=fault.orig),
+            _("nothing was appended; make room or correct the permissions, then run the command again"),
+        )
+
+
+def _forbid(connection: sa.Connection) -> None:
+    for name, rule in _APPEND_ONLY.items():
+        connection.exec_driver_sql(f"CREATE TRIGGER IF NOT EXISTS {name} {rule}")
+
+
+def _engine(path: Path) -> sa.Engine:
+    """SQLite as it has to be for a register: write-ahead log, every commit on disk, writers queue at BEGIN."""
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401  (the driver's own object)
+        connection.isolation_level = None  # the driver's own BEGIN would come too late, see the next listener
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "trusted_schema=OFF"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # A writer takes its lock before it reads the head, so that nobody appends in between; readers never wait.
+        # Tidying up takes its own locks, outside of a transaction.
+        options = connection.get_execution_options()
+        if not options.get("bare"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("write") else "BEGIN")
+
+    return engine
