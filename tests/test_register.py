@@ -1,6 +1,6 @@
 """The register: who may do what, when, and that whatever is refused changes nothing.
 
-Tests named after a promise (`test_promise_1_…`) are those of DESIGN.md section 2 that the fold keeps by itself.
+Tests named after a promise (`test_promise_1_…`) are those of README.md that the fold keeps by itself.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
     Args:
         opened: The register.
         text: The canonical name.
-        signed: The acts, as `survey.history` gives them.
+        signed: The acts, as `queries.history` gives them.
     """
     life = _Life(opened, {entry.act.seq: entry.act.body for entry in signed}, text)
     events: list[Event] = []

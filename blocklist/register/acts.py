@@ -1,4 +1,4 @@
-"""Acts: what one officer states and signs, as strict bytes (DESIGN.md section 4).
+"""Acts: what one officer states and signs, as strict bytes (docs/design.md).
 
 An act is a DSSE envelope around compact JSON. One act has exactly one payload encoding: keys sorted, no blanks, no
 escapes that are not needed. So `parse` compares what it read with what it would have written, which refuses

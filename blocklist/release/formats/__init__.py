@@ -41,7 +41,7 @@ class Changed:
 
 @dataclass(frozen=True)
 class Release:
-    """What identifies one release: `number` is its instant in Unix seconds (DESIGN.md section 3)."""
+    """What identifies one release: `number` is its instant in Unix seconds."""
 
     list_id: str
     environment: str
