@@ -25,6 +25,7 @@ from blocklist.audit.audit import audit_workspace
 from blocklist.base import durable
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import approve, propose, review
 from blocklist.register import acts
 from blocklist.register.decoders import Ref
 from blocklist.register.measures import Measure, Measures
@@ -93,13 +94,13 @@ def grow(folder: Path, count: int) -> str:
     site = kit.Site(folder, datetime.now(UTC), lists=two_formats(folder / "shipped"))
     entries = [(line, f"name{line:07d}.test") for line in range(1, count + 1)]
     with site.office("agent-1") as office:
-        names, refused = office.sift(entries)
-        signed = office.add(names, site.proposal())
+        names, refused = propose.sift(office, entries)
+        signed = propose.propose(office, names, site.proposal())
     if refused:
         raise SystemExit(f"refused: {refused[:3]}")
     with site.office("agent-2") as office:
         for proposed in signed:
-            office.approve(proposed.act.seq)
+            approve.approve(office, proposed.act.seq)
     return kit.draft_checksum(site)
 
 
@@ -156,13 +157,13 @@ def grow_everyday(folder: Path) -> None:
     site = kit.Site(folder, now - timedelta(days=1), lists=two_formats(folder / "shipped"))
     each = [Name(f"site{number:03d}.test", Scope.DOMAIN) for number in range(LISTED)]
     with site.office("agent-1") as office:
-        signed = [office.add([name], site.proposal())[0] for name in each]
+        signed = [propose.propose(office, [name], site.proposal())[0] for name in each]
     with site.office("agent-2") as office:
         for proposed in signed:
-            office.approve(proposed.act.seq)
+            approve.approve(office, proposed.act.seq)
         for number in range(DECIDED - len(office.register.ids)):
             site.now = now - timedelta(days=1) + timedelta(seconds=number)
-            office.review([each[number % LISTED]], "still-unlawful", None, "", ())
+            review.review(office, [each[number % LISTED]], "still-unlawful", None, "", ())
     site.now = now
     site.publish(kit.draft_checksum(site))
 

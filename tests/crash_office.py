@@ -26,6 +26,7 @@ from test_repository import current, with_openssl, with_tuf
 from tuf.api.metadata import Metadata
 
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import approve, propose, remove
 from blocklist.release.manifest import SEAL, SUMS
 
 VERBS = ("add", "approve", "remove", "publish")
@@ -54,13 +55,13 @@ def verbs_for_ever(site: Site, chance: random.Random) -> None:
         with site.office("agent-2" if verb == "approve" else "agent-1") as office:
             if verb == "add":
                 texts = {f"n{chance.getrandbits(48):012x}.example" for _ in range(chance.randint(1, 2))}
-                made = office.add([Name(text, Scope.DOMAIN) for text in texts], site.proposal())
+                made = propose.propose(office, [Name(text, Scope.DOMAIN) for text in texts], site.proposal())
             elif verb == "approve":
-                waiting = [entry.ref.seq for entry in office.waiting_for_me()]
-                made = office.approve(*chance.sample(waiting, min(2, len(waiting))))
+                waiting = [entry.ref.seq for entry in approve.waiting_for(office)]
+                made = approve.approve(office, *chance.sample(waiting, min(2, len(waiting))))
             else:
                 listed = sorted(office.register.in_force(office.now).names(), key=str)
-                made = office.remove(chance.sample(listed, 1), "lawful", "") if listed else []
+                made = remove.remove(office, chance.sample(listed, 1), "lawful", "") if listed else []
             for signed in made:
                 say(f"act {signed.id}")
 

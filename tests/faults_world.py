@@ -21,6 +21,7 @@ from blocklist.client.rollback import RolledBack, rollback
 from blocklist.client.state import ListState, Record, locked
 from blocklist.client.subscription import Subscription
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import review
 from blocklist.register.decoders import parse_instant
 from blocklist.release import formats
 
@@ -64,7 +65,7 @@ class World:
         """State that these are still unlawful; each stays until the longest date that the policy allows."""
         with self.site.office("agent-1") as office:
             listed = [Name(name, Scope.DOMAIN) for name in names]
-            office.review(listed, "still-unlawful", None, "seen", [self.site.folder / "imprint.txt"])
+            review.review(office, listed, "still-unlawful", None, "seen", [self.site.folder / "imprint.txt"])
 
     def publish(self) -> Release:
         """The release that is current after a publish."""

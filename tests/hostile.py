@@ -39,8 +39,9 @@ from tuf.api.metadata import (
 
 from blocklist.base.errors import BlocklistError
 from blocklist.keys.encryption import SigningKey
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import appoint, remove
 from blocklist.register import acts
 from blocklist.register.acts import Act, Body
 from blocklist.register.decoders import Ref, encode
@@ -419,11 +420,11 @@ class Scene:
         site = Site(folder / "site", datetime.now(UTC))  # python-tuf looks at the real clock
         public = site.keys.create("agent-3", ec.generate_private_key(ec.SECP256R1()), encrypt=False)
         with site.office("head-1") as office:
-            office.appoint("agent-3", "agent", public)
+            appoint.appoint(office, "agent-3", "agent", public)
         site.block("one.example", "two.example", hosts=["www.three.example"])
         site.block("lapsing.example", review_by=site.now + 4 * HOUR)
         with site.office("agent-3") as office:
-            office.remove([Name("two.example", Scope.DOMAIN)], "lawful", "")
+            remove.remove(office, [Name("two.example", Scope.DOMAIN)], "lawful", "")
         at = later(site, HOUR)
         site.publish()
         shutil.copytree(site.exports, folder / "first")

@@ -22,12 +22,14 @@ from blocklist.client.outcome import Options, Outcome
 from blocklist.client.pull import pull
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription, Target, load
-from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.keys.folder import KeyFolder
+from blocklist.keys.public import PublicKey, signer
 from blocklist.names.domain_name import Name, Scope
 from blocklist.names.name_set import Names
+from blocklist.office import appoint, approve, propose, remove
 from blocklist.office.init import init
 from blocklist.office.propose import Proposal
-from blocklist.office.verbs import Office
+from blocklist.office.session import Session
 from blocklist.publisher.publish import Result, draft, publish
 from blocklist.publisher.tree_writer import Repository
 from blocklist.register import acts, policy
@@ -185,7 +187,7 @@ class Site:
         for agent in ("agent-1", "agent-2"):
             public = self.keys.create(agent, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
             with self.office("head-1") as office:
-                office.appoint(agent, "agent", public)
+                appoint.appoint(office, agent, "agent", public)
 
     @property
     def exports(self) -> Path:
@@ -207,8 +209,8 @@ class Site:
         made.workspace = Workspace(folder / "office", made.keys)
         return made
 
-    def office(self, officer: str | None = None) -> Office:
-        return Office(self.workspace, lambda: self.now, officer)
+    def office(self, officer: str | None = None) -> Session:
+        return Session(self.workspace, lambda: self.now, officer)
 
     def proposal(self, **changes: Any) -> Proposal:
         """What an addition says that nobody objects to."""
@@ -222,13 +224,13 @@ class Site:
         """List names; returns the number of the approval."""
         wanted = [*(Name(text, Scope.DOMAIN) for text in domains), *(Name(text, Scope.HOST) for text in hosts)]
         with self.office("agent-1") as office:
-            (proposed,) = office.add(wanted, self.proposal(review_by=review_by))
+            (proposed,) = propose.propose(office, wanted, self.proposal(review_by=review_by))
         with self.office("agent-2") as office:
-            return office.approve(proposed.act.seq)[0].act.seq
+            return approve.approve(office, proposed.act.seq)[0].act.seq
 
     def remove(self, *domains: str, reason: str = "lawful") -> None:
         with self.office("agent-1") as office:
-            office.remove([Name(text, Scope.DOMAIN) for text in domains], reason, "")
+            remove.remove(office, [Name(text, Scope.DOMAIN) for text in domains], reason, "")
 
     def publish(self, accept: str | None = None) -> Result:
         return publish(self.workspace, self.now, accept)

@@ -26,7 +26,7 @@ from securesystemslib.signer import SSlibKey
 
 from blocklist.base.instants import format_instant
 from blocklist.base.strict_yaml import RESERVED_IDS
-from blocklist.keys.folder import PublicKey, signer
+from blocklist.keys.public import PublicKey, signer
 from blocklist.names.name_set import Names
 from blocklist.register import acts, decoders
 from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line

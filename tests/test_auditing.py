@@ -19,6 +19,7 @@ from blocklist.base.errors import UsageError
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.names.name_set import Names
+from blocklist.office import approve, propose
 from blocklist.register import acts
 from blocklist.store.store import Dossier
 from blocklist.workspace import Workspace
@@ -33,7 +34,7 @@ def site(tmp_path: Path) -> Site:
     found.now += HOUR
     found.remove("bad.example")
     with found.office("agent-1") as office:
-        office.add([Name("worse.example", Scope.DOMAIN)], found.proposal(reference="secret-reference"))
+        propose.propose(office, [Name("worse.example", Scope.DOMAIN)], found.proposal(reference="secret-reference"))
     found.publish()
     return found
 
@@ -113,7 +114,7 @@ def test_it_changes_nothing_and_needs_no_key(site: Site, tmp_path: Path) -> None
 
 def test_a_writer_that_is_still_there_is_read_with_its_log(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.reject(7, "withdrawn")
+        approve.reject(office, 7, "withdrawn")
         assert (site.workspace.lists / "register.db-wal").stat().st_size > 0
         before = listing(site.workspace.lists)
         result = audited(site)
@@ -335,7 +336,7 @@ def test_an_act_that_was_backdated_behind_a_release_is_found(site: Site) -> None
     folder = last_release(site).name
     site.now -= timedelta(minutes=30)
     with site.office("agent-1") as office:
-        office.reject(7, "late")
+        approve.reject(office, 7, "late")
     site.now += DAY
     assert faults(site) == [(8, f"it is dated before release {folder}, which lacks it")]
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import LIST, SAYS, Site
 from postgres import Postgres
 
+from blocklist.office import appoint, propose
 from blocklist.register import acts
 from blocklist.register.replay import replay
 from blocklist.store.store import Store
@@ -69,7 +70,7 @@ def site(tmp_path: Path, kind: str, agents: list[str], request: pytest.FixtureRe
     for agent in agents:
         public = made.keys.create(agent, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
         with made.office("head-1") as office:
-            office.appoint(agent, "agent", public)
+            appoint.appoint(office, agent, "agent", public)
     (tmp_path / "imprint.txt").write_text("no name, no address\n")
     return made
 
@@ -107,7 +108,7 @@ def test_two_approvals_of_one_act_end_with_one_refusal_that_says_so(site: Site, 
     with site.office("agent-1") as office:
         from blocklist.names.domain_name import Name, Scope
 
-        (added,) = office.add([Name("page.example", Scope.DOMAIN)], site.proposal())
+        (added,) = propose.propose(office, [Name("page.example", Scope.DOMAIN)], site.proposal())
     running = [start(site, agent, "approve", str(added.act.seq)) for agent in agents[:4]]
     ended = [(process.communicate(timeout=120), process.returncode) for process in running]
     assert sorted(code for _, code in ended) in ([0, 1, 1, 1], [0, 1, 1, 2], [0, 1, 2, 2], [0, 2, 2, 2])

@@ -21,6 +21,7 @@ from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.base.i18n import speaking
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import approve, propose
 from blocklist.office.erase import erase
 from blocklist.register.fold import RuleError
 from blocklist.store.evidence import Evidence
@@ -37,9 +38,9 @@ def site(tmp_path: Path) -> Site:
     found = Site(tmp_path, START)
     (tmp_path / "capture.txt").write_text("what was seen")
     with found.office("agent-1") as office:
-        office.add([BAD], found.proposal(reference=SECRET, evidence=(tmp_path / "capture.txt",)))
+        propose.propose(office, [BAD], found.proposal(reference=SECRET, evidence=(tmp_path / "capture.txt",)))
     with found.office("agent-2") as office:
-        office.approve(4)
+        approve.approve(office, 4)
     found.remove("bad.example")
     return found
 
@@ -189,7 +190,7 @@ def test_nothing_is_left_of_what_was_erased(site: Site) -> None:
     for number in range(40):  # so that pages are split, merged and moved
         site.now += HOUR
         with site.office("agent-1") as office:
-            office.add([Name(f"n{number}.example", Scope.DOMAIN)], site.proposal(note="x" * (number * 97)))
+            propose.propose(office, [Name(f"n{number}.example", Scope.DOMAIN)], site.proposal(note="x" * (number * 97)))
     salt, lists = salt_of(site, 4), site.workspace.lists
     assert in_any_file(lists, SECRET.encode(), salt, b"what was seen")
     with site.office("head-1") as office:
@@ -206,7 +207,9 @@ def test_nothing_is_left_of_what_was_erased(site: Site) -> None:
 
 def test_evidence_that_another_dossier_names_stays(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.add([Name("two.example", Scope.DOMAIN)], site.proposal(evidence=(site.folder / "capture.txt",)))
+        propose.propose(
+            office, [Name("two.example", Scope.DOMAIN)], site.proposal(evidence=(site.folder / "capture.txt",))
+        )
     with site.office("head-1") as office:
         done = erase(office, 4, "asked")
     assert (done.evidence, done.shared) == (0, 1)
@@ -257,7 +260,7 @@ def test_an_erasure_while_somebody_reads_says_so(site: Site, monkeypatch: pytest
 
 def test_who_may_erase_what(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.add([Name("two.example", Scope.DOMAIN)], site.proposal())
+        propose.propose(office, [Name("two.example", Scope.DOMAIN)], site.proposal())
         with pytest.raises(RuleError, match="agent-1 is agent"):
             erase(office, 4, "asked")
     with site.office("head-1") as office:

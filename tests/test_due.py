@@ -12,6 +12,7 @@ from kit import DAY, HOUR, WEEK, Site
 
 from blocklist.base.i18n import shown
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import appoint, approve, oversight, propose, removal_requests
 from blocklist.office.tasks import Task, tasks
 
 SITE = Name("page.example", Scope.DOMAIN)
@@ -68,10 +69,10 @@ def test_a_lapse_is_overdue_until_it_is_proposed_again_or_no_news(site: Site) ->
     site.publish()
     assert overdue(site) == [again]
     with site.office("agent-1") as office:
-        (added,) = office.add([SITE], office.like("page.example"))
+        (added,) = propose.propose(office, [SITE], propose.former_proposal(office, "page.example"))
     assert again not in commands(site)
     with site.office("agent-2") as office:
-        office.reject(added.act.seq, "not any more")
+        approve.reject(office, added.act.seq, "not any more")
     assert again in overdue(site)
     site.now = T0 + DAY + 2 * WEEK - SECOND
     assert again in overdue(site)
@@ -88,7 +89,7 @@ def test_names_of_one_decision_are_one_task_a_command_line_at_a_time(site: Site)
 
 def test_an_approval_waits_seven_days(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.add([SITE], site.proposal())
+        propose.propose(office, [SITE], site.proposal())
     assert commands(site) == ["approve 4"]
     site.now = T0 + 7 * DAY
     assert commands(site) == ["approve 4"]
@@ -99,7 +100,7 @@ def test_an_approval_waits_seven_days(site: Site) -> None:
 
 def test_a_request_is_answered_when_its_notice_ends(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.request([SITE], "host", "abuse@host.example", [], "", [])
+        removal_requests.request(office, [SITE], "host", "abuse@host.example", [], "", [])
     site.publish()
     silent = "answer 4 --outcome OUTCOME"
     assert commands(site) == [silent]
@@ -109,7 +110,7 @@ def test_a_request_is_answered_when_its_notice_ends(site: Site) -> None:
     site.now += SECOND
     assert overdue(site) == [silent]
     with site.office("agent-1") as office:
-        office.answer(4, "silent", "", [])
+        removal_requests.answer(office, 4, "silent", "", [])
     site.publish()
     (task,) = due(site)
     assert task.command == "add page.example --basis not-removed --ground GROUND --ref REFERENCE"
@@ -122,12 +123,12 @@ def test_a_request_is_answered_when_its_notice_ends(site: Site) -> None:
 def test_a_recommendation_is_answered_at_once(site: Site) -> None:
     public = site.keys.create("person-1", ed25519.Ed25519PrivateKey.generate(), encrypt=False)
     with site.office("head-1") as office:
-        office.appoint("person-1", "qualified-person", public)
+        appoint.appoint(office, "person-1", "qualified-person", public)
     with site.office("person-1") as office:
-        office.recommend([], "look at the dossiers")
+        oversight.recommend(office, [], "look at the dossiers")
     assert overdue(site) == ["respond 5 --ANSWER --text TEXT"]
     with site.office("agent-1") as office:
-        office.respond(5, "refused", "we did")
+        oversight.respond(office, 5, "refused", "we did")
     assert commands(site) == []
 
 

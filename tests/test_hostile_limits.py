@@ -20,7 +20,7 @@ from tuf.api.metadata import MetaFile
 
 from blocklist.base.errors import UsageError
 from blocklist.client.transport import HttpsTransport, TransportError
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 from blocklist.register.decoders import Ref
 from blocklist.release.manifest import ACTS
 from blocklist.release.plan import BrakeError

@@ -20,6 +20,7 @@ from blocklist.base.errors import BlocklistError, RefusedError, TargetError, Usa
 from blocklist.client.outcome import ANY_CHANGE
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import appoint, approve, propose
 from blocklist.office.init import Founded, init
 from blocklist.register import acts, policy
 from blocklist.register.acts import read_line
@@ -56,16 +57,16 @@ class Both:
         for officer in OFFICERS[1:]:
             public = self.first.keys.create(officer, ed25519.Ed25519PrivateKey.generate(), encrypt=False)
             with self.second.office("head-x") as office:
-                office.appoint(officer, "agent", public)
+                appoint.appoint(office, officer, "agent", public)
 
     def mirror(self, *domains: str) -> None:
         """List names on the second list, whose policy asks for two approvals."""
         wanted = [Name(text, Scope.DOMAIN) for text in domains]
         with self.second.office("agent-x") as office:
-            (proposed,) = office.add(wanted, self.second.proposal(ground="mirror", says=SAYS))
+            (proposed,) = propose.propose(office, wanted, self.second.proposal(ground="mirror", says=SAYS))
         for officer in ("agent-y", "head-x"):
             with self.second.office(officer) as office:
-                office.approve(proposed.act.seq)
+                approve.approve(office, proposed.act.seq)
 
     def later(self, by: timedelta) -> None:
         self.first.now += by
@@ -479,22 +480,24 @@ def test_acts_of_one_register_are_refused_in_the_other(both: Both) -> None:
 
 def test_officers_of_one_list_cannot_sign_on_the_other(both: Both) -> None:
     with both.second.office("agent-1") as office, pytest.raises(UsageError, match="agent-1 is not an officer"):
-        office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS))
+        propose.propose(office, [Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS))
 
 
 def test_a_ground_of_one_list_is_none_of_the_other(both: Both) -> None:
     with both.second.office("agent-x") as office, pytest.raises(BlocklistError, match="apology is not a ground"):
-        office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal())
+        propose.propose(office, [Name("copy.example", Scope.DOMAIN)], both.second.proposal())
 
 
 def test_two_approvals_where_the_policy_wants_two(both: Both) -> None:
     with both.second.office("agent-x") as office:
-        (proposed,) = office.add([Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS))
+        (proposed,) = propose.propose(
+            office, [Name("copy.example", Scope.DOMAIN)], both.second.proposal(ground="mirror", says=SAYS)
+        )
     with both.second.office("agent-y") as office:
-        office.approve(proposed.act.seq)
+        approve.approve(office, proposed.act.seq)
         assert len(office.register.in_force(office.now)) == 0
     with both.second.office("head-x") as office:
-        office.approve(proposed.act.seq)
+        approve.approve(office, proposed.act.seq)
         assert len(office.register.in_force(office.now)) == 1
 
 

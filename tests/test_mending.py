@@ -19,8 +19,9 @@ from postgres import OWNER, Postgres, only_sqlite
 from shell import WHY, Shell
 
 from blocklist.base.errors import RefusedError, UsageError
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import removal_requests
 from blocklist.register import acts
 from blocklist.register.acts import Act
 from blocklist.store.migrate import copy
@@ -437,7 +438,9 @@ def test_what_is_appended_while_it_is_copied_is_said(office: Office, target: str
         def append(*arguments: object) -> None:
             real(*arguments)
             with site.office("agent-1") as opened:
-                opened.request([Name("page.example", Scope.HOST)], "host", "abuse@host.example", [], "", [])
+                removal_requests.request(
+                    opened, [Name("page.example", Scope.HOST)], "host", "abuse@host.example", [], "", []
+                )
 
         monkeypatch.setattr(copied, "append", append)
         with pytest.raises(RefusedError, match="written to while it was copied"):

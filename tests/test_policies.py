@@ -20,6 +20,7 @@ from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.instants import format_instant
 from blocklist.cli import main
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import appoint
 from blocklist.office.adopt import adopt, in_force, read
 from blocklist.register import acts, policy
 from blocklist.register.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
@@ -425,7 +426,7 @@ def test_in_production_another_head_sees_the_difference_and_approves(tmp_path: P
     office = Office(tmp_path / "office", "production")
     public = office.site.keys.create("head-2", ed25519.Ed25519PrivateKey.generate(), encrypt=False)
     with office.site.office("head-1") as opened:
-        opened.appoint("head-2", "head", public)
+        appoint.appoint(opened, "head-2", "head", public)
     path = edited(tmp_path / "new", ("review: 12w", "review: 8w"))
     members = office.json("--as", "head-1", "policy", "adopt", path)
     assert (members["act"], members["waits"]) == (5, True)

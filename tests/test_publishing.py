@@ -23,6 +23,7 @@ from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import approve, propose, removal_requests, remove, review
 from blocklist.office.init import init
 from blocklist.publisher.publish import draft, publish
 from blocklist.register import acts, policy
@@ -83,7 +84,7 @@ def test_nothing_to_do_touches_nothing(site: Site) -> None:
 
 def test_acts_that_change_no_content_wait_for_the_next_release(site: Site) -> None:
     with site.office("agent-1") as office:
-        office.add([Name("pending.example", Scope.DOMAIN)], site.proposal())
+        propose.propose(office, [Name("pending.example", Scope.DOMAIN)], site.proposal())
     assert not site.publish().changed
 
 
@@ -106,7 +107,7 @@ def test_what_changes_the_content_is_due_at_once(site: Site, change: str) -> Non
         site.remove("one.example")
     elif change == "renewed":
         with site.office("agent-1") as office:
-            office.review([name], "still-unlawful", None, "", [])
+            review.review(office, [name], "still-unlawful", None, "", [])
     elif change == "announced":
         append(site, "agent-1", acts.Request(to="host", names=names("asked.example")))
     else:
@@ -428,33 +429,34 @@ def live_a_little(site: Site, folder: Path) -> None:
 
     def add(*texts: str) -> int:
         with site.office("agent-1") as office:
-            return office.add([Name(text, Scope.DOMAIN) for text in texts], proposal)[0].act.seq
+            return propose.propose(office, [Name(text, Scope.DOMAIN) for text in texts], proposal)[0].act.seq
 
     def approve(seq: int) -> None:
         with site.office("agent-2") as office:
-            office.approve(seq)
+            approve.approve(office, seq)
 
     add(SECRETS["lapsed proposal"])
     later(site, 8 * DAY)
     approve(add("listed.example", "removed.example", "annulled.example"))
     rejected = add(SECRETS["rejected name"])
     with site.office("agent-2") as office:
-        office.reject(rejected, SECRETS["rejection"])
+        approve.reject(office, rejected, SECRETS["rejection"])
     withdrawn = add(SECRETS["withdrawn name"])
     with site.office("agent-1") as office:
-        office.reject(withdrawn, SECRETS["rejection"])
+        approve.reject(office, withdrawn, SECRETS["rejection"])
     with site.office("agent-2") as office:
-        office.review(
-            [Name("listed.example", Scope.DOMAIN)], "still-unlawful", None, SECRETS["review note"], [evidence]
+        review.review(
+            office, [Name("listed.example", Scope.DOMAIN)], "still-unlawful", None, SECRETS["review note"], [evidence]
         )
-        office.remove([Name("removed.example", Scope.DOMAIN)], "lawful", SECRETS["court reference"])
-        office.remove([Name("annulled.example", Scope.DOMAIN)], "annulled", SECRETS["court reference"])
+        remove.remove(office, [Name("removed.example", Scope.DOMAIN)], "lawful", SECRETS["court reference"])
+        remove.remove(office, [Name("annulled.example", Scope.DOMAIN)], "annulled", SECRETS["court reference"])
         entries = [(1, "mixed-7.example"), (2, f"https://{SECRETS['refused name']}.example/x")]
-        office.add(office.sift(entries)[0], proposal)
-        office.request(
-            [Name(SECRETS["platform's name"], Scope.HOST)], "platform", SECRETS["contact"], [], "", [evidence]
+        propose.propose(office, propose.sift(office, entries)[0], proposal)
+        removal_requests.request(
+            office, [Name(SECRETS["platform's name"], Scope.HOST)], "platform", SECRETS["contact"], [], "", [evidence]
         )
-        asked = office.request(
+        asked = removal_requests.request(
+            office,
             [Name("asked.example", Scope.DOMAIN)],
             "host",
             SECRETS["contact"],
@@ -462,7 +464,7 @@ def live_a_little(site: Site, folder: Path) -> None:
             SECRETS["note"],
             [],
         )
-        office.answer(asked.act.seq, "refused", SECRETS["answer"], [])
+        removal_requests.answer(office, asked.act.seq, "refused", SECRETS["answer"], [])
     add(SECRETS["pending name"])
 
 
@@ -506,8 +508,8 @@ def test_promise_9_a_commitment_tells_nothing(tmp_path: Path) -> None:
     site = Site(tmp_path, datetime.now(UTC))
     with site.office("agent-1") as office:
         for _ in range(2):
-            (made,) = office.add([Name("pending.example", Scope.DOMAIN)], site.proposal())
-            office.reject(made.act.seq, "withdrawn")
+            (made,) = propose.propose(office, [Name("pending.example", Scope.DOMAIN)], site.proposal())
+            approve.reject(office, made.act.seq, "withdrawn")
         proposed = [entry.act for entry in office.acts() if isinstance(entry.act.body, acts.Add)]
     assert len({act.body.commitment for act in proposed}) == 2
     assert len({act.dossier for act in proposed if act.dossier}) == 2

@@ -28,7 +28,8 @@ from blocklist.base.instants import folder_name, format_instant
 from blocklist.cli import main
 from blocklist.client.rollback import rollback
 from blocklist.keys.encryption import SigningKey
-from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.keys.folder import KeyFolder
+from blocklist.keys.public import PublicKey, signer
 from blocklist.register import acts
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.policy import FORMATS

@@ -11,7 +11,7 @@ from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_
 
 from blocklist.base.errors import RefusedError, VerificationError
 from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.register import acts
 from blocklist.register import replay as replaying
 from blocklist.register.decoders import ActError

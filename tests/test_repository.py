@@ -27,6 +27,7 @@ from blocklist.base.errors import BlocklistError, RefusedError, TargetError, Usa
 from blocklist.client.verify import verify
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office import remove
 from blocklist.register import acts
 from blocklist.release import formats
 from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
@@ -497,7 +498,9 @@ def test_the_next_publish_clears_whether_or_not_it_makes_a_release(fresh: Site, 
         clean(fresh)
     if undone:
         with fresh.office("agent-1") as office:
-            office.remove([Name("three.example", Scope.DOMAIN), Name("www.four.example", Scope.HOST)], "error", "")
+            remove.remove(
+                office, [Name("three.example", Scope.DOMAIN), Name("www.four.example", Scope.HOST)], "error", ""
+            )
         assert not fresh.publish().changed
     else:
         fresh.block(*(f"name-{number}.example" for number in range(21)))

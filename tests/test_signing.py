@@ -34,7 +34,8 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.keys import encryption
 from blocklist.keys.encryption import KDF_ROUNDS
-from blocklist.keys.folder import KeyFolder, PublicKey, role_key_name, signer
+from blocklist.keys.folder import KeyFolder, role_key_name
+from blocklist.keys.public import PublicKey, signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.fold import Register

@@ -19,7 +19,7 @@ from kit import LIST, START, Chain, key, names
 from postgres import Postgres, only_sqlite
 
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Ref

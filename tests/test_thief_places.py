@@ -22,7 +22,8 @@ from thief_kit import MINUTE, Theft, holding, propose, stolen
 from tuf.api.metadata import Metadata
 
 from blocklist.base.errors import UsageError
-from blocklist.keys.folder import KeyFolder, signer
+from blocklist.keys.folder import KeyFolder
+from blocklist.keys.public import signer
 from blocklist.names.domain_name import Scope
 from blocklist.register import acts, kept_state
 from blocklist.register.decoders import read_names

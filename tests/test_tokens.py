@@ -37,7 +37,8 @@ from tuf.api.metadata import Metadata, Root, Targets, Timestamp
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.keys import tokens
-from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.keys.folder import KeyFolder
+from blocklist.keys.public import PublicKey, signer
 from blocklist.keys.tokens import Choice, Place, TokenKey
 from blocklist.register import acts
 from blocklist.register.acts import Act

@@ -14,7 +14,7 @@ from blocklist.base.i18n import Progress, _, quietly, shown
 from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import to_unicode
 from blocklist.office.queries import history
-from blocklist.office.session import Desk
+from blocklist.office.session import Session
 from blocklist.office.vocabulary import sentence
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import encode
@@ -38,7 +38,7 @@ class Exported:
     lost: tuple[str, ...]
 
 
-def export_measure(opened: Desk, text: str, folder: Path, progress: Progress = quietly) -> Exported:
+def export_measure(opened: Session, text: str, folder: Path, progress: Progress = quietly) -> Exported:
     """Write everything about a measure: the chain, the dossiers of its acts, and their evidence.
 
     Args:
@@ -63,7 +63,7 @@ def export_measure(opened: Desk, text: str, folder: Path, progress: Progress = q
 class _Export:
     """One export; what is lost adds up while it is written."""
 
-    def __init__(self, opened: Desk, name: str, signed: list[SignedAct], progress: Progress) -> None:
+    def __init__(self, opened: Session, name: str, signed: list[SignedAct], progress: Progress) -> None:
         self._opened = opened
         self._name = name
         self._signed = signed

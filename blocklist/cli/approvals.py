@@ -16,6 +16,7 @@ from blocklist.cli.output import say
 from blocklist.cli.prompts import ask, can_ask, confirmed
 from blocklist.cli.settings import Settings, yes_option
 from blocklist.names.domain_name import Name, Scope
+from blocklist.office.approve import approve, reject, require_approvable, waiting_for
 from blocklist.office.history import event
 from blocklist.office.session import GuardError
 from blocklist.office.vocabulary import details_of, said, sentence
@@ -24,7 +25,7 @@ from blocklist.register.policy_diff import describe_adoption
 from blocklist.register.rules import unnamed
 
 if TYPE_CHECKING:
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
     from blocklist.register.lifecycle import Pending
 
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
     """Approve acts of other officers; without a number, go through what waits for you."""
     with signing_office(settings) as opened:
-        waiting = [opened.pending(seq) for seq in numbers] if numbers else opened.waiting_for_me()
+        waiting = [opened.pending(seq) for seq in numbers] if numbers else waiting_for(opened)
         if not numbers and waiting and not can_ask(settings):
             numbered = ", ".join(str(entry.ref.seq) for entry in waiting)
             raise UsageError(
@@ -46,7 +47,7 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
             waiting = [entry for entry in waiting if _is_approvable(opened, entry)]
         wanted = [entry.ref.seq for entry in waiting if _confirmed(settings, opened, entry)]
         try:
-            signed = opened.approve(*wanted, unless_gone=not numbers) if wanted else []
+            signed = approve(opened, *wanted, unless_gone=not numbers) if wanted else []
         except GuardError as error:
             say_findings(error)
             raise
@@ -66,7 +67,7 @@ def approve_command(settings: Settings, numbers: tuple[int, ...]) -> None:
         finish(settings, members, "" if signed else nothing)
 
 
-def _done(opened: Office, seq: int, approved: int) -> str:
+def _done(opened: Session, seq: int, approved: int) -> str:
     if approved in opened.register.pending:
         return _("act {seq}: act {approved} approved; waits for more approvals", seq=seq, approved=approved)
     if isinstance(opened.act(approved).act.body, acts.Add):
@@ -74,19 +75,19 @@ def _done(opened: Office, seq: int, approved: int) -> str:
     return _("act {seq}: act {approved} approved; in effect now", seq=seq, approved=approved)
 
 
-def _is_approvable(opened: Office, entry: Pending) -> bool:
+def _is_approvable(opened: Session, entry: Pending) -> bool:
     """Of what waits, what this officer can approve; the reason of the rest is said."""
     try:
-        opened.require_approvable(entry)
+        require_approvable(opened, entry)
     except BlocklistError as reason:
         say(_("act {seq} is left out: {message}", seq=entry.ref.seq, message=reason.message))
         return False
     return True
 
 
-def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
+def _confirmed(settings: Settings, opened: Session, entry: Pending) -> bool:
     """Show in full what would be signed, and ask; nothing is signed before the last answer."""
-    opened.require_approvable(entry)
+    require_approvable(opened, entry)
     say(
         _(
             "act {seq}, {at}, by {by}: {kind}",
@@ -101,7 +102,7 @@ def _confirmed(settings: Settings, opened: Office, entry: Pending) -> bool:
     return confirmed(settings, _("Approve act {seq}?", seq=entry.ref.seq))
 
 
-def _in_full(opened: Office, entry: Pending) -> Iterator[str]:
+def _in_full(opened: Session, entry: Pending) -> Iterator[str]:
     """All that the second officer signs for: what the act says, and what its dossier holds."""
     body, policy = entry.act.body, opened.register.policy
     yield sentence(body)
@@ -124,7 +125,7 @@ def _in_full(opened: Office, entry: Pending) -> Iterator[str]:
         yield describe(opened, names, None).removeprefix("  ")
 
 
-def _request_in_full(opened: Office, seq: int) -> Iterator[str]:
+def _request_in_full(opened: Session, seq: int) -> Iterator[str]:
     """A removal request that is cited, and what came back."""
     for number in opened.index.reached_from([seq]):
         happened = event(opened, opened.act(number))
@@ -133,14 +134,14 @@ def _request_in_full(opened: Office, seq: int) -> Iterator[str]:
         yield from (f"    {line}" for line in happened.details)
 
 
-def _unnamed(opened: Office, entry: Pending, body: acts.Add) -> Iterator[str]:
+def _unnamed(opened: Session, entry: Pending, body: acts.Add) -> Iterator[str]:
     """Names that no request named: of a site that moved, or of another one."""
     proposed, requests = opened.proposed_names(entry), opened.register.requests
     for name in unnamed(proposed[0].each(), body.requests, requests) if proposed and body.requests else ():
         yield _("NOT NAMED by these requests: {name}", name=name.text)
 
 
-def _judgment(opened: Office, name: Name) -> Iterator[str]:
+def _judgment(opened: Session, name: Name) -> Iterator[str]:
     """What a court said about a name that is to be listed again, or about one above or below it."""
     measures = opened.register.measures()
     texts = {name.text, *opened.register.annulled_near(name.text)}
@@ -170,6 +171,6 @@ def reject_command(settings: Settings, number: int, reason: str) -> None:
             settings,
             _("Reject act {number} ({kind} by {by})?", number=number, kind=entry.act.body.kind, by=entry.act.by),
         )
-        signed = opened.reject(number, reason)
+        signed = reject(opened, number, reason)
         text = _("act {seq}: act {rejected} rejected", seq=signed.act.seq, rejected=number)
         finish(settings, {"act": signed.act.seq, "rejected": number}, text)

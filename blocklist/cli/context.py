@@ -23,7 +23,7 @@ from blocklist.cli.prompts import passphrase, pin
 from blocklist.cli.settings import Settings, common_options
 
 if TYPE_CHECKING:
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
     from blocklist.workspace import Workspace
 
 _DAY = re.compile(r"2[01][0-9]{2}-[0-9]{2}-[0-9]{2}")
@@ -161,14 +161,14 @@ def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> 
     return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read, pin=pin), list_id=settings.list_id)
 
 
-def office(settings: Settings) -> Office:
+def office(settings: Settings) -> Session:
     """The register of the workspace, opened and verified."""
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
 
-    return Office(workspace(settings), clock, settings.officer, progress)
+    return Session(workspace(settings), clock, settings.officer, progress)
 
 
-def signing_office(settings: Settings) -> Office:
+def signing_office(settings: Settings) -> Session:
     """The same for a command that signs: who signs is settled before anything is shown or asked.
 
     Raises:

@@ -23,7 +23,7 @@ from blocklist.register import acts, decoders
 from blocklist.store.evidence import entries_of
 
 if TYPE_CHECKING:
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
     from blocklist.register.acts import SignedAct
 
 
@@ -128,7 +128,7 @@ def _heading(signed: SignedAct) -> str:
     return f"{_('act {seq}', seq=act.seq)}  {shown(act.at)}  {said_by}"
 
 
-def _held(opened: Office, signed: SignedAct) -> dict[str, Any]:
+def _held(opened: Session, signed: SignedAct) -> dict[str, Any]:
     """The dossier of an act.
 
     Raises:
@@ -145,7 +145,7 @@ def _held(opened: Office, signed: SignedAct) -> dict[str, Any]:
     return members
 
 
-def _dossier_members(opened: Office, signed: SignedAct, members: dict[str, Any]) -> dict[str, object]:
+def _dossier_members(opened: Session, signed: SignedAct, members: dict[str, Any]) -> dict[str, object]:
     """The dossier without its salts: who has them can test guesses of what was erased elsewhere."""
     plain = {key: value for key, value in members.items() if key != "salt"}
     if "evidence" in plain:
@@ -157,7 +157,7 @@ def _dossier_members(opened: Office, signed: SignedAct, members: dict[str, Any])
     return {**header, "kind": signed.act.body.kind, "dossier": plain}
 
 
-def _dossier_lines(opened: Office, signed: SignedAct, members: dict[str, Any]) -> Iterator[str]:
+def _dossier_lines(opened: Session, signed: SignedAct, members: dict[str, Any]) -> Iterator[str]:
     if isinstance(signed.act.body, acts.Add):
         yield describe(opened, decoders.read_names(members["names"]).each(), None)
     for line in details_of(members, opened.register.policy, signed.act.body):
@@ -167,7 +167,7 @@ def _dossier_lines(opened: Office, signed: SignedAct, members: dict[str, Any]) -
         yield f"  {_path(opened, entry)}" if fault is None else urgent(f"  {fault}")
 
 
-def _path(opened: Office, entry: Any) -> str | None:  # noqa: ANN401  (JSON)
+def _path(opened: Session, entry: Any) -> str | None:  # noqa: ANN401  (JSON)
     try:
         return str(opened.evidence.path(str(entry.get("sha256"))))
     except UsageError:

@@ -27,7 +27,7 @@ from blocklist.register import acts, decoders
 if TYPE_CHECKING:
     from blocklist.office.history import Event
     from blocklist.office.queries import Listed
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
     from blocklist.register.acts import SignedAct
 
 _STATES = {
@@ -106,7 +106,7 @@ def show_command(settings: Settings, name: str) -> None:
             _print_event(happened)
 
 
-def _print_measure(opened: Office, entry: Listed) -> None:
+def _print_measure(opened: Session, entry: Listed) -> None:
     ground = opened.register.policy.grounds.get(entry.ground)
     rows = [
         (_("blocks"), opened.suffixes().describe(entry.name)),

@@ -17,7 +17,9 @@ from blocklist.cli.context import Verb, VerbGroup, finish, keys_path, office, re
 from blocklist.cli.output import table, urgent
 from blocklist.cli.prompts import ask, changed_passphrase, new_passphrase, passphrase, pin
 from blocklist.cli.settings import Settings, yes_option
-from blocklist.keys.folder import Kept, KeyFolder, PublicKey
+from blocklist.keys.folder import Kept, KeyFolder
+from blocklist.keys.public import PublicKey
+from blocklist.office.appoint import appoint, revoke
 
 if TYPE_CHECKING:
     from blocklist.keys.tokens import Choice
@@ -220,7 +222,7 @@ def officer_appoint(settings: Settings, officer_id: str, role: str, key_file: Pa
                 fingerprint=key.fingerprint,
             ),
         )
-        signed = opened.appoint(officer_id, role, key, identity)
+        signed = appoint(opened, officer_id, role, key, identity)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "role": role, "waits": waits}
         if waits:
@@ -241,7 +243,7 @@ def officer_revoke(settings: Settings, officer_id: str, reason: str) -> None:
     with signing_office(settings) as opened:
         ask(settings, _("Revoke {officer}?", officer=officer_id))
         dying = [entry.ref.seq for entry in opened.register.waiting(opened.now) if entry.act.by == officer_id]
-        signed = opened.revoke(officer_id, reason)
+        signed = revoke(opened, officer_id, reason)
         waits = signed.act.seq in opened.register.pending
         members: dict[str, object] = {"act": signed.act.seq, "officer": officer_id, "waits": waits}
         if waits:

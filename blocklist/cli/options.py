@@ -17,7 +17,7 @@ from blocklist.names.domain_name import Name, NameRefused, Scope, mixes_scripts
 from blocklist.office.session import GuardError
 
 if TYPE_CHECKING:
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
 
 _SHOWN = 30
 
@@ -43,7 +43,7 @@ def say_findings(error: GuardError) -> None:
             say(f"    {finding.hint}")
 
 
-def describe(opened: Office, names: Sequence[Name], most: int | None = _SHOWN) -> str:
+def describe(opened: Session, names: Sequence[Name], most: int | None = _SHOWN) -> str:
     """What exactly is blocked, a line a name: both forms of one that is not plain ASCII, mixed scripts marked."""
     suffixes = opened.suffixes()
     lines = []
@@ -55,7 +55,7 @@ def describe(opened: Office, names: Sequence[Name], most: int | None = _SHOWN) -
     return "\n".join(lines)
 
 
-def read_name(settings: Settings, opened: Office, text: str, scope: Scope | None) -> Name:
+def read_name(settings: Settings, opened: Session, text: str, scope: Scope | None) -> Name:
     """A name as typed; one of mixed scripts only when the officer confirms that it is meant."""
     try:
         return opened.read_name(text, scope)

@@ -11,6 +11,7 @@ from blocklist.cli.options import describe, finish_names
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
+from blocklist.office.oversight import recommend, recommendation, respond
 from blocklist.office.vocabulary import details_of, sentence
 
 text_option = click.option("--text", required=True, metavar="TEXT", help="Kept in the confidential dossier.")
@@ -28,7 +29,7 @@ def recommend_command(settings: Settings, names: tuple[str, ...], text: str) -> 
         if wanted:
             say(describe(opened, wanted))
         ask(settings, _("Recommend to end these measures?") if wanted else _("Make this general remark?"))
-        signed = opened.recommend(wanted, text)
+        signed = recommend(opened, wanted, text)
         what = _("act {seq}: general remark; the office answers with 'blocklist respond {seq}'", seq=signed.act.seq)
         if wanted:
             what = plural(
@@ -53,14 +54,14 @@ def respond_command(settings: Settings, number: int, accept: bool, refuse: bool,
         raise UsageError(_("say --accept or --refuse, one of them"), _("see 'blocklist respond --help'"))
     outcome = "accepted" if accept else "refused"
     with signing_office(settings) as opened:
-        entry = opened.recommendation(number)
+        entry = recommendation(opened, number)
         recommended = opened.act(entry.ref.seq)
         say(_("{by}: {what}", by=recommended.act.by, what=sentence(recommended.act.body)))
         for line in details_of(opened.dossier_of(number), opened.register.policy, recommended.act.body):
             say(f"  {line}")
         before = len(opened.register.in_force(opened.now))
         ask(settings, _("Accept it, and end its measures?") if outcome == "accepted" else _("Refuse it?"))
-        signed = opened.respond(number, outcome, text)
+        signed = respond(opened, number, outcome, text)
         ended = before - len(opened.register.in_force(opened.now))
         members: dict[str, object] = {
             "act": signed.act.seq,

@@ -29,13 +29,14 @@ from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
 from blocklist.names import imports
 from blocklist.names.domain_name import Scope
-from blocklist.office.propose import Proposal, Refused
+from blocklist.office.propose import Proposal, Refused, former_proposal, propose, sift
+from blocklist.office.remove import removable, remove
 from blocklist.office.session import GuardError
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
 
 if TYPE_CHECKING:
-    from blocklist.office.verbs import Office
+    from blocklist.office.session import Session
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _MAX_IMPORT = 64 * 1024 * 1024
@@ -77,7 +78,7 @@ def proposal_options(command: _F) -> _F:
     return command
 
 
-def _proposal(opened: Office, given: Mapping[str, Any], like: str | None = None) -> Proposal:
+def _proposal(opened: Session, given: Mapping[str, Any], like: str | None = None) -> Proposal:
     """What was said on the command line, over what a former measure said."""
     wanted = {name: value for name, value in given.items() if value}
     if like is None:
@@ -88,7 +89,7 @@ def _proposal(opened: Office, given: Mapping[str, Any], like: str | None = None)
                 _("--ground, --basis and --ref say why; --like NAME takes them from a former measure"),
             )
         return Proposal(**wanted)
-    model = opened.like(like)
+    model = former_proposal(opened, like)
     if wanted.get("ground", model.ground) != model.ground:
         model = replace(model, says={})  # another ground asks other questions
     if wanted.get("basis", model.basis) != model.basis:
@@ -100,7 +101,7 @@ def _proposal(opened: Office, given: Mapping[str, Any], like: str | None = None)
 _NEEDED = {"--ground": "ground", "--basis": "basis", "--ref": "reference"}
 
 
-def _answered(settings: Settings, opened: Office, proposal: Proposal) -> Proposal:
+def _answered(settings: Settings, opened: Session, proposal: Proposal) -> Proposal:
     """On a terminal, ask for the answers that are missing; elsewhere the office refuses."""
     ground = opened.register.policy.grounds.get(proposal.ground)
     says = dict(proposal.says)
@@ -141,7 +142,7 @@ def add_command(
             proposal = _answered(settings, opened, proposal)
             count = len(set(wanted))
             ask(settings, plural("Propose {count} name?", "Propose {count} names?", count))
-            signed = opened.add(wanted, proposal)[0]
+            signed = propose(opened, wanted, proposal)[0]
         except GuardError as error:
             say_findings(error)
             raise
@@ -155,7 +156,7 @@ def add_command(
         finish_names(settings, signed.act.seq, wanted, text)
 
 
-def _like_scope(opened: Office, proposal: Proposal, text: str) -> Scope | None:
+def _like_scope(opened: Session, proposal: Proposal, text: str) -> Scope | None:
     """The scope that a name takes over from a former measure."""
     return proposal.like.scope_of(opened.typed(text)) if proposal.like else None
 
@@ -183,7 +184,7 @@ def import_command(
         )
     with signing_office(settings) as opened:
         proposal = _proposal(opened, given)
-        names, refused = opened.sift(entries)
+        names, refused = sift(opened, entries)
         for entry in refused if not settings.json else ():
             say(_("line {line}: {reason}", line=entry.line, reason=entry.reason))
         members: dict[str, object] = {"acts": [], "refused": [_refused(entry) for entry in refused]}
@@ -202,7 +203,7 @@ def import_command(
         say(describe(opened, names))
         proposal = _answered(settings, opened, proposal)
         ask(settings, _import_question(len(names), len(refused)))
-        signed = opened.add(names, proposal)
+        signed = propose(opened, names, proposal)
     numbers = [entry.act.seq for entry in signed]
     text = _(
         "{acts}: {names} proposed, {lines} refused",
@@ -240,10 +241,10 @@ def _refused(entry: Refused) -> dict[str, object]:
 def remove_command(settings: Settings, names: tuple[str, ...], reason: str, reference: str) -> None:
     """End measures at once, or strike names from proposals that wait; one signature is enough."""
     with signing_office(settings) as opened:
-        wanted = [opened.removable(text) for text in names]
+        wanted = [removable(opened, text) for text in names]
         count = len(set(wanted))
         ask(settings, _removal_question(count, said(reason)))
-        signed = opened.remove(wanted, reason, reference)
+        signed = remove(opened, wanted, reason, reference)
         text = "\n".join(_ended(entry.act.seq, entry.act.body) for entry in signed)
         finish_names(settings, signed[0].act.seq, wanted, text)
 

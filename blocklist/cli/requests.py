@@ -13,6 +13,7 @@ from blocklist.cli.options import describe, evidence_option, finish_names, name_
 from blocklist.cli.output import say
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
+from blocklist.office.removal_requests import answer, request
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
 
@@ -45,7 +46,7 @@ def request_command(
         for finding in opened.findings(wanted) if recipient != "platform" else ():
             say(_("could not be blocked: {message}", message=finding.message))
         ask(settings, _("State that {recipient} was asked now?", recipient=said(recipient)))
-        signed = opened.request(wanted, recipient, contact, urls, note, evidence)
+        signed = request(opened, wanted, recipient, contact, urls, note, evidence)
         over = signed.act.at + timedelta(seconds=opened.register.policy.notice)
         if recipient == "platform":
             text = _("act {seq}: the platform was asked; its names stay confidential", seq=signed.act.seq)
@@ -75,7 +76,7 @@ def answer_command(settings: Settings, number: int, outcome: str, note: str, evi
     with signing_office(settings) as opened:
         opened.open_request(number)
         ask(settings, _("Answer to request {seq}: {outcome}?", seq=number, outcome=said(outcome)))
-        signed = opened.answer(number, outcome, note, evidence)
+        signed = answer(opened, number, outcome, note, evidence)
         members: dict[str, object] = {"act": signed.act.seq, "request": number, "outcome": outcome}
         text = _(
             "act {seq}: answer to request {request}: {outcome}",

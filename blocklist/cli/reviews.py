@@ -16,6 +16,7 @@ from blocklist.cli.options import date_option, evidence_option, finish_names, na
 from blocklist.cli.output import say, urgent
 from blocklist.cli.prompts import ask
 from blocklist.cli.settings import Settings, yes_option
+from blocklist.office.review import review
 from blocklist.office.tasks import Task, tasks
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
@@ -96,7 +97,7 @@ def review_command(
                 found=found,
             ),
         )
-        signed = opened.review(wanted, outcome, review_by, note, evidence)
+        signed = review(opened, wanted, outcome, review_by, note, evidence)
         body = signed.act.body
         until = body.review_by if isinstance(body, acts.Review) else None
         then = _("until {until}", until=shown(until)) if until else _("gone with the next release")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _, shown
-from blocklist.office.session import Said
-from blocklist.office.verbs import Office
+from blocklist.office.session import Said, Session
 from blocklist.register import acts, policy
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Policy
@@ -43,7 +42,7 @@ def read(path: Path) -> tuple[Policy, dict[str, bytes]]:
     return policy.load(contents, path.stem), contents
 
 
-def require_head(office: Office) -> None:
+def require_head(office: Session) -> None:
     """Say at once, and not after everything was shown, who may adopt a policy.
 
     Raises:
@@ -54,7 +53,7 @@ def require_head(office: Office) -> None:
         raise UsageError(_("{officer} is not a head of office", officer=officer), _("a head adopts policies"))
 
 
-def adopt(office: Office, contents: Mapping[str, bytes]) -> SignedAct:
+def adopt(office: Session, contents: Mapping[str, bytes]) -> SignedAct:
     """State that this policy is the list's; in production another head approves it, when there is one.
 
     Raises:
@@ -76,7 +75,7 @@ def adopt(office: Office, contents: Mapping[str, bytes]) -> SignedAct:
     return office.commit(build)[0]
 
 
-def in_force(office: Office, at: datetime) -> InForce:
+def in_force(office: Session, at: datetime) -> InForce:
     """The policy in force at the instant `at`, and the act that made it so.
 
     Raises:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.office.session import Desk, Said, dossier_with
+from blocklist.office.session import Said, Session, dossier_with
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.store.evidence import entries_of
@@ -27,7 +27,7 @@ class Erased:
     shared: int
 
 
-def require_erasable(opened: Desk, seq: int) -> SignedAct:
+def require_erasable(opened: Session, seq: int) -> SignedAct:
     """The act whose dossier can be erased, or its erasure finished.
 
     Raises:
@@ -49,7 +49,7 @@ def require_erasable(opened: Desk, seq: int) -> SignedAct:
     return signed
 
 
-def erase(opened: Desk, seq: int, reason: str) -> Erased:
+def erase(opened: Session, seq: int, reason: str) -> Erased:
     """State that a dossier is destroyed, and destroy it; if that was stated already, finish it.
 
     Args:
@@ -79,14 +79,14 @@ def erase(opened: Desk, seq: int, reason: str) -> Erased:
     return Erased(stated, seq, removed, shared)
 
 
-def _require_head(opened: Desk) -> None:
+def _require_head(opened: Session) -> None:
     """To finish an erasure needs no act, and no less authority."""
     officer = opened.register.in_office(opened.require_officer())
     if officer is None or officer.role != "head":
         raise RefusedError(_("only a head of office erases a dossier"), _("say who signs with --as ID"))
 
 
-def _destroy(opened: Desk, signed: SignedAct) -> tuple[int, int]:
+def _destroy(opened: Session, signed: SignedAct) -> tuple[int, int]:
     """Evidence first, since only the dossier tells which it is; files that other dossiers name stay."""
     removed = shared = 0
     for digest in _evidence_of(opened, signed):
@@ -99,7 +99,7 @@ def _destroy(opened: Desk, signed: SignedAct) -> tuple[int, int]:
     return removed, shared
 
 
-def _evidence_of(opened: Desk, signed: SignedAct) -> list[str]:
+def _evidence_of(opened: Session, signed: SignedAct) -> list[str]:
     """The files that a dossier names; one that was altered names none that could be believed."""
     with suppress(VerificationError):
         dossier = opened.store.dossier(signed)

@@ -10,7 +10,7 @@ from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _, later, shown
 from blocklist.base.instants import format_instant
 from blocklist.office.provider_receipts import Report, Reported
-from blocklist.office.session import Desk
+from blocklist.office.session import Session
 from blocklist.office.vocabulary import details_of, sentence
 from blocklist.publisher.release_folders import Releases
 from blocklist.register import acts
@@ -45,7 +45,7 @@ class Event:
         }
 
 
-def event(opened: Desk, signed: SignedAct) -> Event:
+def event(opened: Session, signed: SignedAct) -> Event:
     """An act in words, with what its dossier holds if this account may read it."""
     act = signed.act
     try:
@@ -60,7 +60,7 @@ def event(opened: Desk, signed: SignedAct) -> Event:
     return Event(act.seq, act.at, act.by, sentence(act.body), tuple(details))
 
 
-def _proposes(opened: Desk, seq: int, text: str) -> bool:
+def _proposes(opened: Session, seq: int, text: str) -> bool:
     """Whether a proposal is for that name, as its dossier says if this account may read it."""
     try:
         names = opened.dossier_of(seq).get("names")
@@ -69,7 +69,7 @@ def _proposes(opened: Desk, seq: int, text: str) -> bool:
     return isinstance(names, dict) and any(text in texts for texts in names.values() if isinstance(texts, list))
 
 
-def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
+def timeline(opened: Session, text: str, signed: list[SignedAct]) -> list[Event]:
     """The acts about a name, and between them what followed: releases with their deadlines, lapses.
 
     Args:
@@ -85,7 +85,7 @@ def timeline(opened: Desk, text: str, signed: list[SignedAct]) -> list[Event]:
     return sorted(events, key=lambda happened: happened.at)
 
 
-def _unapproved(opened: Desk, text: str, signed: list[SignedAct]) -> Iterator[Event]:
+def _unapproved(opened: Session, text: str, signed: list[SignedAct]) -> Iterator[Event]:
     """How proposals ended that nobody approved or rejected: by their seven days, or with their author's appointment."""
     ended = {body.act.seq for entry in signed if isinstance(body := entry.act.body, acts.Approve | acts.Reject)}
     for entry in signed:
@@ -105,7 +105,7 @@ def _unapproved(opened: Desk, text: str, signed: list[SignedAct]) -> Iterator[Ev
 class _Life:
     """Follows one name through its acts: whether it is listed, and until when."""
 
-    def __init__(self, opened: Desk, bodies: Mapping[int, Body], text: str) -> None:
+    def __init__(self, opened: Session, bodies: Mapping[int, Body], text: str) -> None:
         self._releases = Releases(opened.workspace.exports / opened.list_id)
         self._reported = Reported(opened.workspace.lists, opened.register)
         self._now = opened.now

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from blocklist.base import durable
 from blocklist.base.errors import TargetError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.keys.folder import KeyFolder, PublicKey, signer
+from blocklist.keys.folder import KeyFolder
+from blocklist.keys.public import PublicKey, signer
 from blocklist.publisher.tree_writer import Repository
 from blocklist.register import acts, decoders, policy
 from blocklist.register.acts import Act

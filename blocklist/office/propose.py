@@ -1,25 +1,23 @@
-"""Additions: proposing names, taking over from former measures, and striking what was mistyped."""
+"""How names come onto a list: an agent proposes them, and another officer has to approve."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 
-from blocklist.base.errors import RefusedError, UsageError
+from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, plural, preferred
 from blocklist.names.domain_name import Name, NameRefused, Scope, normalise, within
 from blocklist.names.guards import Finding
 from blocklist.names.name_set import Names
-from blocklist.office.session import Desk, Said, dossier_with
+from blocklist.office.session import Said, Session, one_act, parts
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
-from blocklist.register.decoders import MAX_NAMES, Ref
-from blocklist.register.lifecycle import Pending, RuleError, Stage
+from blocklist.register.decoders import Ref
+from blocklist.register.lifecycle import RuleError, Stage
 from blocklist.register.rules import PROOF, lacking, unnamed
 from blocklist.store.store import Dossier
 
@@ -73,280 +71,174 @@ class Refused:
     reason: str
 
 
-class Additions(Desk):
-    """The verbs by which names come onto a list, and by which they are taken back."""
+def propose(session: Session, names: Sequence[Name], proposal: Proposal) -> list[SignedAct]:
+    """Propose names, in as many acts as it takes; they wait for another officer's approval.
 
-    def add(self, names: Sequence[Name], proposal: Proposal) -> list[SignedAct]:
-        """Propose names, in as many acts as it takes; they wait for another officer's approval.
-
-        Raises:
-            GuardError: A guard refuses a name.
-            UsageError: The ground's questions are not answered, or no removal request can be cited.
-            RuleError: The register refuses an act. In every case nothing was appended.
-        """
-        self.require_officer()
-        copied = proposal.like.evidence if proposal.like else ()
-        self._require_complete(proposal, [*copied, *proposal.evidence])
-        with self.keeping_evidence(proposal.evidence) as keep:
-
-            def build() -> Iterator[Said]:
-                self.require_clean(names)
-                cited = self._cited(names, proposal)
-                for part in _parts(names):
-                    yield self._proposed(part, proposal, cited, [*copied, *keep()])
-
-            return self.commit(build)
-
-    def _proposed(
-        self, names: Names, proposal: Proposal, cited: tuple[Ref, ...] | None, evidence: Sequence[object]
-    ) -> Said:
-        salt, like = secrets.token_hex(32), proposal.like
-        body = acts.Add(
-            commitment=names.commitment(salt),
-            count=len(names),
-            ground=proposal.ground,
-            basis=proposal.basis,
-            review_by=proposal.review_by or self.review_until(),
-            requests=cited,
-        )
-        optional = {
-            "note": proposal.note,
-            "says": dict(proposal.says),
-            "evidence": list(evidence),
-            "like": like and {"act": like.act, "names": one_act(like.names).to_json()},
-        }
-        members = {"names": names.to_json(), "salt": salt, "reference": proposal.reference}
-        return body, Dossier.of(members | {key: value for key, value in optional.items() if value})
-
-    def _require_complete(self, proposal: Proposal, evidence: Sequence[object]) -> None:
-        """The dossier of an addition answers what its ground asks, and proves what its basis says."""
-        policy = self.register.policy
-        asked = {ask.id: ask.texts for ask in policy.grounds[proposal.ground].asks} if self._knows(proposal) else {}
-        unknown = sorted(proposal.says.keys() - asked.keys()) if self._knows(proposal) else []
-        if unknown:
-            raise UsageError(
-                _("the ground {ground} does not ask {answer}", ground=proposal.ground, answer=unknown[0]),
-                _("it asks {asked}", asked=", ".join(asked) or "-"),
-            )
-        held = {"says": proposal.says, "evidence": evidence}
-        missing = lacking(policy, proposal.ground, proposal.basis, held)
-        unanswered = [ask_id for ask_id in missing if ask_id != PROOF]
-        if unanswered:
-            raise UsageError(
-                plural(
-                    "the dossier lacks {count} answer that the ground {ground} asks for",
-                    "the dossier lacks {count} answers that the ground {ground} asks for",
-                    len(unanswered),
-                    ground=proposal.ground,
-                ),
-                "\n".join(f"--say {ask_id}=…  {asked[ask_id][preferred()]}" for ask_id in unanswered),
-            )
-        if missing:
-            raise RuleError(
-                _("basis no-identification needs its proof in the dossier"),
-                _("--evidence FILE: what shows that the site does not say who publishes it"),
-                policy.article("identification"),
-            )
-
-    def _knows(self, proposal: Proposal) -> bool:
-        """Whether the policy has that ground; else the register refuses it, and says which grounds there are."""
-        return proposal.ground in self.register.policy.grounds
-
-    def _cited(self, names: Sequence[Name], proposal: Proposal) -> tuple[Ref, ...] | None:
-        """The removal requests that an addition cites; those whose notice is over, if there is one."""
-        if proposal.basis == "no-identification":
-            if proposal.requests:
-                raise UsageError(
-                    _("basis no-identification cites no removal request"), _("use --basis not-removed, or no --request")
-                )
-            return None
-        if proposal.requests:
-            refs = tuple(self.open_request(seq) for seq in sorted(set(proposal.requests)))
-            others = [] if proposal.like else unnamed(names, refs, self.register.requests)
-            if others:
-                raise RuleError(
-                    _("no cited request named {name}", name=others[0].text),
-                    _("ask its host or publisher first; a site that moved is added with --like"),
-                    self.register.policy.article("notice"),
-                )
-            return refs
-        notice = timedelta(seconds=self.register.policy.notice)
-        named = [
-            entry for entry in self.register.requests.values() if entry.names and entry.stage is not Stage.FOLLOWED
-        ]
-        cited: dict[int, Ref] = {}
-        for name in names:
-            found = [entry for entry in named if entry.names and within(name.text, set(_texts(entry.names)))]
-            if not found:
-                raise RuleError(
-                    _("no open removal request names {name}", name=name.text),
-                    _("make one with 'blocklist request'; a site that moved is added with --like"),
-                    self.register.policy.article("notice"),
-                )
-            over = [entry for entry in found if self.now >= entry.clock + notice]
-            cited |= {entry.ref.seq: entry.ref for entry in over or found}
-        return tuple(cited[seq] for seq in sorted(cited))
-
-    def like(self, text: str) -> Proposal:
-        """A former proposal, to be made again or for a site that moved.
-
-        Args:
-            text: A name that was listed once, or the number of the act that proposed it.
-
-        Raises:
-            UsageError: The name was never listed, the act is no proposal, or its dossier was destroyed.
-        """
-        name = None if text.isdecimal() else self.known_name(text)
-        measure = self.register.measures().get(name) if name else None
-        seq = measure.added if measure else int(text)
-        body, members = self.act(seq).act.body, self.dossier_of(seq)
-        if not isinstance(body, acts.Add):
-            raise UsageError(
-                _("act {seq} proposes no names", seq=seq), _("see 'blocklist log' for the numbers of acts")
-            )
-        if not members:
-            raise UsageError(
-                _("the dossier of act {seq} is not here any more", seq=seq),
-                _("add the name without --like, with all that belongs to it"),
-            )
-        names = (name,) if name else tuple(decoders.read_names(members.get("names")).each())
-        says, evidence = members.get("says", {}), members.get("evidence", ())
-        return Proposal(
-            ground=body.ground,
-            basis=body.basis,
-            reference=str(members.get("reference", "")),
-            note=str(members.get("note", "")),
-            says=says if isinstance(says, dict) else {},
-            requests=tuple(ref.seq for ref in body.requests or () if not self.is_followed(ref.seq)),
-            like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
-        )
-
-    def sift(self, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
-        """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
-        suffixes, refused = self.suffixes(), []
-        lines: dict[Name, int] = {}
-        with self.progress(_("reading names"), len(entries)) as advance:
-            for line, text in entries:
-                try:
-                    canonical = normalise(text)
-                except NameRefused as refusal:
-                    refused.append(Refused(line, text, refusal.message))
-                else:
-                    lines.setdefault(Name(canonical, suffixes.default_scope(canonical)), line)
-                advance(1)
-        by_text = {name.text: line for name, line in lines.items()}
-        bad: dict[str, Finding] = {}
-        for finding in self.findings(list(lines)):
-            bad.setdefault(finding.name, finding)
-        refused += [Refused(by_text[text], text, finding.message) for text, finding in bad.items()]
-        return [name for name in lines if name.text not in bad], sorted(refused, key=lambda entry: entry.line)
-
-    # Taking back
-
-    def removable(self, text: str) -> Name:
-        """A name that can be ended or struck: listed once, or waiting in a proposal.
-
-        Raises:
-            NameRefused: It is no name.
-            UsageError: It was never listed, and waits nowhere.
-        """
-        try:
-            return self.known_name(text)
-        except UsageError:
-            canonical = normalise(text, allow_mixed=True)
-            for _entry, proposed in self.waiting_names():
-                for name in proposed:
-                    if name.text == canonical:
-                        return name
-            raise
-
-    def remove(self, names: Sequence[Name], reason: str, reference: str) -> list[SignedAct]:
-        """End measures at once; a name that still waits is struck from its proposal.
-
-        A payload with a struck name would tell every provider a name that was never listed. So the proposal is
-        rejected, and what is left of it is proposed anew.
-        """
-        self.require_officer()
+    Raises:
+        GuardError: A guard refuses a name.
+        UsageError: The ground's questions are not answered, or no removal request can be cited.
+        RuleError: The register refuses an act. In every case nothing was appended.
+    """
+    session.require_officer()
+    copied = proposal.like.evidence if proposal.like else ()
+    _require_complete(session, proposal, [*copied, *proposal.evidence])
+    with session.keeping_evidence(proposal.evidence) as keep:
 
         def build() -> Iterator[Said]:
-            listed = self.register.measures()
-            waiting = [name for name in names if listed.get(name) is None]
-            ending = [name for name in names if name not in waiting]
-            if ending:
-                yield acts.Remove(names=one_act(ending), reason=reason), dossier_with({"reference": reference})
-            yield from self._strike(set(waiting), reason, reference)
+            session.require_clean(names)
+            cited = _cited(session, names, proposal)
+            for part in parts(names):
+                yield _proposed(session, part, proposal, cited, [*copied, *keep()])
 
-        return self.commit(build)
+        return session.commit(build)
 
-    def _strike(self, names: set[Name], reason: str, reference: str) -> Iterator[Said]:
-        for entry, proposed in self.waiting_names():
-            struck, left = names.intersection(proposed), [name for name in proposed if name not in names]
-            if not struck:
-                continue
-            why = {"reason": reason, "reference": reference, "names": one_act(sorted(struck)).to_json()}
-            yield acts.Reject(act=entry.ref), dossier_with(why)
-            if left:
-                self._require_agent()
-                yield self._proposed_anew(entry, one_act(left))
 
-    def _require_agent(self) -> None:
-        officer = self.register.in_office(self.require_officer())
-        if officer is None or officer.role != "agent":
-            raise RefusedError(
-                _("only an agent strikes one name of several, since the others are proposed anew"),
-                _("ask an agent, or reject the whole act with 'blocklist reject'"),
+def _proposed(
+    session: Session, names: Names, proposal: Proposal, cited: tuple[Ref, ...] | None, evidence: Sequence[object]
+) -> Said:
+    salt, like = secrets.token_hex(32), proposal.like
+    body = acts.Add(
+        commitment=names.commitment(salt),
+        count=len(names),
+        ground=proposal.ground,
+        basis=proposal.basis,
+        review_by=proposal.review_by or session.review_until(),
+        requests=cited,
+    )
+    optional = {
+        "note": proposal.note,
+        "says": dict(proposal.says),
+        "evidence": list(evidence),
+        "like": like and {"act": like.act, "names": one_act(like.names).to_json()},
+    }
+    members = {"names": names.to_json(), "salt": salt, "reference": proposal.reference}
+    return body, Dossier.of(members | {key: value for key, value in optional.items() if value})
+
+
+def _require_complete(session: Session, proposal: Proposal, evidence: Sequence[object]) -> None:
+    """The dossier of an addition answers what its ground asks, and proves what its basis says."""
+    policy = session.register.policy
+    asked = {ask.id: ask.texts for ask in policy.grounds[proposal.ground].asks} if _knows(session, proposal) else {}
+    unknown = sorted(proposal.says.keys() - asked.keys()) if _knows(session, proposal) else []
+    if unknown:
+        raise UsageError(
+            _("the ground {ground} does not ask {answer}", ground=proposal.ground, answer=unknown[0]),
+            _("it asks {asked}", asked=", ".join(asked) or "-"),
+        )
+    held = {"says": proposal.says, "evidence": evidence}
+    missing = lacking(policy, proposal.ground, proposal.basis, held)
+    unanswered = [ask_id for ask_id in missing if ask_id != PROOF]
+    if unanswered:
+        raise UsageError(
+            plural(
+                "the dossier lacks {count} answer that the ground {ground} asks for",
+                "the dossier lacks {count} answers that the ground {ground} asks for",
+                len(unanswered),
+                ground=proposal.ground,
+            ),
+            "\n".join(f"--say {ask_id}=…  {asked[ask_id][preferred()]}" for ask_id in unanswered),
+        )
+    if missing:
+        raise RuleError(
+            _("basis no-identification needs its proof in the dossier"),
+            _("--evidence FILE: what shows that the site does not say who publishes it"),
+            policy.article("identification"),
+        )
+
+
+def _knows(session: Session, proposal: Proposal) -> bool:
+    """Whether the policy has that ground; else the register refuses it, and says which grounds there are."""
+    return proposal.ground in session.register.policy.grounds
+
+
+def _cited(session: Session, names: Sequence[Name], proposal: Proposal) -> tuple[Ref, ...] | None:
+    """The removal requests that an addition cites; those whose notice is over, if there is one."""
+    if proposal.basis == "no-identification":
+        if proposal.requests:
+            raise UsageError(
+                _("basis no-identification cites no removal request"), _("use --basis not-removed, or no --request")
             )
+        return None
+    if proposal.requests:
+        refs = tuple(session.open_request(seq) for seq in sorted(set(proposal.requests)))
+        others = [] if proposal.like else unnamed(names, refs, session.register.requests)
+        if others:
+            raise RuleError(
+                _("no cited request named {name}", name=others[0].text),
+                _("ask its host or publisher first; a site that moved is added with --like"),
+                session.register.policy.article("notice"),
+            )
+        return refs
+    notice = timedelta(seconds=session.register.policy.notice)
+    named = [entry for entry in session.register.requests.values() if entry.names and entry.stage is not Stage.FOLLOWED]
+    cited: dict[int, Ref] = {}
+    for name in names:
+        found = [entry for entry in named if entry.names and within(name.text, set(_texts(entry.names)))]
+        if not found:
+            raise RuleError(
+                _("no open removal request names {name}", name=name.text),
+                _("make one with 'blocklist request'; a site that moved is added with --like"),
+                session.register.policy.article("notice"),
+            )
+        over = [entry for entry in found if session.now >= entry.clock + notice]
+        cited |= {entry.ref.seq: entry.ref for entry in over or found}
+    return tuple(cited[seq] for seq in sorted(cited))
 
-    def _proposed_anew(self, entry: Pending, names: Names) -> Said:
-        """A proposal with other names; all else as its author said it."""
-        body, salt = entry.act.body, secrets.token_hex(32)
-        assert isinstance(body, acts.Add)  # noqa: S101  (only proposals have names to strike)
-        members = self.dossier_of(entry.ref.seq) | {"names": names.to_json(), "salt": salt, "replaces": entry.ref.seq}
-        return replace(body, commitment=names.commitment(salt), count=len(names)), Dossier.of(members)
 
-    # What goes into dossiers
+def former_proposal(session: Session, text: str) -> Proposal:
+    """A former proposal, to be made again or for a site that moved.
 
-    @contextmanager
-    def keeping_evidence(self, paths: Sequence[Path]) -> Iterator[Callable[[], list[dict[str, object]]]]:
-        """Keep files for an act: once, however often it is built, and not at all if it is refused."""
-        before = len(self.evidence.added)
-        try:
-            yield cache(lambda: [self._keep(path) for path in paths])
-        except BaseException:
-            for digest in self.evidence.added[before:]:
-                if not self.store.mentioning(digest):
-                    self.evidence.remove(digest)
-            raise
+    Args:
+        session: The register.
+        text: A name that was listed once, or the number of the act that proposed it.
 
-    def _keep(self, path: Path) -> dict[str, object]:
-        size = path.stat().st_size if path.is_file() else 0
-        with self.progress(_("keeping {path}", path=path), size) as advance:
-            return self.evidence.keep(path, self.now, advance)
+    Raises:
+        UsageError: The name was never listed, the act is no proposal, or its dossier was destroyed.
+    """
+    name = None if text.isdecimal() else session.known_name(text)
+    measure = session.register.measures().get(name) if name else None
+    seq = measure.added if measure else int(text)
+    body, members = session.act(seq).act.body, session.dossier_of(seq)
+    if not isinstance(body, acts.Add):
+        raise UsageError(_("act {seq} proposes no names", seq=seq), _("see 'blocklist log' for the numbers of acts"))
+    if not members:
+        raise UsageError(
+            _("the dossier of act {seq} is not here any more", seq=seq),
+            _("add the name without --like, with all that belongs to it"),
+        )
+    names = (name,) if name else tuple(decoders.read_names(members.get("names")).each())
+    says, evidence = members.get("says", {}), members.get("evidence", ())
+    return Proposal(
+        ground=body.ground,
+        basis=body.basis,
+        reference=str(members.get("reference", "")),
+        note=str(members.get("note", "")),
+        says=says if isinstance(says, dict) else {},
+        requests=tuple(ref.seq for ref in body.requests or () if not session.is_followed(ref.seq)),
+        like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
+    )
+
+
+def sift(session: Session, entries: Sequence[tuple[int, str]]) -> tuple[list[Name], list[Refused]]:
+    """Tell the good names of a file, `(line, text)`, from the lines that are refused, with the reason of each."""
+    suffixes, refused = session.suffixes(), []
+    lines: dict[Name, int] = {}
+    with session.progress(_("reading names"), len(entries)) as advance:
+        for line, text in entries:
+            try:
+                canonical = normalise(text)
+            except NameRefused as refusal:
+                refused.append(Refused(line, text, refusal.message))
+            else:
+                lines.setdefault(Name(canonical, suffixes.default_scope(canonical)), line)
+            advance(1)
+    by_text = {name.text: line for name, line in lines.items()}
+    bad: dict[str, Finding] = {}
+    for finding in session.findings(list(lines)):
+        bad.setdefault(finding.name, finding)
+    refused += [Refused(by_text[text], text, finding.message) for text, finding in bad.items()]
+    return [name for name in lines if name.text not in bad], sorted(refused, key=lambda entry: entry.line)
 
 
 def _texts(names: Names) -> tuple[str, ...]:
     return (*names.domain, *names.host)
-
-
-def one_act(names: Sequence[Name]) -> Names:
-    """The names as one act holds them.
-
-    Raises:
-        UsageError: There are none, or too many.
-    """
-    parts = _parts(names)
-    if len(parts) != 1:
-        raise UsageError(_("an act holds 1 to {most} names", most=MAX_NAMES), _("split them over several commands"))
-    return parts[0]
-
-
-def _parts(names: Sequence[Name]) -> list[Names]:
-    """The names in as many sorted sets as acts are needed."""
-    ordered = sorted(set(names))
-    return [
-        Names(
-            tuple(name.text for name in part if name.scope is Scope.DOMAIN),
-            tuple(name.text for name in part if name.scope is Scope.HOST),
-        )
-        for part in (ordered[start : start + MAX_NAMES] for start in range(0, len(ordered), MAX_NAMES))
-    ]

@@ -20,8 +20,8 @@ from blocklist.base.errors import BlocklistError, RefusedError, UsageError, Veri
 from blocklist.base.i18n import Progress, _, quietly, shown
 from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.base.strict_yaml import is_identifier
-from blocklist.keys.folder import PublicKey
-from blocklist.office.session import Desk
+from blocklist.keys.public import PublicKey
+from blocklist.office.session import Session
 from blocklist.publisher.release_folders import Releases
 from blocklist.register.fold import Register
 from blocklist.release import receipts
@@ -293,7 +293,7 @@ def take_in(
                 list_id = _known(received.receipt, lists)
                 if list_id not in counters:
                     of_list = Workspace(workspace.path, workspace.keys, list_id)
-                    counters[list_id] = _Counter(stack.enter_context(Desk(of_list, clock, progress=progress)))
+                    counters[list_id] = _Counter(stack.enter_context(Session(of_list, clock, progress=progress)))
                 done.taken.append(counters[list_id].take(source, content, received, provider))
             except BlocklistError as fault:
                 done.refused.append(_naming(source, fault))
@@ -328,7 +328,7 @@ def _known(receipt: Receipt, lists: list[str]) -> str:
 class _Counter:
     """Where the receipts of one list are handed in."""
 
-    def __init__(self, opened: Desk) -> None:
+    def __init__(self, opened: Session) -> None:
         self._opened = opened
         self._reported = Reported(opened.workspace.lists, opened.register)
         self._releases = Releases(opened.workspace.exports / opened.list_id)

@@ -11,7 +11,7 @@ from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name, Scope
-from blocklist.office.session import Desk
+from blocklist.office.session import Session
 from blocklist.publisher.tree_writer import Published, Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
@@ -80,7 +80,7 @@ class Status:
         }
 
 
-def listed(opened: Desk) -> list[Listed]:
+def listed(opened: Session) -> list[Listed]:
     """Every measure with its state: proposed names from the dossiers, the others from the acts."""
     entries = [_proposed(name, entry) for entry, names in opened.waiting_names() for name in names]
     measures = opened.register.measures()
@@ -89,7 +89,7 @@ def listed(opened: Desk) -> list[Listed]:
     return sorted(entries, key=lambda entry: (STATES.index(entry.state), entry.name))
 
 
-def about(opened: Desk, text: str) -> list[Listed]:
+def about(opened: Session, text: str) -> list[Listed]:
     """What is known of one name, in either scope."""
     canonical, measures = opened.typed(text), opened.register.measures()
     both = [Name(canonical, scope) for scope in Scope]
@@ -98,14 +98,14 @@ def about(opened: Desk, text: str) -> list[Listed]:
     return sorted(entries, key=lambda entry: (STATES.index(entry.state), entry.name))
 
 
-def history(opened: Desk, text: str) -> list[SignedAct]:
+def history(opened: Session, text: str) -> list[SignedAct]:
     """The acts about a name, in order: those that name it, what these cite or answer, and what dossiers tie to it."""
     canonical = opened.typed(text)
     seqs = [*opened.index.about(canonical), *opened.index.reached_from(_in_dossiers(opened, canonical))]
     return [opened.act(seq) for seq in sorted(set(seqs))]
 
 
-def _in_dossiers(opened: Desk, text: str) -> Iterator[int]:
+def _in_dossiers(opened: Session, text: str) -> Iterator[int]:
     """Acts whose dossiers name it: waiting proposals, requests to platforms, names struck, sites that moved."""
     numbers = {act_id: seq for seq, act_id in enumerate(opened.register.ids, 1)}
     try:
@@ -123,7 +123,7 @@ def _names_it(members: Mapping[str, Any], text: str) -> bool:
     return any(text in texts for names in sets if names for texts in names.values())
 
 
-def status(opened: Desk) -> Status:
+def status(opened: Session) -> Status:
     """How things stand."""
     register, current = opened.register, Repository.of(opened.workspace).current(opened.list_id)
     in_force = register.in_force(opened.now)
@@ -140,7 +140,7 @@ def status(opened: Desk) -> Status:
     )
 
 
-def lapsing(opened: Desk, in_force: Measures, within: timedelta) -> list[tuple[Name, datetime]]:
+def lapsing(opened: Session, in_force: Measures, within: timedelta) -> list[tuple[Name, datetime]]:
     """The measures whose review date is at most `within` away, the next one first."""
     soon = sorted(
         (measure.review_by, Name(text, scope))
@@ -151,13 +151,13 @@ def lapsing(opened: Desk, in_force: Measures, within: timedelta) -> list[tuple[N
     return [(name, until) for until, name in soon]
 
 
-def _waiting(opened: Desk) -> Iterator[Waiting]:
+def _waiting(opened: Session) -> Iterator[Waiting]:
     for entry in opened.register.waiting(opened.now):
         mine = opened.officer is not None and opened.register.may_approve(entry, opened.officer)
         yield Waiting(entry.ref.seq, entry.act.body.kind, entry.act.by, entry.until, mine)
 
 
-def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> Iterator[str]:
+def _warnings(opened: Session, in_force: Measures, current: Published | None) -> Iterator[str]:
     register, heads = opened.register, len(opened.register.heads())
     if register.environment == "production" and heads < MANY_HEADS:
         yield _("heads in office: {count}; with fewer than three, one lost key can stop the office", count=heads)
@@ -173,7 +173,7 @@ def _warnings(opened: Desk, in_force: Measures, current: Published | None) -> It
         yield fault.message
 
 
-def against_rules(opened: Desk, in_force: Measures) -> Iterator[str]:
+def against_rules(opened: Session, in_force: Measures) -> Iterator[str]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
     for finding in opened.guarded(in_force):
         yield _("listed against a guard: {message}", message=finding.message)

@@ -1,4 +1,4 @@
-"""The desk of one officer: a register that was opened and verified, and the way to append acts to it.
+"""A session of one officer: a register that was opened and verified, and the way to append acts to it.
 
 Signing and appending is a compare-and-swap. Whoever lost the race takes up the acts that came in between, has
 everything checked again on top of them, and signs anew what the person was shown.
@@ -7,19 +7,22 @@ everything checked again on top of them, and signs anew what the person was show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, plural, quietly
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 from blocklist.names.domain_name import Name, Scope, normalise
 from blocklist.names.guards import Finding, Guards, Suffixes, Surroundings
 from blocklist.names.name_set import Names
 from blocklist.office.register_cache import act, every_act, open_state
 from blocklist.register import acts, decoders, policy
 from blocklist.register.acts import Act, Body, SignedAct
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import MAX_NAMES, Ref
 from blocklist.register.lifecycle import Pending, Stage
 from blocklist.register.measures import Measures, State
 from blocklist.store.backend import ConflictError
@@ -46,7 +49,7 @@ class GuardError(RefusedError):
         self.findings = tuple(findings)
 
 
-class Desk:
+class Session:
     """A register that was opened and verified, for the officer who acts; use it as a context manager.
 
     Args:
@@ -93,7 +96,7 @@ class Desk:
             raise
         self.register, self.index = state.register, state.index
 
-    def __enter__(self) -> Desk:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -192,6 +195,28 @@ class Desk:
             RuleError: The register refuses it; nothing was appended.
         """
         return self.commit(lambda: [(body, dossier_with(confidential))])[0]
+
+    @contextmanager
+    def keeping_evidence(self, paths: Sequence[Path]) -> Iterator[Callable[[], list[dict[str, object]]]]:
+        """Keep files for an act: once, however often it is built, and not at all if it is refused."""
+        before = len(self.evidence.added)
+        try:
+            yield cache(lambda: [self._keep(path) for path in paths])
+        except BaseException:
+            for digest in self.evidence.added[before:]:
+                if not self.store.mentioning(digest):
+                    self.evidence.remove(digest)
+            raise
+
+    def _keep(self, path: Path) -> dict[str, object]:
+        size = path.stat().st_size if path.is_file() else 0
+        with self.progress(_("keeping {path}", path=path), size) as advance:
+            return self.evidence.keep(path, self.now, advance)
+
+    def state_with_evidence(self, body: Body, members: Mapping[str, object], evidence: Sequence[Path]) -> SignedAct:
+        """Append one act with a dossier that names files of evidence, which are kept."""
+        with self.keeping_evidence(evidence) as keep:
+            return self.commit(lambda: [(body, dossier_with({**members, "evidence": keep()}))])[0]
 
     def _sign(self, body: Body, dossier: Dossier | None) -> SignedAct:
         """Sign one act on top of the register, and let the register judge it."""
@@ -398,3 +423,27 @@ def dossier_with(members: Mapping[str, object]) -> Dossier | None:
     """A dossier of what there is to keep, or none."""
     kept = {key: value for key, value in members.items() if value}
     return Dossier.of(kept) if kept else None
+
+
+def one_act(names: Sequence[Name]) -> Names:
+    """The names as one act holds them.
+
+    Raises:
+        UsageError: There are none, or too many.
+    """
+    split = parts(names)
+    if len(split) != 1:
+        raise UsageError(_("an act holds 1 to {most} names", most=MAX_NAMES), _("split them over several commands"))
+    return split[0]
+
+
+def parts(names: Sequence[Name]) -> list[Names]:
+    """Return the names in as many sorted sets as acts are needed."""
+    ordered = sorted(set(names))
+    return [
+        Names(
+            tuple(name.text for name in part if name.scope is Scope.DOMAIN),
+            tuple(name.text for name in part if name.scope is Scope.HOST),
+        )
+        for part in (ordered[start : start + MAX_NAMES] for start in range(0, len(ordered), MAX_NAMES))
+    ]

@@ -13,7 +13,7 @@ from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name
-from blocklist.office.session import Desk
+from blocklist.office.session import Session
 from blocklist.office.vocabulary import brief, said
 from blocklist.publisher.tree_writer import Repository
 from blocklist.register import acts
@@ -61,7 +61,7 @@ class Task:
         }
 
 
-def tasks(opened: Desk, within: timedelta | None = None) -> list[Task]:
+def tasks(opened: Session, within: timedelta | None = None) -> list[Task]:
     """Everything that is due at most `within` from now (by default the policy's time of warning), by urgency."""
     horizon = opened.now + (timedelta(seconds=opened.register.policy.warn) if within is None else within)
     in_force = opened.register.in_force(opened.now)
@@ -79,7 +79,7 @@ def tasks(opened: Desk, within: timedelta | None = None) -> list[Task]:
     return sorted((task for task in found if task.by <= horizon), key=lambda task: (not task.must, task.by))
 
 
-def _recent(opened: Desk) -> datetime:
+def _recent(opened: Session) -> datetime:
     """What ended before this is no news any more: as long ago as a review is announced ahead."""
     return opened.now - timedelta(seconds=opened.register.policy.warn)
 
@@ -102,7 +102,7 @@ def _reviews(in_force: Measures, horizon: datetime) -> Iterator[Task]:
         yield Task(measure.review_by, what, _command("review", *texts, "--outcome", "OUTCOME"))
 
 
-def _lapses(opened: Desk, waiting: AbstractSet[Name]) -> Iterator[Task]:
+def _lapses(opened: Session, waiting: AbstractSet[Name]) -> Iterator[Task]:
     """A lapse is never silent: it is overdue until somebody proposes the name again, or it is no news any more."""
     recent, again = _recent(opened), {name.text for name in waiting}
 
@@ -136,7 +136,7 @@ def _together(measures: Measures, wanted: Callable[[Measure], bool]) -> Iterator
             yield measure, texts[start : start + _TOGETHER]
 
 
-def _irregular(opened: Desk, in_force: Measures) -> Iterator[Task]:
+def _irregular(opened: Session, in_force: Measures) -> Iterator[Task]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
     for finding in opened.guarded(in_force):
         what = _("listed against a guard: {message}", message=finding.message)
@@ -149,7 +149,7 @@ def _irregular(opened: Desk, in_force: Measures) -> Iterator[Task]:
 # Acts that wait for an answer
 
 
-def _approvals(opened: Desk, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
+def _approvals(opened: Session, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
     for entry in opened.register.pending.values():
         seq, by = entry.ref.seq, entry.act.by
         if entry.stage(opened.now) is Stage.PENDING:
@@ -159,7 +159,7 @@ def _approvals(opened: Desk, in_force: Measures, waiting: AbstractSet[Name]) -> 
             yield Task(entry.until, what, _command("add", *names, "--like", seq))
 
 
-def _waiting(opened: Desk, entry: Pending) -> Task:
+def _waiting(opened: Session, entry: Pending) -> Task:
     kind, seq, by = entry.act.body.kind, entry.ref.seq, entry.act.by
     closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if opened.is_followed(ref.seq)]
     if closed:
@@ -174,7 +174,7 @@ def _waiting(opened: Desk, entry: Pending) -> Task:
     return Task(entry.until, what, _command("approve", seq))
 
 
-def _proposed_still(opened: Desk, entry: Pending, in_force: Measures, waiting: AbstractSet[Name]) -> list[str]:
+def _proposed_still(opened: Session, entry: Pending, in_force: Measures, waiting: AbstractSet[Name]) -> list[str]:
     """The names of an expired proposal that nobody proposed again; what this account cannot read is no task of its."""
     try:
         proposed = opened.proposed_names(entry)
@@ -184,7 +184,7 @@ def _proposed_still(opened: Desk, entry: Pending, in_force: Measures, waiting: A
     return [name.text for name in names if name not in waiting and in_force.get(name) is None]
 
 
-def _requests(opened: Desk, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
+def _requests(opened: Session, in_force: Measures, waiting: AbstractSet[Name]) -> Iterator[Task]:
     done = in_force.domain.keys() | in_force.host.keys() | {name.text for name in waiting}
     for request in opened.register.requests.values():
         over = request.clock + timedelta(seconds=opened.register.policy.notice)
@@ -209,7 +209,7 @@ def _unanswered(request: Request, over: datetime) -> Task:
     return Task(over, what, command)
 
 
-def _followed(opened: Desk, in_force: Measures) -> Iterator[Task]:
+def _followed(opened: Session, in_force: Measures) -> Iterator[Task]:
     """Measures whose addition cites a request that was followed since."""
     cited = {seq: opened.index.leads.get(seq, ()) for seq in {measure.added for measure in _each(in_force)}}
     closed = {added: [seq for seq in seqs if opened.is_followed(seq)] for added, seqs in cited.items()}
@@ -238,7 +238,7 @@ def _unfollowed(request: Request, over: datetime, names: list[str]) -> Task:
     return Task(over, what, command, must=False)
 
 
-def _recommendations(opened: Desk) -> Iterator[Task]:
+def _recommendations(opened: Session) -> Iterator[Task]:
     for entry in opened.register.recommendations.values():
         if entry.stage is Stage.OPEN:
             at, seq = opened.act(entry.ref.seq).act.at, entry.ref.seq
@@ -250,7 +250,7 @@ def _recommendations(opened: Desk) -> Iterator[Task]:
 # The publisher
 
 
-def _publications(opened: Desk, in_force: Measures) -> Iterator[Task]:
+def _publications(opened: Session, in_force: Measures) -> Iterator[Task]:
     current, register = Repository.of(opened.workspace).current(opened.list_id), opened.register
     command = _command("publish")
     since = datetime.fromtimestamp(current.number, UTC) if current else None
@@ -268,7 +268,7 @@ def _publications(opened: Desk, in_force: Measures) -> Iterator[Task]:
             )
 
 
-def _unpublished(opened: Desk, in_force: Measures, published: int, since: datetime | None) -> Iterator[datetime]:
+def _unpublished(opened: Session, in_force: Measures, published: int, since: datetime | None) -> Iterator[datetime]:
     """When what no release shows happened: what began, ended or lapsed since the last one, and what it announces."""
     register = opened.register
     yield from (at for at, _policy in register.policies[1:] if since is not None and at > since)

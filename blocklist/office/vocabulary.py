@@ -7,7 +7,7 @@ from typing import Any
 
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import _, later, plain, plural, preferred, shown
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.names.domain_name import both_forms
 from blocklist.names.name_set import Names
 from blocklist.register import acts

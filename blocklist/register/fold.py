@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.names.domain_name import Scope, below_or_same
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct

@@ -32,7 +32,7 @@ from blocklist.base import durable
 from blocklist.base.durable import Written
 from blocklist.base.errors import BlocklistError
 from blocklist.base.instants import CLOCK_TOLERANCE
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.names.domain_name import Scope
 from blocklist.names.name_set import Names
 from blocklist.register import acts

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from blocklist.base.errors import RefusedError
 from blocklist.base.i18n import _, later
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.names.name_set import Names
 from blocklist.register import acts
 from blocklist.register.decoders import Ref

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from blocklist.base.i18n import _, shown
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.names.domain_name import Name, below_or_same
 from blocklist.register import acts
 from blocklist.register.decoders import Ref

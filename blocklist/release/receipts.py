@@ -23,7 +23,7 @@ from blocklist.register.policy import FORMATS
 
 if TYPE_CHECKING:
     from blocklist.keys.encryption import SigningKey
-    from blocklist.keys.folder import PublicKey
+    from blocklist.keys.public import PublicKey
 
 PAYLOAD_TYPE = "application/vnd.blocklist.receipt+json"
 MAX_RECEIPT = 256 * 1024
@@ -148,7 +148,7 @@ def write(receipt: Receipt, key: SigningKey | None) -> bytes:
         return payload + b"\n"
     from securesystemslib.dsse import Envelope
 
-    from blocklist.keys.folder import signer
+    from blocklist.keys.public import signer
 
     signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer(key))
     return encode(_envelope(payload, signature.keyid, bytes.fromhex(signature.signature))) + b"\n"

@@ -20,7 +20,8 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.keys.encryption import SigningKey
-from blocklist.keys.folder import KeyFolder, PublicKey, role_key_name, signer
+from blocklist.keys.folder import KeyFolder, role_key_name
+from blocklist.keys.public import PublicKey, signer
 from blocklist.trust.folder import PIN, TrustFolder, key_name
 from blocklist.trust.genesis import keep_key
 from blocklist.trust.metadata_io import add_signatures, read

@@ -14,7 +14,7 @@ from blocklist.base import durable
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _
 from blocklist.keys.encryption import SigningKey
-from blocklist.keys.folder import signer
+from blocklist.keys.public import signer
 
 MAX_METADATA = 5_000_000
 S = TypeVar("S", Root, Targets, Snapshot, Timestamp)

@@ -28,7 +28,7 @@ from tuf.api.metadata import (
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.keys.folder import PublicKey
+from blocklist.keys.public import PublicKey
 from blocklist.register.decoders import Ref, encode
 
 OFFLINE_FOR = timedelta(days=365)
