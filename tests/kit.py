@@ -31,7 +31,7 @@ from blocklist.office.init import init
 from blocklist.office.propose import Proposal
 from blocklist.office.session import Session
 from blocklist.publisher.publish import Result, draft, publish
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register import acts, policy
 from blocklist.register.acts import Act, Body, SignedAct
 from blocklist.register.decoders import Head, Ref

@@ -18,7 +18,7 @@ from tuf.api.metadata import Metadata
 from blocklist.base.errors import RefusedError
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.name_set import Names
-from blocklist.publisher.tree_writer import Pin, Repository
+from blocklist.publisher.tree import Pin, Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Brakes

@@ -19,8 +19,8 @@ from test_publishing import everything
 from blocklist.base import durable
 from blocklist.base.durable import Written
 from blocklist.base.errors import RefusedError, TargetError, VerificationError
+from blocklist.publisher import tree_writer
 from blocklist.publisher.publish import draft
-from blocklist.publisher.tree_writer import Repository
 from blocklist.register import kept_state
 from blocklist.register.fold import Register
 from blocklist.register.kept_state import State
@@ -163,7 +163,7 @@ def test_none_is_kept_of_a_release_that_was_not_made(site: Site, monkeypatch: py
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(Repository, "_write_metadata", full)
+        patch.setattr(tree_writer, "_write_metadata", full)
         with pytest.raises(TargetError, match="No space left"):
             site.publish()
     assert kept(site).read_bytes() == before

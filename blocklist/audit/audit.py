@@ -11,8 +11,8 @@ from typing import Any
 from blocklist.audit.inputs import Source, Where, open_source
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import Progress, _, plural, quietly
+from blocklist.publisher.tree import Repository
 from blocklist.publisher.tree_reader import Releases
-from blocklist.publisher.tree_writer import Repository
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register

@@ -16,7 +16,7 @@ from blocklist.base import durable
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.publisher.release_folders import release_folders
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref

@@ -101,7 +101,7 @@ def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snap
     if config is not None or (settings.folder / SUBSCRIPTION).exists():
         made = load(settings, config)
         return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
-    from blocklist.publisher.tree_writer import Repository
+    from blocklist.publisher.tree import Repository
     from blocklist.store.store import Store
 
     here = workspace(settings)

@@ -19,7 +19,7 @@ from blocklist.cli.settings import Settings, yes_option
 from blocklist.cli.trust_text import proposal_members, say_proposal, show_trust, trust_members
 from blocklist.keys.folder import KeyFolder
 from blocklist.keys.public import PublicKey
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register.decoders import Ref
 from blocklist.trust.ceremony import Ceremony, checkpoint
 from blocklist.trust.describe import lacks

@@ -14,7 +14,7 @@ from blocklist.base.errors import TargetError, UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.keys.folder import KeyFolder
 from blocklist.keys.public import PublicKey, signer
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register import acts, decoders, policy
 from blocklist.register.acts import Act
 from blocklist.register.fold import Register

@@ -12,7 +12,7 @@ from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office.session import Session
-from blocklist.publisher.tree_writer import Published, Repository
+from blocklist.publisher.tree import Published, Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.lifecycle import Pending

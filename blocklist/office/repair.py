@@ -16,7 +16,7 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, UnreachableError, UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly
 from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref, encode

@@ -15,7 +15,7 @@ from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name
 from blocklist.office.session import Session
 from blocklist.office.vocabulary import brief, said
-from blocklist.publisher.tree_writer import Repository
+from blocklist.publisher.tree import Repository
 from blocklist.register import acts
 from blocklist.register.lifecycle import Pending, Request, Stage
 from blocklist.register.measures import Measure, Measures, State

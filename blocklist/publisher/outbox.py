@@ -21,7 +21,7 @@ from blocklist.register.decoders import Ref
 from blocklist.release.notices import both
 
 if TYPE_CHECKING:
-    from blocklist.publisher.tree_writer import Published
+    from blocklist.publisher.tree import Published
     from blocklist.release.notices import Notice
 
 TIMEOUT = 120

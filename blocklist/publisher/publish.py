@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from blocklist.base import durable
-from blocklist.base.durable import Written
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly
 from blocklist.lint import linted
 from blocklist.names.guards import wide
 from blocklist.publisher.outbox import Outbox
+from blocklist.publisher.recovery import clear
 from blocklist.publisher.retention import prune
-from blocklist.publisher.tree_writer import Published, Repository
+from blocklist.publisher.tree import QUALIFIED_SEAL, Published, Repository
+from blocklist.publisher.tree_writer import commit, release_keys, staged
 from blocklist.register import kept_state
 from blocklist.register.fold import Register
 from blocklist.register.measures import Measures
 from blocklist.register.replay import extend
-from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES
+from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.release.notices import Notice, compare
 from blocklist.release.plan import BrakeError, Plan, brakes, make_plan
 from blocklist.release.render import announced, changes, exports, require_publishable, sums
 from blocklist.release.snapshot import Mark, Snapshot, take_marked
 from blocklist.store.head_memory import HeadMemory
 from blocklist.store.store import Store
+from blocklist.trust.online_keys import also_sealed, sealed
 from blocklist.workspace import Workspace
 
 
@@ -95,11 +98,8 @@ def draft(workspace: Workspace, now: datetime, progress: Progress = quietly) -> 
         VerificationError: The register or the tree is not what was signed.
     """
     list_id = workspace.only_list()
-    store = Store(workspace.lists)
-    try:
+    with closing(Store(workspace.lists)) as store:
         return _draft(workspace, store, list_id, now, progress)
-    finally:
-        store.close()
 
 
 def _draft(
@@ -192,28 +192,19 @@ def publish(
     with durable.locked(workspace.lists / "publish.lock", "publish"):
         list_id = workspace.only_list()
         outbox = Outbox(workspace.lists, list_id, notify) if notify is not None else None
-        store = Store(workspace.lists)
-        try:
+        with closing(Store(workspace.lists)) as store:
             Repository.of(workspace).mend()
             made = _draft(workspace, store, list_id, now, progress, outbox)
-            return _release_and_tell(workspace, store, made, accept, outbox)
-        finally:
-            store.close()
-
-
-def _release_and_tell(
-    workspace: Workspace, store: Store, made: Draft, accept: str | None, outbox: Outbox | None
-) -> Result:
-    try:
-        result = _release(workspace, store, made, accept)
-    except BlocklistError as fault:
-        # A brake may wait for days; the news of what was published before does not.
-        failure = _tell(outbox, made, published=False)[1]
-        if failure is not None:
-            fault.hint = f"{fault.hint}\n{failure.message}"
-        raise
-    notified, failure = _tell(outbox, made, published=result.changed)
-    return replace(result, notified=notified, failure=failure or result.failure)
+            try:
+                result = _release(workspace, store, made, accept)
+            except BlocklistError as fault:
+                # A brake may wait for days; the news of what was published before does not.
+                failure = _tell(outbox, made, published=False)[1]
+                if failure is not None:
+                    fault.hint = f"{fault.hint}\n{failure.message}"
+                raise
+            notified, failure = _tell(outbox, made, published=result.changed)
+            return replace(result, notified=notified, failure=failure or result.failure)
 
 
 def _tell(outbox: Outbox | None, made: Draft, *, published: bool) -> tuple[bool, TargetError | None]:
@@ -235,7 +226,7 @@ def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None
             _("look at 'blocklist plan': something changed"),
         )
     tree = Repository.of(workspace)
-    tree.clear(made.list_id, made.now.release().number)
+    clear(tree, made.list_id, made.now.release().number)
     if not made.due and made.current is not None and not tree.damaged(made.list_id):
         return Result(made, made.current.number, made.current.path, False)
     if made.braked and accept is None:
@@ -262,16 +253,20 @@ def _prune(workspace: Workspace, made: Draft) -> TargetError | None:
 
 
 def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
-    release, known = made.now.release(), dict[str, Written]()
+    """Render, lint, seal, sign and commit the release of a draft."""
+    release, tree, keys = made.now.release(), Repository.of(workspace), workspace.keys
+    signing = release_keys(tree, made.list_id, keys)
     since = None if made.before is None else {"number": made.plan.since, "head": made.before.head.to_json()}
-
-    def make_sums(written: Mapping[str, Written]) -> bytes:
-        known.update(written)
-        return sums(made.now, {name: entry.sha256 for name, entry in written.items()})
-
-    path = Repository.of(workspace).publish(release, since, _contents(store, made), make_sums, workspace.keys)
+    with staged(tree, release) as folder:
+        written = {name: durable.write_chunks(folder / name, chunks) for name, chunks in _contents(store, made)}
+        content = sums(made.now, {name: entry.sha256 for name, entry in written.items()})
+        written[SUMS] = durable.write_chunks(folder / SUMS, [content])
+        written[SEAL] = durable.write_chunks(folder / SEAL, [sealed(tree.heads, content, release.instant, keys)])
+        for second in also_sealed(tree.heads, content, release.instant, keys):
+            written[QUALIFIED_SEAL] = durable.write_chunks(folder / QUALIFIED_SEAL, [second])
+    path = commit(tree, release, written, since, signing)
     if made.replayed > kept_state.KEEP_AFTER:
-        kept_state.keep(_verified_path(workspace, made.list_id), made.register, known[ACTS])
+        kept_state.keep(_verified_path(workspace, made.list_id), made.register, written[ACTS])
     return Result(made, release.number, path, True)
 
 

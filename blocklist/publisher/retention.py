@@ -14,7 +14,7 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError
 from blocklist.base.instants import folder_instant
 from blocklist.publisher.release_folders import release_folders
-from blocklist.publisher.tree_writer import Published
+from blocklist.publisher.tree import Published
 from blocklist.release.manifest import SEAL, SUMS, read_sums
 
 _MAX_SUMS = 1024 * 1024
