@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tuf.api.exceptions import (
     DownloadError,
@@ -18,7 +18,7 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Root
+from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist.base import durable
@@ -149,8 +149,8 @@ class Publisher:
                 # What was seen must not be forgotten by a power cut: python-tuf renames, and does not sync.
                 _sync_tree(self._folder)
             self._check_roots(pinned)
-            check_keys(self._updater._trusted_set.root.keys.values())
-            delegations = self._updater._trusted_set.targets.delegations
+            check_keys(self._verified(Root.type).keys.values())
+            delegations = self._verified(Targets.type).delegations
             if delegations is not None:
                 check_keys(delegations.keys.values())
 
@@ -173,8 +173,11 @@ class Publisher:
     @property
     def root_version(self) -> int:
         """The version of the newest root."""
-        # ngclient has no public way to what it trusts; `refresh` has verified it. So below.
-        return int(self._updater._trusted_set.root.version)
+        return int(self._verified(Root.type).version)
+
+    def _verified(self, role: str) -> Any:  # noqa: ANN401  (metadata of any role)
+        """Return the metadata of a role: python-tuf keeps in its folder what it has verified, and nothing else."""
+        return Metadata.from_file(str(self._folder / f"{role}.json")).signed
 
     @property
     def marks(self) -> dict[str, str]:
@@ -184,15 +187,9 @@ class Publisher:
 
     def expires(self, list_ids: Iterable[str]) -> datetime:
         """When the first of all metadata that were used expires."""
-        trusted = self._updater._trusted_set
-        roles = (
-            trusted.root,
-            trusted.timestamp,
-            trusted.snapshot,
-            trusted.targets,
-            *map(trusted.__getitem__, list_ids),
-        )
-        return min(role.expires for role in roles)
+        roles = (Root.type, Timestamp.type, Snapshot.type, Targets.type, *list_ids)
+        first: datetime = min(self._verified(role).expires for role in roles)
+        return first
 
     def target(self, path: str) -> TargetFile:
         """What the metadata say about one file.
@@ -215,7 +212,7 @@ class Publisher:
 
     def release_number(self, list_id: str) -> int:
         """The version of the list's role, which is the release's number."""
-        return int(self._updater._trusted_set[list_id].version)
+        return int(self._verified(list_id).version)
 
     def content(self, target: TargetFile, limit: int, known: Path) -> bytes:
         """A small file, verified; fetched only if `known` is not that file, and kept there.
