@@ -64,6 +64,13 @@ def key(name: str) -> ed25519.Ed25519PrivateKey:
     return ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"test key of {name}".encode()).digest())
 
 
+KILLS = int(os.environ.get("KILLS", "20"))
+"""How often tests of SIGKILL kill; `tests/soak` asks for more."""
+
+MANY_KILLS = 100
+"""From so many kills on, chance has found every moment that matters."""
+
+
 def key_text(name: str) -> str:
     return PublicKey.wrap(key(name).public_key()).to_base64()
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 from faults_disk import HOWS, Machine, Resolvers
 from faults_world import World, serial_of
-from kit import HOUR, LIST, Provider, Site, draft_checksum
+from kit import HOUR, KILLS, LIST, MANY_KILLS, Provider, Site, draft_checksum
 
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError
@@ -342,8 +342,6 @@ def test_a_target_that_somebody_changed_is_repaired_while_additions_wait(braked:
 
 # --- SIGKILL at any moment --------------------------------------------------------------------------------------------
 
-KILLS = 300
-
 
 class Killed:
     """An office that goes on publishing and a provider whose pulls are killed; its reloads note what they saw."""
@@ -428,7 +426,7 @@ class Killed:
         return record is not None and record.newest.release == self.published[-1].number and not record.installing
 
 
-def test_promise_7_killed_at_any_moment_300_times(tmp_path: Path) -> None:
+def test_promise_7_killed_at_any_moment(tmp_path: Path) -> None:
     chance, it = random.Random(20261124), Killed(tmp_path)
     it.pull()
     it.go_on()
@@ -447,7 +445,7 @@ def test_promise_7_killed_at_any_moment_300_times(tmp_path: Path) -> None:
     it.pull()
     assert list(untidy(it.world.provider, it.world.record)) == []
     print(f"{kills} of {runs} killed, {len(it.published)} releases, {halves} times in the middle of an installation")
-    assert halves > 0
+    assert halves > 0 or KILLS < MANY_KILLS
 
 
 # --- A disk that is full ----------------------------------------------------------------------------------------------

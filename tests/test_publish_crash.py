@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from crash_office import STEP, VERBS, Life, Office, Readers, Watch
-from kit import HOUR, LIST, Site, draft_checksum
+from kit import HOUR, KILLS, LIST, MANY_KILLS, Site, draft_checksum
 from test_lists import OTHER, Both
 from test_lists import with_tuf as list_with_tuf
 from test_repository import adopt, copied, current, verified
@@ -35,7 +35,6 @@ from blocklist.store.store import Store
 
 # --- SIGKILL at any moment --------------------------------------------------------------------------------------------
 
-KILLS = 300
 BUSY = 6
 """How many things an office has the time for, at most, before it is killed."""
 
@@ -117,7 +116,7 @@ class Killed:
         self.released.add(number)
 
 
-def test_promise_8_killed_at_any_moment_300_times(tmp_path: Path) -> None:
+def test_promise_8_killed_at_any_moment(tmp_path: Path) -> None:
     """Whoever has python-tuf or openssl verifies after every kill, and others verify all the time."""
     chance, it = random.Random(20261126), Killed(tmp_path)
     at, left, lived, begun = Counter[str](), 0, 0.05, 1
@@ -134,9 +133,10 @@ def test_promise_8_killed_at_any_moment_300_times(tmp_path: Path) -> None:
         looks = watch.looks()
     assert not audit_workspace(it.site.workspace, it.site.now).faults
     print(f"{dict(at)}, {left} with something left, {it.acts} acts, {len(it.released)} releases, {looks} looks")
-    assert set(VERBS) <= set(at)
-    assert left > 0
     assert looks > 0
+    if KILLS >= MANY_KILLS:
+        assert set(VERBS) <= set(at)
+        assert left > 0
 
 
 # --- A tree that is gone ----------------------------------------------------------------------------------------------
