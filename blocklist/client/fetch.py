@@ -210,9 +210,17 @@ class Publisher:
         with _translated(self._url):
             return self._updater.get_targetinfo(path)
 
-    def release_number(self, list_id: str) -> int:
-        """The version of the list's role, which is the release's number."""
-        return int(self._verified(list_id).version)
+    def release_number(self, list_id: str, acts: TargetFile) -> int:
+        """Return the version of the list's role, which is the release's number.
+
+        Raises:
+            KeyError: It is another role that names the acts.
+        """
+        seen = (self._folder / f"{list_id}.json").exists()
+        role = self._verified(list_id) if seen else None
+        if role is None or role.targets.get(acts.path) != acts:
+            raise KeyError(acts.path)
+        return int(role.version)
 
     def content(self, target: TargetFile, limit: int, known: Path) -> bytes:
         """A small file, verified; fetched only if `known` is not that file, and kept there.

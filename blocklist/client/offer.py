@@ -49,7 +49,7 @@ class Offer:
         acts, changes = publisher.target(f"{list_id}/{ACTS}"), publisher.target(f"{list_id}/{CHANGES}")
         content = publisher.content(publisher.target(f"registers/{list_id}.json"), _MAX_PIN, pin)
         try:
-            return cls._read(publisher.release_number(list_id), acts, changes, content)
+            return cls._read(publisher.release_number(list_id, acts), acts, changes, content)
         except MALFORMED as fault:
             raise VerificationError(_("the metadata describe no release that this program knows"), _(TELL)) from fault
 
