@@ -462,6 +462,7 @@ def test_names_in_any_order_in_any_portions(lines: bytes, portion: int) -> None:
         b"\\# 2 abcd",
         b"\\# 0",
         b"a. h. " + b"1" * 5000 + b" 300 60 900 60",
+        b"\\# 4 " + b"1" * 5000 + b" 1 2 3 4",
     ],
 )
 def test_a_strange_soa_is_no_failure(data: bytes) -> None:
@@ -473,7 +474,8 @@ def test_a_strange_soa_is_no_failure(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("300", 300), ("1h30m", 5400), ("1h30", 3630), ("2W", 1209600), ("h", None), ("", None), ("1" * 5000, None),
+    [("300", 300), ("1h30m", 5400), ("1h30", 3630), ("00000000000300", 300),
+     ("2W", 1209600), ("h", None), ("", None), ("1" * 5000, None),
      ("1" * 60 + "x", None), ("1h" * 5000 + "x", None)],
 )  # fmt: skip
 def test_times(text: str, seconds: int | None) -> None:

@@ -11,7 +11,19 @@ from collections.abc import Iterable
 
 from blocklist.lint.owners import Owners
 from blocklist.lint.rules import Findings
-from blocklist.lint.zone_reader import DNSSEC, MAX_LINE, MAX_WIRE, Entry, EntryError, Reader, Record, name, record, ttl
+from blocklist.lint.zone_reader import (
+    DNSSEC,
+    MAX_LINE,
+    MAX_WIRE,
+    Entry,
+    EntryError,
+    Reader,
+    Record,
+    is_number,
+    name,
+    record,
+    ttl,
+)
 
 ZONE_ROOM = 32
 """Octets of a zone name of 30 characters in a message: the longest that the header of our zones allows."""
@@ -240,7 +252,7 @@ class ZoneLinter:
             return
         # From the right: names can hold blanks, and generic data (RFC 3597) have no serial at all.
         serial = found.value.rsplit(" ", 5)[1:2]
-        self.serial = int(serial[0]) if not found.faults and serial and serial[0].isdecimal() else 0
+        self.serial = int(serial[0]) if not found.faults and serial and is_number(serial[0]) else 0
 
     # At the end
 

@@ -12,6 +12,9 @@ MAX_LINE = 65_535
 """Octets of one line, and of one record over several lines; servers' lexers end at about that."""
 
 MAX_TOKENS = 4096
+MAX_NUMBER = 100
+"""Characters of a serial or a time; Python takes time, or gives up, on thousands of digits."""
+
 MAX_WIRE = 255
 """Octets of a name in a message (RFC 1035, section 2.3.4)."""
 
@@ -27,7 +30,7 @@ TYPES = DNSSEC | frozenset(_OTHERS.split())
 CLASSES = frozenset(("IN", "CH", "HS", "CS", "ANY", "NONE"))
 
 _TOKEN = re.compile(rb'"((?:[^"\\]|\\.)*)"|([()])|(;.*)|((?:[^\s"();\\]|\\.)+)|(\s+)', re.DOTALL)
-_TTL = re.compile(r"\d{1,10}(?:[smhdw]\d{1,10})*[smhdw]?", re.IGNORECASE)
+_TTL = re.compile(r"(?:\d[smhdw]?)+", re.IGNORECASE)
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NUMBERED = re.compile(r"(TYPE|CLASS)(\d{1,5})")
 _ESCAPE = re.compile(r"\\(\d{3}|.)", re.DOTALL)
@@ -143,9 +146,14 @@ _ACTIONS = {
 }
 
 
+def is_number(text: str) -> bool:
+    """Whether these are decimal digits, and not more than anybody needs."""
+    return len(text) <= MAX_NUMBER and text.isdecimal()
+
+
 def ttl(text: str) -> int | None:
     """Seconds of a time such as `300`, `5m` or `1h30m`, None when it is none (RFC 2308, section 4; BIND's units)."""
-    if not _TTL.fullmatch(text):
+    if len(text) > MAX_NUMBER or not _TTL.fullmatch(text):
         return None
     return sum(int(number) * _UNIT[unit.lower() or "s"] for number, unit in re.findall(r"(\d+)([a-zA-Z]?)", text))
 
@@ -229,12 +237,7 @@ def _is_name(text: str) -> bool:
 def _is_soa(words: Sequence[str]) -> bool:
     if len(words) != 7 or not all(map(_is_name, words[:2])):
         return False
-    return (
-        words[2].isdecimal()
-        and len(words[2]) <= 10
-        and int(words[2]) < 2**32
-        and all(ttl(word) is not None for word in words[3:])
-    )
+    return is_number(words[2]) and int(words[2]) < 2**32 and all(ttl(word) is not None for word in words[3:])
 
 
 def name(text: str) -> str:
