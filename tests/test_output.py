@@ -154,7 +154,7 @@ def test_progress_is_nothing_where_there_is_no_terminal():
 
 
 QUESTION = (
-    "from blocklist import messages; messages.use('{}'); from blocklist.cli.prompts import agreed; print(agreed('Go?'))"
+    "from blocklist.base import i18n; i18n.use('{}'); from blocklist.cli.prompts import agreed; print(agreed('Go?'))"
 )
 
 

@@ -431,13 +431,13 @@ def live_a_little(site: Site, folder: Path) -> None:
         with site.office("agent-1") as office:
             return propose.propose(office, [Name(text, Scope.DOMAIN) for text in texts], proposal)[0].act.seq
 
-    def approve(seq: int) -> None:
+    def accept(seq: int) -> None:
         with site.office("agent-2") as office:
             approve.approve(office, seq)
 
     add(SECRETS["lapsed proposal"])
     later(site, 8 * DAY)
-    approve(add("listed.example", "removed.example", "annulled.example"))
+    accept(add("listed.example", "removed.example", "annulled.example"))
     rejected = add(SECRETS["rejected name"])
     with site.office("agent-2") as office:
         approve.reject(office, rejected, SECRETS["rejection"])

@@ -15,10 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import DAY, HOUR, START, WEEK, Chain, key, names, no_passphrase, shipped_policy
 from tuf.api.metadata import Metadata
 
+from blocklist.base import durable
 from blocklist.base.errors import RefusedError
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.name_set import Names
 from blocklist.publisher.tree import Pin, Repository
+from blocklist.publisher.tree_writer import commit, release_keys, staged
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Brakes
@@ -27,6 +29,7 @@ from blocklist.release import formats, manifest, render
 from blocklist.release.plan import Plan, brakes, make_plan
 from blocklist.release.render import require_publishable
 from blocklist.release.snapshot import Snapshot
+from blocklist.trust.online_keys import sealed
 
 GOLDEN = Path(__file__).parent / "golden"
 NONE = Names()
@@ -405,8 +408,11 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     contents = golden_contents(before, now, plan, (entry.line() for entry in signed))
     sums = contents.pop(manifest.SUMS)
     since = {"number": plan.since, "head": before.head.to_json()}
-    chunks = [(name, [text]) for name, text in contents.items()]
-    tree.publish(now.release(), since, lambda _: chunks, lambda _: sums, keys)
+    contents |= {manifest.SUMS: sums, manifest.SEAL: sealed(tree.heads, sums, now.instant, keys)}
+    signing = release_keys(tree, now.list_id, keys)
+    with staged(tree, now.release()) as staging:
+        written = {name: durable.write_chunks(staging / name, [text]) for name, text in contents.items()}
+    commit(tree, now.release(), written, since, signing)
     return tree.path / "metadata"
 
 

@@ -35,6 +35,7 @@ def staged(tree: Repository, release: Release) -> Iterator[Path]:
     """
     folder = tree.path / release.list_id / release.folder
     durable.make_folder(folder.parent)
+    durable.make_folder(tree.targets / release.list_id)
     with durable.written(folder):
         staging = durable.beside(folder)
         staging.mkdir()
@@ -122,7 +123,6 @@ def _is_unsigned(tree: Repository, snapshot: Snapshot | None, other: str, target
 
 def _link(tree: Repository, folder: Path, targets: Iterable[TargetFile]) -> None:
     """Give the files their hash-prefixed TUF names."""
-    durable.make_folder(tree.targets / folder.parent.name)
     for target in targets:
         prefixed = tree.targets / target.get_prefixed_paths()[0]
         if not prefixed.exists():
