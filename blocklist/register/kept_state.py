@@ -15,13 +15,13 @@ import hashlib
 import os
 import stat
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from itertools import repeat
+from itertools import chain, compress, count, pairwise, repeat
+from operator import is_not
 from pathlib import Path
 from typing import NamedTuple
 
@@ -272,13 +272,15 @@ def encode(state: State) -> bytes:
 
 def _by_measure(measures: Measures) -> list[_Decided]:
     """Return each measure once, with its names of both scopes."""
-    distinct: dict[int, Measure] = {}
-    texts: dict[Scope, defaultdict[int, list[str]]] = {scope: defaultdict(list) for scope in Scope}
+    decided: dict[int, _Decided] = {}
     for scope, names in measures.by_scope():
-        distinct |= {id(measure): measure for measure in names.values()}
-        for text, measure in names.items():
-            texts[scope][id(measure)].append(text)
-    return [_Decided(one, texts[Scope.DOMAIN][key], texts[Scope.HOST][key]) for key, one in distinct.items()]
+        texts, values = list(names), list(names.values())
+        # Names that were decided together stand together: where the next measure begins is found without a loop.
+        begins = compress(count(), map(is_not, values, chain((None,), values)))
+        for start, end in pairwise((*begins, len(values))):
+            entry = decided.setdefault(id(values[start]), _Decided(values[start], [], []))
+            (entry.domain if scope is Scope.DOMAIN else entry.host).extend(texts[start:end])
+    return list(decided.values())
 
 
 def decode(content: bytes) -> State:
