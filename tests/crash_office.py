@@ -124,7 +124,7 @@ class Readers:
         return Metadata.from_file(str(self.folder / name / "metadata/timestamp.json")).signed.version, got
 
     def _with_openssl(self) -> None:
-        """The release that `latest` names, fetched file by file as `docs/providers.md` says."""
+        """The release that `latest` names, fetched file by file as `docs/verify.md` says."""
         release = current(self.site)
         assert release.name >= self.latest
         self.latest = release.name

@@ -1,6 +1,6 @@
 """A real nginx for the tests, on loopback, with a folder of its own, and a proxy that counts what passes through it.
 
-A configuration is a file in docs/nginx, shown as it is in the guides; only its `@WORDS@` are filled in. Around it
+A configuration is a file in docs/nginx, of which the guides show lines; only its `@WORDS@` are filled in. Around it
 stands what Debian's own nginx.conf says, so that the file has to be right by itself.
 """
 

@@ -1,6 +1,6 @@
 """Real name servers for the tests: started on loopback, each with a private folder and a free port, and stopped.
 
-A configuration is a file in `resolvers/`, shown as it is in docs/providers.md; only its `@WORDS@` are filled in. What
+A configuration is a file in `resolvers/`, of which docs/resolvers shows lines; only its `@WORDS@` are filled in. What
 stands in it between the comments `policy:` and `end of policy` can be left out, to see a server's answers without us.
 A server is ready when it answers, and has stopped when its process is gone; whoever waits asks, with a deadline.
 """

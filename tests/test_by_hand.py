@@ -25,7 +25,7 @@ from pki import Authority
 
 from blocklist.seal.ca import new_revocation_list
 
-GUIDE = (DOCS / "providers.md").read_text(encoding="utf-8")
+GUIDE = (DOCS / "verify.md").read_text(encoding="utf-8")
 SECTION = GUIDE.split("## Verifying without this program\n")[1]
 BY_HAND, WITH_REVOKED = re.findall(r"(?ms)^```sh\n(.*?)^```$", SECTION)[:2]
 (CURLRC,) = re.findall(r"(?ms)^```text\n# ~/.curlrc\n(.*?)^```$", SECTION)

@@ -23,7 +23,7 @@ from blocklist.register import acts
 from blocklist.register.lifecycle import MAY_SIGN
 
 ROOT = Path(__file__).parent.parent
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {path.name: path.read_text() for path in DOCS}
 DEMO = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/blocklist demo"
 
@@ -82,7 +82,10 @@ def verbs(group: click.Group = main, path: str = "") -> Iterator[tuple[str, clic
 def test_the_documents_hold_commands() -> None:
     """So that the next test does not pass on nothing."""
     assert len(COMMAND_LINES) > 40
-    assert {name for name, _ in COMMAND_LINES} == {"README.md", "operators.md", "providers.md"}
+    assert {name for name, _ in COMMAND_LINES} == {
+        *("README.md", "agents.md", "heads.md", "oversight.md", "administrators.md", "providers.md"),
+        *("lint.md", "runbook.md", "verify.md"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_the_kinds_of_acts_are_those_of_the_code() -> None:
 
 def test_what_the_grounds_ask_is_the_shipped_policy() -> None:
     policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
-    written = {row[0].strip("`"): _ticked(row[1]) for row in rows(section("operators.md", "What the grounds ask"))}
+    written = {row[0].strip("`"): _ticked(row[1]) for row in rows(section("agents.md", "What the grounds ask"))}
     assert written == {ground: [ask["id"] for ask in said["asks"]] for ground, said in policy["grounds"].items()}
 
 
@@ -207,14 +210,14 @@ def test_samples_answer_what_their_ground_asks() -> None:
 
 def test_every_guard_is_explained() -> None:
     source = Path(guards.__file__).read_text()
-    written = {row[0].strip("`") for row in rows(section("operators.md", "Guards"))}
+    written = {row[0].strip("`") for row in rows(section("agents.md", "Guards"))}
     assert written == set(re.findall(r'(?m)"(unknown-suffix|[a-z]+-[a-z]+|protected|covered)"', source)) & written
     assert len(written) == 7
 
 
 def test_the_policy_table_is_the_shipped_policy() -> None:
     policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
-    written = {field: row for row in rows(section("operators.md", "Policy")) for field in _ticked(row[0])}
+    written = {field: row for row in rows(section("heads.md", "Fields of the policy")) for field in _ticked(row[0])}
     assert written.keys() == policy.keys()
     for field, value in policy.items():
         shown = _ticked(written[field][1])
@@ -233,11 +236,11 @@ def _ticked(text: str) -> list[str]:
 
 
 def test_the_messages_that_are_explained_exist() -> None:
-    """Each fixed part of a message in the operators' table stands in the code."""
+    """Each fixed part of a message in the runbook stands in the code."""
     source = " ".join(path.read_text() for path in Path(blocklist.__file__).parent.rglob("*.py"))
     source = re.sub(r'"\s*\n\s*f?"', "", source)
-    for row in rows(section("operators.md", "Messages and what they mean")):
-        message = row[0].strip("`")
+    for row in rows(section("runbook.md", "Messages")):
+        message = row[1].strip("`")
         parts = [part.strip() for part in re.split(r"…|\bN\b|\b20\b|: No space left on device", message)]
         assert [part for part in parts if part and part not in source] == [], message
 
@@ -284,7 +287,7 @@ def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
 
     text = TEXT["providers.md"].split("\n## Monitoring\n")[1].split("\n## ")[0]
     assert [_ticked(row[0])[0] for row in rows(text)] == [f"blocklist_{name}" for name in _METRICS]
-    (alerts,) = [yaml.safe_load(code) for code in blocks(text, "yaml")]
+    alerts = yaml.safe_load((ROOT / "docs/prometheus/blocklist.rules.yaml").read_text())
     (group,) = alerts["groups"]
     named = {name for rule in group["rules"] for name in re.findall(r"blocklist_\w+", rule["expr"])}
     assert len(group["rules"]) == 5
@@ -295,7 +298,7 @@ def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
 
 
 def _stock_command() -> str:
-    (command,) = [code for code in blocks(TEXT["providers.md"], "sh") if "release=$(curl" in code]
+    (command,) = [code for code in blocks(TEXT["verify.md"], "sh") if "release=$(curl" in code]
     return re.sub(r" +", " ", command[command.index("openssl") : command.index(" &&\ngrep")])
 
 
@@ -342,7 +345,7 @@ def test_the_subscription_in_the_guide_is_valid(tmp_path: Path) -> None:
     (text,) = [code for code in blocks(TEXT["providers.md"], "yaml") if code.startswith("url:")]
     read = subscription.parse(text.encode(), tmp_path / "subscription.yaml")
     assert read.environment == "production"
-    for code in blocks(TEXT["providers.md"], "yaml"):
+    for code in blocks("\n".join(TEXT.values()), "yaml"):
         for command in re.findall(r'(?m)^ +(?:check|reload): "(.*)"$', code):
             assert shlex.split(command)[0] in SERVER_COMMANDS
 

@@ -243,7 +243,7 @@ def bash(folder: Path, *script: str) -> None:
 
 
 def test_the_guides_have_these_commands() -> None:
-    office, provider = ((DOCS / name).read_text(encoding="utf-8") for name in ("operators.md", "providers.md"))
+    office, provider = ((DOCS / name).read_text(encoding="utf-8") for name in ("administrators.md", "providers.md"))
     for commands in (MAKE_AUTHORITY, ADMIT + LIST_REVOKED, REVOKE + LIST_REVOKED):
         assert f"```shell\n{commands}```" in office
     assert f"```shell\n{MAKE_REQUEST.replace('isp-one.', 'provider.')}```" in provider

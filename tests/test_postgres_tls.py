@@ -14,7 +14,7 @@ from pki import Authority
 from postgres import Postgres, running
 from shell import WHY, Shell
 
-GUIDE = (Path(__file__).parent.parent / "docs/operators.md").read_text()
+GUIDE = (Path(__file__).parent.parent / "docs/administrators.md").read_text()
 SERVER = "db.office.example"
 FILES, AUTHORITY = "/etc/postgresql/tls", "/etc/blocklist/office-ca.pem"
 
