@@ -22,7 +22,7 @@ from nginx import Publisher
 from pki import Authority
 
 from blocklist.audit.audit import audit_workspace
-from blocklist.base import durable
+from blocklist.base import digests
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import approve, propose, review
@@ -223,7 +223,7 @@ def measure_formats(folder: Path, count: int) -> None:
     def seconds(*format_ids: str) -> float:
         started = time.perf_counter()
         for _, chunks in exports(shown, format_ids):
-            durable.digest(chunks)
+            digests.digest(chunks)
         return time.perf_counter() - started
 
     folder.mkdir()

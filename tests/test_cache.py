@@ -21,7 +21,7 @@ from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
 from msgspec import defstruct
 from test_fold import new_world, step
 
-from blocklist.base.durable import Written
+from blocklist.base.digests import Written
 from blocklist.base.errors import VerificationError
 from blocklist.names.name_set import Names
 from blocklist.office import register_cache

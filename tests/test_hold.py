@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kit import DAY, HOUR, LIST, SALT, WEEK, Site, names
 from shell import WHY, Shell
 
-from blocklist.base import durable
+from blocklist.base import digests, durable
 from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
@@ -506,8 +506,8 @@ def test_the_receipt_says_what_is_let_in(world: World) -> None:
     number = next(number for number, release in world.releases.items() if release.folder == folders(world)[1])
     assert (receipt.shown.release, receipt.let_in.release) == (max(world.releases), number)
     assert (receipt.names, receipt.waiting) == (2, 1)
-    digests = {name: durable.digest([content]).sha256 for name, content in world.files.items()}
-    assert dict(receipt.installed) == digests
+    expected = {name: digests.digest([content]).sha256 for name, content in world.files.items()}
+    assert dict(receipt.installed) == expected
     assert receipt.failed == ()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
-from blocklist.base import durable
+from blocklist.base import digests, durable
 from blocklist.base.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.client import subscription
 from blocklist.client.outcome import ANY_CHANGE, Outcome
@@ -202,13 +202,13 @@ def test_a_release_without_news_moves_the_validity(provider: Provider, story: St
 
 def test_the_record(provider: Provider, story: Story) -> None:
     accepted = provider.accepted()
-    digests = {str(target.path): durable.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
+    expected = {str(target.path): digests.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
     assert accepted["register"] == story.site.founded.register
     assert accepted["release"] == accepted["let_in"] == accepted["serial"] == int(story.at["first"].timestamp())
     assert accepted["valid_until"] == (story.at["first"] + 12 * HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert accepted["head"]["seq"] == 7
     assert accepted["acts_length"] == provider.acts_path.stat().st_size
-    assert accepted["installed"] == digests
+    assert accepted["installed"] == expected
     assert accepted["names"] == 3
     assert (accepted["held"], accepted["installing"]) == (None, False)
     for path in (provider.record_path, provider.list_state.receipt_path, provider.acts_path):

@@ -16,8 +16,8 @@ from kit import HOUR, LIST, Site
 from test_auditing import altered
 from test_publishing import everything
 
-from blocklist.base import durable
-from blocklist.base.durable import Written
+from blocklist.base import digests
+from blocklist.base.digests import Written
 from blocklist.base.errors import RefusedError, TargetError, VerificationError
 from blocklist.publisher import tree_writer
 from blocklist.publisher.publish import draft
@@ -177,7 +177,7 @@ def test_one_ahead_of_the_release_that_counts_is_not_believed(site: Site) -> Non
     site.block("four.example")
     with site.office() as office:
         lines = [line + b"\n" for line in office.store.lines(LIST)]
-        kept_state.keep(kept(site), office.register, durable.digest(lines))
+        kept_state.keep(kept(site), office.register, digests.digest(lines))
     result = site.publish()
     assert (result.changed, result.draft.replayed) == (True, acts_in(site))
     assert [name.text for name in result.draft.plan.added.each()] == ["four.example"]
@@ -189,7 +189,7 @@ def test_a_longer_one_is_believed_where_its_release_counts(site: Site) -> None:
     site.publish()
     with site.office() as office:
         lines = [line + b"\n" for line in office.store.lines(LIST)]
-        kept_state.keep(kept(site), office.register, durable.digest(lines))
+        kept_state.keep(kept(site), office.register, digests.digest(lines))
     assert draft(site.workspace, site.now).replayed == 0
 
 

@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 from kit import START, Chain, key_text, names
 from shell import Shell
 
-from blocklist.base import durable
+from blocklist.base import digests, durable
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
 from blocklist.keys import encryption
 from blocklist.keys.encryption import KDF_ROUNDS
@@ -570,7 +570,7 @@ def test_no_copy_without_a_passphrase_is_written(
     written: dict[str, bytes] = {}
     real = durable.write_chunks
 
-    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> durable.Written:
+    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> digests.Written:
         written[path.name] = b"".join(chunks)
         return real(path, [written[path.name]], mode)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,17 +75,8 @@ class _Export:
     def write(self, folder: Path) -> Exported:
         """Write all of it aside, then give it its name."""
         durable.make_folder(folder.parent)
-        staging = durable.beside(folder)
-        with durable.written(folder):
-            staging.mkdir(mode=0o700)
-            try:
-                self._write_into(staging)
-                durable.sync_folder(staging)
-                staging.rename(folder)
-                durable.sync_folder(folder.parent)
-            except BaseException:
-                shutil.rmtree(staging, ignore_errors=True)
-                raise
+        with durable.folder(folder, 0o700) as staging:
+            self._write_into(staging)
         numbers = tuple(entry.act.seq for entry in self._signed)
         return Exported(self._name, folder, numbers, self._dossiers, len(self._files), tuple(self._lost))
 

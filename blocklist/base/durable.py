@@ -12,8 +12,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from blocklist.base.digests import Written
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.base.i18n import _
 
@@ -46,24 +46,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-class Written(NamedTuple):
-    """What was written: SHA-256 (hex) and octets."""
-
-    sha256: str
-    length: int
-
-
-def digest(chunks: Iterable[bytes]) -> Written:
-    """What writing `chunks` would write."""
-    import hashlib  # here and below: a pull that finds nothing new needs none
-
-    sha256, length = hashlib.sha256(), 0
-    for chunk in chunks:
-        sha256.update(chunk)
-        length += len(chunk)
-    return Written(sha256.hexdigest(), length)
-
-
 def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Written:
     """Create `path` from `chunks` and sync it; the caller syncs the folder once all its files are there.
 
@@ -75,7 +57,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Writ
     Raises:
         OSError: `path` exists, or could not be written; a half-written file is removed.
     """
-    import hashlib
+    import hashlib  # here and below: a pull that finds nothing new needs none
 
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     digest, length = hashlib.sha256(), 0
@@ -97,6 +79,28 @@ def write_chunks(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Writ
 def beside(path: Path) -> Path:
     """A private, unused name in the folder of `path`, hence on its file system."""
     return path.with_name(f"{TEMPORARY}{path.name}-{os.urandom(6).hex()}")
+
+
+@contextlib.contextmanager
+def folder(path: Path, mode: int = 0o777) -> Iterator[Path]:
+    """Give a folder beside `path` to write files in; at the end it takes that name, on a failure it goes away.
+
+    Raises:
+        TargetError: It could not be written, or `path` is there and not empty.
+    """
+    import shutil
+
+    with written(path):
+        staging = beside(path)
+        staging.mkdir(mode)
+        try:
+            yield staging
+            sync_folder(staging)
+            staging.rename(path)
+            sync_folder(path.parent)
+        except BaseException:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise
 
 
 def replace(path: Path, content: bytes, mode: int = 0o644) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist.base import durable, subprocesses
-from blocklist.base.durable import Written
+from blocklist.base.digests import Written
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError
 from blocklist.base.i18n import _
 from blocklist.client.state import Accepted, Installed, ListState, Record

@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from blocklist.base import durable
-from blocklist.base.durable import Written
+from blocklist.base import digests, durable
+from blocklist.base.digests import Written
 from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
@@ -265,7 +265,7 @@ class _ListPull:
                 self._tell(replayed, plan)
                 if replayed.count > kept_state.KEEP_AFTER and replayed.register.head == after.newest.head:
                     octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
-                    kept_state.keep(self._state.verified_path, replayed.register, durable.digest(octets))
+                    kept_state.keep(self._state.verified_path, replayed.register, digests.digest(octets))
         if braked is not None:
             raise braked
 
@@ -274,8 +274,8 @@ class _ListPull:
         now = replayed.now
         if replayed.since is not replayed.base:
             plan = make_plan(replayed.since, now, replayed.register.measures())
-        self._compare(publisher, CHANGES, durable.digest(changes(replayed.since, now, plan)))
-        self._compare(publisher, ANNOUNCED, durable.digest(announced(now)))
+        self._compare(publisher, CHANGES, digests.digest(changes(replayed.since, now, plan)))
+        self._compare(publisher, ANNOUNCED, digests.digest(announced(now)))
         if unknown := formats.unknown(now.policy.formats):
             listed = ", ".join(unknown)
             replayed.notes.append(
@@ -286,7 +286,7 @@ class _ListPull:
             content = rendered.get(format_id)
             if content is None:
                 ((_name, chunks),) = exports(now, [format_id])
-                content = durable.digest(chunks)
+                content = digests.digest(chunks)
             self._compare(publisher, formats.get(format_id).file, content)
 
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:

@@ -7,7 +7,6 @@ The rename of `timestamp.json` is the commit: what is written before it is not r
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklist.base import durable
-from blocklist.base.durable import Written
+from blocklist.base.digests import Written
 from blocklist.keys.encryption import SigningKey
 from blocklist.keys.folder import KeyFolder
 from blocklist.publisher.tree import Repository
@@ -36,17 +35,8 @@ def staged(tree: Repository, release: Release) -> Iterator[Path]:
     folder = tree.path / release.list_id / release.folder
     durable.make_folder(folder.parent)
     durable.make_folder(tree.targets / release.list_id)
-    with durable.written(folder):
-        staging = durable.beside(folder)
-        staging.mkdir()
-        try:
-            yield staging
-            durable.sync_folder(staging)
-            staging.rename(folder)
-            durable.sync_folder(folder.parent)
-        except BaseException:
-            shutil.rmtree(staging, ignore_errors=True)
-            raise
+    with durable.folder(folder) as staging:
+        yield staging
 
 
 def commit(

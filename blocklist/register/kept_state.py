@@ -28,8 +28,8 @@ from typing import NamedTuple
 import msgspec
 
 from blocklist import __version__
-from blocklist.base import durable
-from blocklist.base.durable import Written
+from blocklist.base import digests, durable
+from blocklist.base.digests import Written
 from blocklist.base.errors import BlocklistError
 from blocklist.base.instants import CLOCK_TOLERANCE
 from blocklist.keys.public import PublicKey
@@ -161,7 +161,7 @@ def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now:
         state = decode(durable.read(path, "", _MAX_FILE))
         register, seen = state.register, state.seen
         fits = 0 < len(register.ids) <= oldest and register.at <= now
-        if fits and seen is not None and durable.digest(first(seen.length)) == seen:
+        if fits and seen is not None and digests.digest(first(seen.length)) == seen:
             return Verified(register, seen.length)
     return Verified(Register(), 0)
 

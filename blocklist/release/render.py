@@ -6,12 +6,12 @@ Everything here is a function of the register at two instants, so a subscriber r
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from blocklist.base import digests
 from blocklist.base.errors import RefusedError
 from blocklist.base.i18n import _
 from blocklist.base.instants import format_instant
@@ -131,8 +131,5 @@ def differing(
         (ANNOUNCED, announced(snapshot)),
     ]
     for name, chunks in itertools.chain(exports(snapshot, formats.known(snapshot.policy.formats)), others):
-        sha256 = hashlib.sha256()
-        for chunk in chunks:
-            sha256.update(chunk)
-        if sha256.hexdigest() != listed.get(name):
+        if digests.digest(chunks).sha256 != listed.get(name):
             yield name
