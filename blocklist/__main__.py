@@ -6,7 +6,7 @@ import os
 import sys
 from typing import NoReturn
 
-from blocklist.cli import main
+from blocklist.cli.commands import main
 
 
 def run() -> NoReturn:

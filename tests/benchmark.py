@@ -22,15 +22,14 @@ from nginx import Publisher
 from pki import Authority
 
 from blocklist.audit.audit import audit_workspace
-from blocklist.base import digests
+from blocklist.base import durable
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import approve, propose, review
 from blocklist.register import acts
 from blocklist.register.decoders import Ref
-from blocklist.register.measures import Measure, Measures
-from blocklist.release.render import exports
-from blocklist.release.snapshot import Snapshot
+from blocklist.register.lifecycle import Measure, Measures
+from blocklist.release.contents import Snapshot, exports
 from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
@@ -223,7 +222,7 @@ def measure_formats(folder: Path, count: int) -> None:
     def seconds(*format_ids: str) -> float:
         started = time.perf_counter()
         for _, chunks in exports(shown, format_ids):
-            digests.digest(chunks)
+            durable.digest(chunks)
         return time.perf_counter() - started
 
     folder.mkdir()

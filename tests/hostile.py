@@ -38,19 +38,18 @@ from tuf.api.metadata import (
 )
 
 from blocklist.base.errors import BlocklistError
-from blocklist.keys.encryption import SigningKey
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import SigningKey, signer
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import appoint, remove
 from blocklist.register import acts
 from blocklist.register.acts import Act, Body
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.fold import Register
-from blocklist.register.measures import Measure, Measures
-from blocklist.register.replay import replay
-from blocklist.release import render, snapshot
+from blocklist.register.lifecycle import Measure, Measures
+from blocklist.register.replay import from_beginning
+from blocklist.release import contents
+from blocklist.release.contents import make_plan
 from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
-from blocklist.release.plan import make_plan
 from blocklist.seal import cms
 
 ONLINE = (LIST, "snapshot", "timestamp", "seal")
@@ -110,7 +109,7 @@ def fold_anyway(lines: Iterable[bytes]) -> Register:
     """The register as far as these lines are valid."""
     register = Register()
     try:
-        for _, register in replay(lines, _LATER):  # noqa: B007
+        for _, register in from_beginning(lines, _LATER):  # noqa: B007
             pass
     except BlocklistError:
         pass
@@ -261,7 +260,7 @@ class Thief:
         lines = self.lines() if lines is None else list(lines)
         at = datetime.fromtimestamp(self.number + 60, UTC) if at is None else at
         register = state or fold_anyway(lines)
-        shown = replace(snapshot.Snapshot.take(register, at), head=head or ref_of(lines))
+        shown = replace(contents.Snapshot.take(register, at), head=head or ref_of(lines))
         more = keep or {}
         measure = Measure(
             ground="apology", basis="no-identification", added=4, approved=5, since=at, review_by=at + HOUR
@@ -270,25 +269,25 @@ class Thief:
         shown = replace(shown, measures=_with(shown.measures, measures, frozenset(drop)))
         before, origin = self._before(old, lines)
         plan = make_plan(before, shown, register.measures())
-        contents = {name: b"".join(chunks) for name, chunks in render.exports(shown, shown.policy.formats)}
-        contents[ACTS] = b"".join(line + b"\n" for line in lines)
-        contents[CHANGES] = b"".join(render.changes(before, shown, plan))
-        contents[ANNOUNCED] = b"".join(render.announced(shown))
+        files = {name: b"".join(chunks) for name, chunks in contents.exports(shown, shown.policy.formats)}
+        files[ACTS] = b"".join(line + b"\n" for line in lines)
+        files[CHANGES] = b"".join(contents.changes(before, shown, plan))
+        files[ANNOUNCED] = b"".join(contents.announced(shown))
         edits = dict(edits or {})
         edit_sums = edits.pop(SUMS, lambda sums: sums)
         for name, edit in edits.items():
-            contents[name] = edit(contents[name])
-        digests = {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()}
-        contents[SUMS] = edit_sums(render.sums(shown, digests))
-        contents[SEAL] = cms.seal(contents[SUMS], self._seal_key(), self.seal_certificate, at)
-        targets = self._write(shown.release().folder, contents)
+            files[name] = edit(files[name])
+        digests = {name: hashlib.sha256(text).hexdigest() for name, text in files.items()}
+        files[SUMS] = edit_sums(contents.sums(shown, digests))
+        files[SEAL] = cms.seal(files[SUMS], self._seal_key(), self.seal_certificate, at)
+        targets = self._write(shown.release().folder, files)
         _annotate(targets[f"{LIST}/{ACTS}"], {"head": shown.head.to_json()} if acts_custom is _KEEP else acts_custom)
         origin = origin if since is _KEEP else since
         _annotate(targets[f"{LIST}/{CHANGES}"], {"since": origin} if changes_custom is _KEEP else changes_custom)
         version = shown.release().number if number is None else number
         self.commit(Targets(version=version, expires=expires or shown.release().valid_until, targets=targets))
 
-    def _before(self, old: Targets, lines: Sequence[bytes]) -> tuple[snapshot.Snapshot | None, Any]:
+    def _before(self, old: Targets, lines: Sequence[bytes]) -> tuple[contents.Snapshot | None, Any]:
         """The release before, if these lines continue it."""
         head = old.targets[f"{LIST}/{ACTS}"].custom["head"]
         if len(lines) < head["seq"] or ref_of(lines[: head["seq"]]).id != head["id"]:
@@ -296,7 +295,7 @@ class Thief:
         register = fold_anyway(lines[: head["seq"]])
         if register.head.seq != head["seq"]:
             return None, None
-        before = snapshot.Snapshot.take(register, datetime.fromtimestamp(old.version, UTC))
+        before = contents.Snapshot.take(register, datetime.fromtimestamp(old.version, UTC))
         return before, {"number": old.version, "head": head}
 
     def _seal_key(self) -> ec.EllipticCurvePrivateKey:

@@ -22,10 +22,9 @@ from blocklist.client.outcome import Options, Outcome
 from blocklist.client.pull import pull
 from blocklist.client.state import ListState
 from blocklist.client.subscription import Subscription, Target, load
+from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import PublicKey, signer
-from blocklist.names.domain_name import Name, Scope
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Name, Names, Scope
 from blocklist.office import appoint, approve, propose, remove
 from blocklist.office.init import init
 from blocklist.office.propose import Proposal

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kit import DAY, SALT, START, WEEK, key, key_text, members, names
 
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Head, Ref

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 from kit import LIST
 
-from blocklist.cli import context, main
+from blocklist.cli import commands
+from blocklist.cli.commands import main
 
 _TIME: list[datetime] = []
 
@@ -23,7 +24,7 @@ def _clock() -> datetime:
 
 
 # The commands have no clock that a user could set; their modules, not loaded yet, take this one.
-context.clock = _clock
+commands.clock = _clock
 
 SAYS = tuple(
     word for ask in ("terrorist-act", "favourable", "public", "context") for word in ("--say", f"{ask}=as seen")

@@ -26,8 +26,8 @@ from securesystemslib.signer import SSlibKey
 
 from blocklist.base.instants import format_instant
 from blocklist.base.strict_yaml import RESERVED_IDS
-from blocklist.keys.public import PublicKey, signer
-from blocklist.names.name_set import Names
+from blocklist.keys.encoding import PublicKey, signer
+from blocklist.names.domain_name import Names
 from blocklist.register import acts, decoders
 from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
 from blocklist.register.decoders import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names

@@ -17,8 +17,7 @@ from kit import DAY, HOUR, LIST, START, Site
 from blocklist.audit.audit import Audit, audit_workspace
 from blocklist.base.errors import UsageError
 from blocklist.keys.folder import KeyFolder
-from blocklist.names.domain_name import Name, Scope
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Name, Names, Scope
 from blocklist.office import approve, propose
 from blocklist.register import acts
 from blocklist.store.store import Dossier

@@ -19,20 +19,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
 from msgspec import defstruct
+from replaying import audit
 from test_fold import new_world, step
 
-from blocklist.base.digests import Written
+from blocklist.base.durable import Written
 from blocklist.base.errors import VerificationError
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Names
 from blocklist.office import register_cache
 from blocklist.office.register_cache import act, open_state
-from blocklist.register import acts, kept_state, policy
+from blocklist.register import acts, policy, replay
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register
-from blocklist.register.kept_state import Index, State, decode, encode, seal
-from blocklist.register.lifecycle import Officer, Pending
-from blocklist.register.measures import Measure
-from blocklist.register.replay import audit, extend
+from blocklist.register.lifecycle import Measure, Officer, Pending
+from blocklist.register.replay import Index, State, decode, encode, extend, seal
 from blocklist.store.store import Store
 
 
@@ -145,18 +144,18 @@ def test_every_kind_of_act_comes_back() -> None:
 
 
 def test_other_fields_are_another_layout(monkeypatch: pytest.MonkeyPatch) -> None:
-    layouts = {kept_state._layout()}
+    layouts = {replay._layout()}
     for field in (("more", int), ("ids", list[int]), ("officers", list[tuple[str, str]]), ("measures", list[Measure])):
         with monkeypatch.context() as patch:
-            other = defstruct("_Content", [field], bases=(kept_state._Content,), kw_only=True)
-            patch.setattr(kept_state, "_Content", other)
-            layouts.add(kept_state._layout.__wrapped__())
+            other = defstruct("_Content", [field], bases=(replay._Content,), kw_only=True)
+            patch.setattr(replay, "_Content", other)
+            layouts.add(replay._layout.__wrapped__())
     assert len(layouts) == 5
 
 
 def test_what_is_written_apart_has_every_field() -> None:
     """Officers and acts that wait are rows, because a key and an act are texts."""
-    hints = get_type_hints(kept_state._Content)
+    hints = get_type_hints(replay._Content)
     for cls, row in ((Officer, hints["officers"]), (Pending, hints["pending"])):
         assert len(fields(cls)) == len(get_args(get_args(row)[0]))
 
@@ -241,7 +240,7 @@ def continued(signed: list[SignedAct]) -> Chain:
 
 def test_a_few_acts_are_replayed_and_many_are_kept(kept: Place, signed: list[SignedAct]) -> None:
     chain, before = continued(signed), kept.path.read_bytes()
-    kept.append([chain.propose(f"n{number:03d}.test") for number in range(kept_state.KEEP_AFTER)])
+    kept.append([chain.propose(f"n{number:03d}.test") for number in range(replay.KEEP_AFTER)])
     assert_same(kept.open(), replayed(chain.signed))
     assert kept.path.read_bytes() == before
     kept.append([chain.propose("last.test")])
@@ -289,14 +288,14 @@ def test_a_register_without_the_head_of_the_cache_is_replayed(
 
 
 def test_the_cache_of_another_list_is_ignored(kept: Place) -> None:
-    assert kept_state.read_own(kept.path, LIST, kept.now) is not None
-    assert kept_state.read_own(kept.path, "another-list", kept.now) is None
+    assert replay.read_own(kept.path, LIST, kept.now) is not None
+    assert replay.read_own(kept.path, "another-list", kept.now) is None
 
 
 def test_a_state_that_is_bound_to_acts_is_ignored(kept: Place) -> None:
     """A publisher's file has no index."""
     kept.path.write_bytes(encode(State(kept.open().register, seen=Written("0" * 64, 1))))
-    assert kept_state.read_own(kept.path, LIST, kept.now) is None
+    assert replay.read_own(kept.path, LIST, kept.now) is None
 
 
 def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
@@ -307,7 +306,7 @@ def test_a_clock_that_went_back_is_noticed_as_before(kept: Place) -> None:
 
 def with_json(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     def altered(content: bytes) -> bytes:
-        inner = kept_state.unseal(content)
+        inner = replay.unseal(content)
         assert old in inner
         return seal(inner.replace(old, new, 1))
 
@@ -327,7 +326,7 @@ def with_word(place: int) -> Callable[[bytes], bytes]:
 
 def without(member: str) -> Callable[[bytes], bytes]:
     def altered(content: bytes) -> bytes:
-        members = json.loads(kept_state.unseal(content))
+        members = json.loads(replay.unseal(content))
         del members[member]
         return seal(json.dumps(members).encode())
 
@@ -348,7 +347,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "nested where anything may stand": lambda _: seal(b'{"other":' + b"[" * 100_000),
     "a list": lambda _: seal(b"[]"),
     "null": lambda _: seal(b"null"),
-    **{f"no {member}": without(member) for member in kept_state._Content.__struct_fields__},
+    **{f"no {member}": without(member) for member in replay._Content.__struct_fields__},
     "wrong types": with_json(b'"at":', b'"at":null,"other":'),
     "an instant of nowhere": with_json(b'Z","list_id"', b'","list_id"'),
     "a year too late": with_json(b'"at":"2026', b'"at":"20260'),
@@ -430,7 +429,7 @@ def test_a_file_of_another_account_is_ignored(
 
 def test_a_very_large_file_is_ignored(kept: Place, signed: list[SignedAct], monkeypatch: pytest.MonkeyPatch) -> None:
     kept.path.write_bytes(lying(kept))
-    monkeypatch.setattr(kept_state, "_MAX_OWN_FILE", 1000)
+    monkeypatch.setattr(replay, "_MAX_OWN_FILE", 1000)
     assert_same(kept.open(), replayed(signed))
 
 
@@ -478,8 +477,8 @@ def test_a_name_in_both_scopes_of_an_act_is_found_once() -> None:
 @given(st.sets(st.sampled_from("abcdefgh")), st.sampled_from("abcdefghi"))
 def test_a_name_is_found_among_sorted_ones(some: set[str], one: str) -> None:
     texts: Any = tuple(sorted(some))
-    assert kept_state._holds(Names(texts, ()), one) == (one in some)
-    assert kept_state._holds(Names((), texts), one) == (one in some)
+    assert replay._holds(Names(texts, ()), one) == (one in some)
+    assert replay._holds(Names((), texts), one) == (one in some)
 
 
 # --- The history that speed is measured on -----------------------------------------------------------------------

@@ -30,7 +30,7 @@ from blocklist.client import resolver_check, resolver_query
 from blocklist.client.resolver_check import CANARIES, Kind, Question, Verdict, judge, questions
 from blocklist.client.resolver_query import Manner, Server
 from blocklist.register.policy import Action
-from blocklist.release.snapshot import Snapshot
+from blocklist.release.contents import Snapshot
 
 QUICK = Manner(rate=0, timeout=0.2)
 PATIENT = Manner(rate=0, timeout=20)

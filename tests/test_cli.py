@@ -21,8 +21,7 @@ from kit import LIST, LISTS, Site
 from shell import SAYS, WHY, Shell
 
 from blocklist.base.errors import TargetError
-from blocklist.cli import GROUPS, MODULES, main
-from blocklist.cli.context import read_date
+from blocklist.cli.commands import GROUPS, MODULES, main, read_date
 
 SUBCOMMANDS = {
     "receipt": ["add"],

@@ -17,7 +17,7 @@ from postgres import Postgres
 
 from blocklist.office import appoint, propose
 from blocklist.register import acts
-from blocklist.register.replay import replay
+from blocklist.register.replay import from_beginning
 from blocklist.store.store import Store
 
 AGENTS = {"sqlite": 8, "postgres": 16}
@@ -92,7 +92,7 @@ def test_agents_at_once_lose_nothing_and_fork_nothing(site: Site, agents: list[s
         finish([start(site, neighbour[proposed[seq]], "approve", str(seq)) for seq in part])
 
     store = Store(site.workspace.lists)
-    steps = list(replay(store.lines(LIST), datetime.now(UTC)))
+    steps = list(from_beginning(store.lines(LIST), datetime.now(UTC)))
     store.close()
     register = steps[-1][1]
     kinds = Counter(signed.act.body.kind for signed, _ in steps)

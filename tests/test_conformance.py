@@ -25,7 +25,7 @@ from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile
 
 from blocklist.base.errors import BlocklistError, UsageError, VerificationError
 from blocklist.client.fetch import Publisher
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 
 ROLES = ("timestamp", "snapshot", "targets", LIST)
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from blocklist.cli import demo, main
+from blocklist.cli import demo
+from blocklist.cli.commands import main
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

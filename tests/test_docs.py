@@ -16,7 +16,7 @@ import yaml
 from kit import LIST, LISTS, Provider, Site
 
 import blocklist
-from blocklist.cli import MODULES, main
+from blocklist.cli.commands import MODULES, main
 from blocklist.client import subscription
 from blocklist.names import guards
 from blocklist.register import acts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 
 
@@ -90,7 +90,7 @@ def test_what_was_written_is_told(tmp_path: Path) -> None:
     written = durable.write_chunks(tmp_path / "file", iter(chunks))
     content = (tmp_path / "file").read_bytes()
     assert content == b"".join(chunks)
-    assert written == digests.digest(chunks) == (hashlib.sha256(content).hexdigest(), len(content))
+    assert written == durable.digest(chunks) == (hashlib.sha256(content).hexdigest(), len(content))
 
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:

@@ -15,17 +15,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit import DAY, HOUR, SALT, WEEK, Chain, key_text, names, snapshot
+from replaying import audit, fold
 
 from blocklist.base.errors import BlocklistError
-from blocklist.names.domain_name import Name, Scope, ancestors
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Name, Names, Scope, ancestors
 from blocklist.register import acts
 from blocklist.register.acts import Body, SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.fold import Register
-from blocklist.register.lifecycle import LIFECYCLE, Stage
-from blocklist.register.measures import Measure, State
-from blocklist.register.replay import audit, fold, replay
+from blocklist.register.lifecycle import LIFECYCLE, Measure, Stage, State
+from blocklist.register.replay import from_beginning
 
 SECOND = timedelta(seconds=1)
 TEXTS = ("a.example", "b.example", "c.example", "www.a.example", "guarded.example", "in.guarded.example", "b.test")
@@ -313,7 +312,7 @@ def check_removal(world: World) -> None:
 
 def check_replay(world: World, prefixes: list[str]) -> None:
     """The same acts give the same state, act by act, whatever follows."""
-    for (_, register), before in zip(replay(world.chain.lines, world.chain.at), prefixes, strict=True):
+    for (_, register), before in zip(from_beginning(world.chain.lines, world.chain.at), prefixes, strict=True):
         assert snapshot(register) == before
     register, faults = audit(world.chain.lines, world.chain.at)
     assert faults == []

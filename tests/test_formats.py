@@ -30,13 +30,11 @@ from blocklist.base.instants import folder_instant, folder_name
 from blocklist.names.domain_name import MAX_LENGTH
 from blocklist.register import policy
 from blocklist.register.decoders import Ref
-from blocklist.register.measures import Measure, Measures
+from blocklist.register.lifecycle import Measure, Measures
 from blocklist.register.policy import Policy, PolicyError
-from blocklist.release import formats
-from blocklist.release.formats import Release
-from blocklist.release.formats.rows import COLUMNS, unicode
-from blocklist.release.render import exports
-from blocklist.release.snapshot import Snapshot
+from blocklist.release import formats, renderers
+from blocklist.release.contents import Snapshot, exports
+from blocklist.release.renderers import COLUMNS, Release, unicode
 
 ZONE = "policy-zone.provider.test.rpz0"
 assert len(ZONE) == 30
@@ -549,7 +547,7 @@ def test_many_names_come_in_many_chunks(format_id: str) -> None:
     chunks = list(made)
     assert len(chunks) > 3
     most = max(len(template) for template in chunks[0].splitlines()) + 250
-    assert max(map(len, chunks)) < formats.CHUNK * most
+    assert max(map(len, chunks)) < renderers.CHUNK * most
     assert b"".join(chunks).count(b"n12345.test") == b"".join(chunks).count(b"n19999.test") > 0
 
 

@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from publicsuffixlist import PublicSuffixList
 
-from blocklist.names.domain_name import Name, NameRefused, Scope, normalise
+from blocklist.names.domain_name import Name, NameRefused, Names, Scope, normalise
 from blocklist.names.guards import SPECIAL_USE, TEST_DOMAINS, Finding, Guards, Suffixes, Surroundings, wide
-from blocklist.names.name_set import Names
-from blocklist.register.measures import parents_of
+from blocklist.register.lifecycle import parents_of
 
 VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from kit import DAY, HOUR, LIST, SALT, WEEK, Site, names
 from shell import WHY, Shell
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
@@ -34,7 +34,7 @@ from blocklist.client.outcome import Outcome
 from blocklist.register import acts
 from blocklist.register.policy import Brakes
 from blocklist.release import formats, receipts
-from blocklist.release.plan import BrakeError
+from blocklist.release.contents import BrakeError
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 STAYS = "the installed list stays"
@@ -506,7 +506,7 @@ def test_the_receipt_says_what_is_let_in(world: World) -> None:
     number = next(number for number, release in world.releases.items() if release.folder == folders(world)[1])
     assert (receipt.shown.release, receipt.let_in.release) == (max(world.releases), number)
     assert (receipt.names, receipt.waiting) == (2, 1)
-    expected = {name: digests.digest([content]).sha256 for name, content in world.files.items()}
+    expected = {name: durable.digest([content]).sha256 for name, content in world.files.items()}
     assert dict(receipt.installed) == expected
     assert receipt.failed == ()
 

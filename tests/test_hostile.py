@@ -29,13 +29,12 @@ from tuf.api.metadata import Metadata, TargetFile
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import quietly
 from blocklist.client.rollback import rollback
-from blocklist.keys.encryption import SigningKey
-from blocklist.names.domain_name import Name, Scope
-from blocklist.names.name_set import Names
+from blocklist.keys.encoding import SigningKey
+from blocklist.names.domain_name import Name, Names, Scope
 from blocklist.register import acts
 from blocklist.register.decoders import Ref
+from blocklist.release.contents import BrakeError
 from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES
-from blocklist.release.plan import BrakeError
 
 MINUTE = timedelta(minutes=1)
 EVIL = Name("evil.example", Scope.DOMAIN)

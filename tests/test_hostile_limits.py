@@ -20,10 +20,10 @@ from tuf.api.metadata import MetaFile
 
 from blocklist.base.errors import UsageError
 from blocklist.client.transport import HttpsTransport, TransportError
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 from blocklist.register.decoders import Ref
+from blocklist.release.contents import BrakeError
 from blocklist.release.manifest import ACTS
-from blocklist.release.plan import BrakeError
 
 
 @pytest.fixture

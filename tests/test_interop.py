@@ -30,7 +30,7 @@ from test_trust_rotation import HUGE, ceremony, fingerprint, release, rotate, sh
 from tuf.api.exceptions import RepositoryError
 from tuf.ngclient import Updater
 
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.trust.genesis import keep_key
 from blocklist.trust.seal_certificates import renew, revoke
 

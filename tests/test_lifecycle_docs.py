@@ -6,8 +6,7 @@ from pathlib import Path
 
 from print_lifecycle import BEGIN, END, table
 
-from blocklist.register.lifecycle import LIFECYCLE, Stage
-from blocklist.register.measures import State
+from blocklist.register.lifecycle import LIFECYCLE, Stage, State
 
 DESIGN = Path(__file__).parent.parent / "docs/design.md"
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from servers import Kresd, Named, Recursor, Server, Unbound, until
 from upstream import Upstream
 
+from blocklist.lint import TextLinter
 from blocklist.lint.rules import EXAMPLES, RULES, SERVERS, affected
-from blocklist.lint.text import TextLinter
 from blocklist.lint.zone import ZoneLinter, lint_zone
 from blocklist.lint.zone_reader import MAX_LINE, EntryError, record, ttl
 from blocklist.release import formats

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from test_lint import FIRST, HEAD, HOSTILE, LAST, body
 
 from blocklist.base.errors import RefusedError
 from blocklist.lint.rules import EXAMPLES
-from blocklist.release.formats import hosts, rpz
+from blocklist.release import formats
 
 
 @pytest.fixture
@@ -126,25 +127,25 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.mark.parametrize(
-    ("module", "more", "message"),
+    ("format_id", "more", "message"),
     [
-        (rpz, b"one.example CNAME .\n", "rpz.zone has 1 error .*one.example"),
-        (rpz, b"a_c.example A 192.0.2.1\n", "rpz.zone has 1 error .*a_c.example"),
-        (hosts, b"192.0.2.1 x.example\r\n", "hosts.txt has 1 error"),
+        ("rpz", b"one.example CNAME .\n", "rpz.zone has 1 error .*one.example"),
+        ("rpz", b"a_c.example A 192.0.2.1\n", "rpz.zone has 1 error .*a_c.example"),
+        ("hosts", b"192.0.2.1 x.example\r\n", "hosts.txt has 1 error"),
     ],
 )
 def test_publish_refuses_what_a_resolver_would_choke_on(
-    site: Site, monkeypatch: pytest.MonkeyPatch, module: object, more: bytes, message: str
+    site: Site, monkeypatch: pytest.MonkeyPatch, format_id: str, more: bytes, message: str
 ) -> None:
     tree = {path: path.read_bytes() for path in site.exports.rglob("*") if path.is_file()}
-    render = module.render  # type: ignore[attr-defined]
+    entry = formats.FORMATS[format_id]
 
     def broken(*args: object) -> Iterator[bytes]:
-        yield from render(*args)
+        yield from entry.renderer(*args)
         yield more
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "render", broken)
+        patch.setitem(formats.FORMATS, format_id, replace(entry, renderer=broken))
         with pytest.raises(RefusedError, match=message):
             site.publish()
     assert tree == {path: path.read_bytes() for path in site.exports.rglob("*") if path.is_file()}

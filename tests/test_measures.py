@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kit import DAY, START
 
 from blocklist.names.domain_name import below, below_or_same, within
-from blocklist.register.measures import Difference, Measure, Measures, difference, parents_of
+from blocklist.register.lifecycle import Difference, Measure, Measures, difference, parents_of
 
 OPEN = Measure(ground="g", basis="b", added=1, approved=2, since=START, review_by=START + 2 * DAY)
 DECIDED = (

@@ -19,7 +19,7 @@ from postgres import OWNER, Postgres, only_sqlite
 from shell import WHY, Shell
 
 from blocklist.base.errors import RefusedError, UsageError
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import removal_requests
 from blocklist.register import acts

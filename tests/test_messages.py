@@ -18,8 +18,7 @@ from kit import LIST, Chain
 from update_catalog import MARKS, PACKAGE
 
 from blocklist.base.i18n import _, paris, plain, plural, preferred, shown, speaking
-from blocklist.release.render import exports
-from blocklist.release.snapshot import Snapshot
+from blocklist.release.contents import Snapshot, exports
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 FIELD = re.compile(r"%(?:\(\w+\))?[sdr]")

@@ -12,9 +12,8 @@ from kit import DAY, HOUR, LIST, WEEK, Chain, names
 from blocklist.base.i18n import shown, speaking
 from blocklist.register import acts
 from blocklist.register.decoders import Ref
+from blocklist.release.contents import DELAY, Snapshot, make_plan
 from blocklist.release.notices import _ANSWERS, _RECIPIENTS, _WHY, SHOWN, Notice, both, compare
-from blocklist.release.plan import DELAY, make_plan
-from blocklist.release.snapshot import Snapshot
 
 SECOND = timedelta(seconds=1)
 EARLIER = 7

@@ -20,14 +20,14 @@ from kit import HOUR, LIST, Provider, Site, draft_checksum, names
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError, VerificationError
 from blocklist.base.i18n import shown, speaking
-from blocklist.cli import main
+from blocklist.cli.commands import main
 from blocklist.publisher import outbox
 from blocklist.publisher.publish import publish
 from blocklist.register import acts
 from blocklist.register.acts import read_line
+from blocklist.release.contents import DELAY
 from blocklist.release.manifest import ANNOUNCED, CHANGES
 from blocklist.release.notices import both
-from blocklist.release.plan import DELAY
 from blocklist.store.store import Store
 
 # --- The command of the office ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from blocklist.cli.output import table_lines, urgent
+from blocklist.cli.terminal import table_lines, urgent
 
 ROWS = [("www.a-long-label.and-another.example", "host", "listed", "2027-02-14 23:59:59+01:00")] * 2
 
@@ -78,7 +78,7 @@ def test_each_line_of_a_coloured_cell_is_coloured():
 
 SCRIPT = """
 import sys
-from blocklist.cli.output import progress
+from blocklist.cli.terminal import progress
 with progress("counting", 3) as advance:
     for _ in range(3):
         advance(1)
@@ -141,20 +141,20 @@ def test_short_work_shows_no_progress():
 
 
 def test_long_work_shows_how_far_it_is():
-    script = SCRIPT.replace("import sys", "import sys\nimport blocklist.cli.output as o\no._PATIENCE = 0", 1)
+    script = SCRIPT.replace("import sys", "import sys\nimport blocklist.cli.terminal as o\no._PATIENCE = 0", 1)
     written = run_on_a_terminal(sys.executable, "-c", script)
     assert "counting" in written
     assert "100%" in written
 
 
 def test_progress_is_nothing_where_there_is_no_terminal():
-    script = SCRIPT.replace("import sys", "import sys\nimport blocklist.cli.output as o\no._PATIENCE = 0", 1)
+    script = SCRIPT.replace("import sys", "import sys\nimport blocklist.cli.terminal as o\no._PATIENCE = 0", 1)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("done", "")
 
 
 QUESTION = (
-    "from blocklist.base import i18n; i18n.use('{}'); from blocklist.cli.prompts import agreed; print(agreed('Go?'))"
+    "from blocklist.base import i18n; i18n.use('{}'); from blocklist.cli.terminal import agreed; print(agreed('Go?'))"
 )
 
 

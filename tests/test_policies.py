@@ -18,7 +18,7 @@ from kit import HOUR, LIST, LISTS, START, Chain, Site, draft_checksum, shipped_f
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.instants import format_instant
-from blocklist.cli import main
+from blocklist.cli.commands import main
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import appoint
 from blocklist.office.adopt import adopt, in_force, read

@@ -28,9 +28,8 @@ from blocklist.base.errors import RefusedError
 from blocklist.base.instants import folder_name
 from blocklist.register.fold import Register
 from blocklist.register.replay import extend
+from blocklist.release.contents import Snapshot, exports
 from blocklist.release.manifest import ACTS
-from blocklist.release.render import exports
-from blocklist.release.snapshot import Snapshot
 from blocklist.store.store import Store
 
 # --- SIGKILL at any moment --------------------------------------------------------------------------------------------

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from kit import DAY, HOUR, LIST, Breaking, Provider, Site
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.client import subscription
 from blocklist.client.outcome import ANY_CHANGE, Outcome
 from blocklist.register import acts
 from blocklist.register.policy import Brakes
 from blocklist.release import formats, receipts
-from blocklist.release.plan import BrakeError
+from blocklist.release.contents import BrakeError
 
 SECOND = timedelta(seconds=1)
 
@@ -202,7 +202,7 @@ def test_a_release_without_news_moves_the_validity(provider: Provider, story: St
 
 def test_the_record(provider: Provider, story: Story) -> None:
     accepted = provider.accepted()
-    expected = {str(target.path): digests.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
+    expected = {str(target.path): durable.digest([target.path.read_bytes()]).sha256 for target in provider.targets}
     assert accepted["register"] == story.site.founded.register
     assert accepted["release"] == accepted["let_in"] == accepted["serial"] == int(story.at["first"].timestamp())
     assert accepted["valid_until"] == (story.at["first"] + 12 * HOUR).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -25,16 +25,15 @@ from shell import Shell
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import quietly, shown
 from blocklist.base.instants import folder_name, format_instant
-from blocklist.cli import main
+from blocklist.cli.commands import main
 from blocklist.client.rollback import rollback
-from blocklist.keys.encryption import SigningKey
+from blocklist.keys.encoding import PublicKey, SigningKey, signer
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import PublicKey, signer
 from blocklist.register import acts
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.policy import FORMATS
 from blocklist.release import receipts
-from blocklist.release.plan import BrakeError
+from blocklist.release.contents import BrakeError
 from blocklist.release.receipts import Applied, Receipt, Received
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

@@ -30,19 +30,28 @@ from kit import (
     resigned,
     snapshot,
 )
+from replaying import audit
 
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.instants import format_instant
-from blocklist.names.domain_name import Name, Scope
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Name, Names, Scope
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import MAX_NAMES, Head, Ref, parse_instant
 from blocklist.register.fold import MAY_SIGN, Register
-from blocklist.register.lifecycle import ANSWERED, LIFECYCLE, PENDING_FOR, RESPONDED, Recommendation, RuleError, Stage
-from blocklist.register.measures import Measures, State
+from blocklist.register.lifecycle import (
+    ANSWERED,
+    LIFECYCLE,
+    PENDING_FOR,
+    RESPONDED,
+    Measures,
+    Recommendation,
+    RuleError,
+    Stage,
+    State,
+)
 from blocklist.register.policy import from_json
-from blocklist.register.replay import audit, replay
+from blocklist.register.replay import from_beginning
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 SITE, OTHER = "site.example", "other.example"
@@ -383,7 +392,7 @@ def test_promise_6_what_meets_a_protected_name_is_withheld(protected: str, withh
         chain.add_act(by, acts.Approve(act=proposed.ref, names=listed, salt=SALT))
     assert in_force(chain) == set(texts) - withheld
     assert len(chain.register.measures()) == len(texts)
-    *_, (_, register) = replay(chain.lines, chain.at)
+    *_, (_, register) = from_beginning(chain.lines, chain.at)
     assert {name.text for name in register.in_force(chain.at).names()} == set(texts) - withheld
 
 
@@ -444,7 +453,7 @@ def fails_at(lines: list[bytes] | tuple[bytes, ...], number: int, now: datetime 
     """Assert that a replay ends at act `number`, with the state of the acts before it, and that an audit finds it."""
     ids: list[str] = []
     with pytest.raises(VerificationError, match=rf"^act {number}: ") as caught:
-        for _, register in replay(lines, now):
+        for _, register in from_beginning(lines, now):
             ids = list(register.ids)
     assert ids == HISTORY.register.ids[: number - 1]
     assert abs(audit(lines, now)[1][0].act - number) <= 1
@@ -452,7 +461,7 @@ def fails_at(lines: list[bytes] | tuple[bytes, ...], number: int, now: datetime 
 
 
 def test_promise_8_the_honest_history_is_whole() -> None:
-    *_, (_, register) = replay(LINES, HISTORY.at)
+    *_, (_, register) = from_beginning(LINES, HISTORY.at)
     assert snapshot(register) == snapshot(HISTORY.register)
     assert audit(LINES, HISTORY.at)[1] == []
 
@@ -472,11 +481,11 @@ def test_promise_8_an_act_that_its_author_changed_later_is_found(number: int, fi
     lines, signed = list(LINES), HISTORY.signed[number - 1]
     lines[number - 1] = resigned(signed, **{field: ALTERED[field](members(signed))})
     if field in ("dossier", "at") and number == LAST:
-        *_, (_, register) = replay(lines, HISTORY.at + MINUTE)
+        *_, (_, register) = from_beginning(lines, HISTORY.at + MINUTE)
         assert register.head != HISTORY.head  # a fork: see the memory of the head, and the subscribers
     else:
         with pytest.raises(VerificationError) as caught:
-            list(replay(lines, HISTORY.at + MINUTE))
+            list(from_beginning(lines, HISTORY.at + MINUTE))
         assert caught.value.message.startswith((f"act {number}:", f"act {number + 1}:"))
         assert audit(lines, HISTORY.at + MINUTE)[1]
 
@@ -516,7 +525,7 @@ def test_promise_8_a_fork_is_found() -> None:
     number = forked.act.seq
     fails_at((*LINES[:number], forked.line(), *LINES[number:]), number + 1)
     with pytest.raises(VerificationError, match=rf"^act {number + 1}: it does not follow act {number}"):
-        list(replay((*LINES[: number - 1], forked.line(), *LINES[number:]), HISTORY.at))
+        list(from_beginning((*LINES[: number - 1], forked.line(), *LINES[number:]), HISTORY.at))
 
 
 def test_promise_8_an_act_cannot_be_backdated() -> None:
@@ -531,9 +540,9 @@ def test_promise_8_an_act_is_not_from_the_future() -> None:
     chain = new_chain()
     chain.add_act("agent-1", acts.Request(to="platform"), later=HOUR)
     allowed = chain.at - 5 * MINUTE
-    assert list(replay(chain.lines, allowed))
+    assert list(from_beginning(chain.lines, allowed))
     with pytest.raises(VerificationError, match=rf"^act {chain.head.seq}: .* in the future"):
-        list(replay(chain.lines, allowed - SECOND))
+        list(from_beginning(chain.lines, allowed - SECOND))
     assert [fault.act for fault in audit(chain.lines, allowed - SECOND)[1]] == [chain.head.seq]
 
 

@@ -18,17 +18,15 @@ from tuf.api.metadata import Metadata
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError
 from blocklist.keys.folder import KeyFolder
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Names
 from blocklist.publisher.tree import Pin, Repository
 from blocklist.publisher.tree_writer import commit, release_keys, staged
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Brakes
-from blocklist.register.replay import replay
-from blocklist.release import formats, manifest, render
-from blocklist.release.plan import Plan, brakes, make_plan
-from blocklist.release.render import require_publishable
-from blocklist.release.snapshot import Snapshot
+from blocklist.register.replay import from_beginning
+from blocklist.release import contents, formats, manifest
+from blocklist.release.contents import Plan, Snapshot, brakes, make_plan, require_publishable
 from blocklist.trust.online_keys import sealed
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -268,7 +266,7 @@ def test_changes_say_until_when_providers_have_to_act() -> None:
     chain.block("two.example", hosts=["www.three.example"])
     now = taken(chain)
     plan = plan_between(chain, before)
-    told = json.loads(b"".join(render.changes(before, now, plan)))
+    told = json.loads(b"".join(contents.changes(before, now, plan)))
     assert told["release"] == now.release().facts()
     assert told["since"] == {"number": int(before.instant.timestamp()), "head": before.head.to_json()}
     assert told["block_before"] == told["restore_before"] == (chain.at + DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -281,7 +279,7 @@ def test_announcements_are_of_the_last_review_period() -> None:
     chain = Chain()
     made = chain.add_act("agent-1", acts.Request(to="host", names=names("asked.example")))
     chain.add_act("agent-1", acts.Request(to="platform"))
-    told = json.loads(b"".join(render.announced(taken(chain))))
+    told = json.loads(b"".join(contents.announced(taken(chain))))
     assert told["requests"] == [
         {
             "act": made.act.seq,
@@ -298,7 +296,7 @@ def test_announcements_are_of_the_last_review_period() -> None:
         },
     ]
     late = Snapshot.take(chain.register, chain.at + 12 * WEEK + timedelta(seconds=1))
-    assert json.loads(b"".join(render.announced(late)))["requests"] == []
+    assert json.loads(b"".join(contents.announced(late)))["requests"] == []
 
 
 # --- Promise 5: golden files ------------------------------------------------------------------------------------------
@@ -343,14 +341,14 @@ def golden_release() -> tuple[Snapshot, Snapshot, Plan, list[SignedAct]]:
 
 
 def golden_contents(before: Snapshot, now: Snapshot, plan: Plan, lines: Iterable[bytes]) -> dict[str, bytes]:
-    contents = {name: b"".join(chunks) for name, chunks in render.exports(now, now.policy.formats)}
-    contents |= {
+    files = {name: b"".join(chunks) for name, chunks in contents.exports(now, now.policy.formats)}
+    files |= {
         manifest.ACTS: b"".join(line + b"\n" for line in lines),
-        manifest.CHANGES: b"".join(render.changes(before, now, plan)),
-        manifest.ANNOUNCED: b"".join(render.announced(now)),
+        manifest.CHANGES: b"".join(contents.changes(before, now, plan)),
+        manifest.ANNOUNCED: b"".join(contents.announced(now)),
     }
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    return contents | {manifest.SUMS: render.sums(now, digests)}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return files | {manifest.SUMS: contents.sums(now, digests)}
 
 
 EXPORTS = tuple(entry.file for entry in formats.FORMATS.values())
@@ -373,7 +371,7 @@ def test_promise_5_whoever_has_only_the_acts_gets_the_same_bytes() -> None:
     lines = (GOLDEN / manifest.ACTS).read_bytes().splitlines()
     since = json.loads((GOLDEN / manifest.CHANGES).read_bytes())["since"]
     before: Snapshot | None = None
-    for signed, register in replay(lines, START + 3650 * DAY):
+    for signed, register in from_beginning(lines, START + 3650 * DAY):
         if signed.ref.to_json() == since["head"]:
             before = Snapshot.take(register, datetime.fromtimestamp(since["number"], UTC))
     assert before is not None
@@ -405,13 +403,13 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tree = Repository(folder / "exports", folder / "trust")
     tree.create(Pin(now.list_id, "test", now.register, signed[0].ref), keys, START, encrypt=False)
     monkeypatch.undo()
-    contents = golden_contents(before, now, plan, (entry.line() for entry in signed))
-    sums = contents.pop(manifest.SUMS)
+    files = golden_contents(before, now, plan, (entry.line() for entry in signed))
+    sums = files.pop(manifest.SUMS)
     since = {"number": plan.since, "head": before.head.to_json()}
-    contents |= {manifest.SUMS: sums, manifest.SEAL: sealed(tree.heads, sums, now.instant, keys)}
+    files |= {manifest.SUMS: sums, manifest.SEAL: sealed(tree.heads, sums, now.instant, keys)}
     signing = release_keys(tree, now.list_id, keys)
     with staged(tree, now.release()) as staging:
-        written = {name: durable.write_chunks(staging / name, [text]) for name, text in contents.items()}
+        written = {name: durable.write_chunks(staging / name, [text]) for name, text in files.items()}
     commit(tree, now.release(), written, since, signing)
     return tree.path / "metadata"
 

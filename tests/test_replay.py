@@ -8,14 +8,18 @@ from datetime import timedelta
 
 import pytest
 from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_text, names, resigned, snapshot
+from replaying import audit, fold
 
+from blocklist.audit.inspection import Fault
 from blocklist.base.errors import RefusedError, VerificationError
 from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.register import acts
 from blocklist.register.decoders import ActError
 from blocklist.register.fold import Register
-from blocklist.register.replay import Fault, audit, check_clock, fold, read_lines, replay
+from blocklist.register.replay import from_beginning
+from blocklist.register.rules import check_clock
+from blocklist.release.manifest import read_lines
 
 SECOND = timedelta(seconds=1)
 SMALL = {"protected": ["protected.example"], "platforms": {}}
@@ -59,7 +63,7 @@ def altered(number: int) -> bytes:
 
 
 def test_a_replay_yields_the_register_after_every_act() -> None:
-    for number, (signed, register) in enumerate(replay(LINES, NOW), 1):
+    for number, (signed, register) in enumerate(from_beginning(LINES, NOW), 1):
         assert signed.id == register.head.id == HISTORY.signed[number - 1].id
         assert register.head.seq == number
     assert snapshot(register) == snapshot(HISTORY.register)
@@ -69,7 +73,7 @@ def test_a_replay_yields_the_register_after_every_act() -> None:
 @pytest.mark.parametrize("line", [b"", b"{}", b"\xff" * 100, LINES[0][:-1]])
 def test_a_replay_names_the_act_that_cannot_be_read(number: int, line: bytes) -> None:
     with pytest.raises(VerificationError, match=rf"^act {number}: "):
-        list(replay((*LINES[: number - 1], line, *LINES[number:]), NOW))
+        list(from_beginning((*LINES[: number - 1], line, *LINES[number:]), NOW))
 
 
 def test_a_replay_says_what_rule_an_act_breaks() -> None:
@@ -77,7 +81,7 @@ def test_a_replay_says_what_rule_an_act_breaks() -> None:
     body = acts.Remove(names=names("n0.example"), reason="lawful")
     line = chain.make("agent-1", body).line()
     with pytest.raises(VerificationError, match=r"^act 21: n0\.example was removed$") as caught:
-        list(replay((*chain.lines, line), chain.at))
+        list(from_beginning((*chain.lines, line), chain.at))
     assert caught.value.exit_code == 3
     assert caught.value.hint == ("what has ended stays ended; to block it again use 'blocklist add'")
 
@@ -91,7 +95,7 @@ def test_every_signature_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> No
         verify(self, signature, content)
 
     monkeypatch.setattr(PublicKey, "verify", counted)
-    assert len(list(replay(LINES, NOW))) == len(LINES)
+    assert len(list(from_beginning(LINES, NOW))) == len(LINES)
     assert set(seen) == {signed.signature for signed in HISTORY.signed}
     assert len(seen) == len(LINES)
 
@@ -105,9 +109,9 @@ def test_an_agent_who_has_another_key() -> None:
     chain.add_act("head-1", acts.Appoint(officer="agent-1", role="agent", key=key_text("agent-9")))
     old = chain.make("agent-1", acts.Request(to="platform"))
     with pytest.raises(VerificationError, match=r"^act 11: it is not signed with the key of agent-1"):
-        list(replay([*chain.lines, old.line()], chain.at))
+        list(from_beginning([*chain.lines, old.line()], chain.at))
     chain.add_act("agent-1", acts.Request(to="platform"), signed_by="agent-9")
-    assert len(list(replay(chain.lines, chain.at))) == 11
+    assert len(list(from_beginning(chain.lines, chain.at))) == 11
 
 
 def test_what_is_wrong_with_the_file_is_said_after_what_is_wrong_with_the_acts_before() -> None:
@@ -117,11 +121,11 @@ def test_what_is_wrong_with_the_file_is_said_after_what_is_wrong_with_the_acts_b
         raise ActError("cut off")
 
     with pytest.raises(VerificationError, match=r"^act 10: "):
-        list(replay(cut_off(), NOW))
+        list(from_beginning(cut_off(), NOW))
 
 
 def test_a_replay_of_nothing_is_nothing() -> None:
-    assert list(replay((), NOW)) == []
+    assert list(from_beginning((), NOW)) == []
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), CLOCK_TOLERANCE])
@@ -165,7 +169,7 @@ def test_a_line_without_bounds_is_not_read_into_memory() -> None:
 @pytest.mark.parametrize("content", [b"\n", b"\n\n", LINES[0] + b"\n\n", LINES[0] + b"\r\n"])
 def test_a_blank_line_or_another_line_s_end_is_a_fault(content: bytes) -> None:
     with pytest.raises(VerificationError):
-        list(replay(read_lines(io.BytesIO(content)), NOW))
+        list(from_beginning(read_lines(io.BytesIO(content)), NOW))
 
 
 # --- Fold --------------------------------------------------------------------------------------------------------

@@ -16,20 +16,20 @@ from kit import HOUR, LIST, Site
 from test_auditing import altered
 from test_publishing import everything
 
-from blocklist.base import digests
-from blocklist.base.digests import Written
+from blocklist.base import durable
+from blocklist.base.durable import Written
 from blocklist.base.errors import RefusedError, TargetError, VerificationError
 from blocklist.publisher import tree_writer
 from blocklist.publisher.publish import draft
-from blocklist.register import kept_state
+from blocklist.register import replay
 from blocklist.register.fold import Register
-from blocklist.register.kept_state import State
+from blocklist.register.replay import State
 
 
 @pytest.fixture(autouse=True)
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every register is worth being kept."""
-    monkeypatch.setattr(kept_state, "KEEP_AFTER", 0)
+    monkeypatch.setattr(replay, "KEEP_AFTER", 0)
 
 
 @pytest.fixture
@@ -99,14 +99,14 @@ def test_an_act_that_was_verified_and_altered_is_refused(site: Site, statement: 
 
 def seen(content: bytes) -> Written:
     """The acts that a kept state says that it came from."""
-    found = kept_state.decode(content).seen
+    found = replay.decode(content).seen
     assert found is not None
     return found
 
 
 def with_seen(content: bytes, other: Written | None) -> bytes:
-    members = json.loads(kept_state.unseal(content))
-    return kept_state.seal(json.dumps({**members, "seen": other}).encode())
+    members = json.loads(replay.unseal(content))
+    return replay.seal(json.dumps({**members, "seen": other}).encode())
 
 
 DAMAGE = {
@@ -115,16 +115,16 @@ DAMAGE = {
     "a bit": lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
     "another version": lambda content: content.replace(b"blocklist cache", b"blocklist cache 9", 1),
     "rubbish": lambda content: b"\xff" * 4096,
-    "another shape": lambda content: kept_state.seal(b"[]"),
-    "no register": lambda content: kept_state.seal(b'{"ids":[]}'),
-    "a register without acts": lambda content: kept_state.encode(State(Register(), seen=seen(content))),
+    "another shape": lambda content: replay.seal(b"[]"),
+    "no register": lambda content: replay.seal(b'{"ids":[]}'),
+    "a register without acts": lambda content: replay.encode(State(Register(), seen=seen(content))),
     "no acts": lambda content: with_seen(content, Written("0" * 64, 0)),
     "other acts": lambda content: with_seen(content, Written("0" * 64, seen(content).length)),
     "fewer acts": lambda content: with_seen(content, Written(seen(content).sha256, seen(content).length - 1)),
     "acts of a strange length": lambda content: with_seen(content, Written("x", 10**30)),
     "acts of a negative length": lambda content: with_seen(content, Written("x", -1)),
     "an index in their place": lambda content: with_seen(content, None),
-    "a nest": lambda content: kept_state.seal(b"[" * 100_000),
+    "a nest": lambda content: replay.seal(b"[" * 100_000),
 }
 
 
@@ -177,7 +177,7 @@ def test_one_ahead_of_the_release_that_counts_is_not_believed(site: Site) -> Non
     site.block("four.example")
     with site.office() as office:
         lines = [line + b"\n" for line in office.store.lines(LIST)]
-        kept_state.keep(kept(site), office.register, digests.digest(lines))
+        replay.keep(kept(site), office.register, durable.digest(lines))
     result = site.publish()
     assert (result.changed, result.draft.replayed) == (True, acts_in(site))
     assert [name.text for name in result.draft.plan.added.each()] == ["four.example"]
@@ -189,7 +189,7 @@ def test_a_longer_one_is_believed_where_its_release_counts(site: Site) -> None:
     site.publish()
     with site.office() as office:
         lines = [line + b"\n" for line in office.store.lines(LIST)]
-        kept_state.keep(kept(site), office.register, digests.digest(lines))
+        replay.keep(kept(site), office.register, durable.digest(lines))
     assert draft(site.workspace, site.now).replayed == 0
 
 

@@ -19,7 +19,7 @@ from test_repository import FILES, OPENSSL, copied, current, with_openssl, with_
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.client.verify import verify
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.publisher.tree import QUALIFIED_SEAL
 from blocklist.seal.ca import issue_certificate
 from blocklist.trust import seal_certificates

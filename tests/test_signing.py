@@ -30,16 +30,15 @@ from hypothesis import strategies as st
 from kit import START, Chain, key_text, names
 from shell import Shell
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.keys import encryption
-from blocklist.keys.encryption import KDF_ROUNDS
+from blocklist.keys import encoding
+from blocklist.keys.encoding import KDF_ROUNDS, PublicKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import PublicKey, signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.fold import Register
-from blocklist.register.replay import replay
+from blocklist.register.replay import from_beginning
 
 PASSPHRASE = b"correct horse"
 SMALL = {"protected": ["protected.example"], "platforms": {}}
@@ -250,7 +249,7 @@ def test_a_malleable_signature_changes_no_id(kind: str, bits: int) -> None:
     assert other.id == signed.id
     heads = []
     for envelope in (signed, other):
-        *_, (_, register) = replay([*chain.lines, envelope.line()], act.at)
+        *_, (_, register) = from_beginning([*chain.lines, envelope.line()], act.at)
         heads.append(register.head)
     assert heads[0] == heads[1]
 
@@ -523,13 +522,13 @@ def test_a_strong_pkcs12_file_of_openssl_is_read(folder: KeyFolder) -> None:
 @example(b"\x30\x03\x02\x01\x03")
 def test_no_key_file_is_more_than_refused(content: bytes) -> None:
     try:
-        found = encryption.protection(content, "it")
+        found = encoding.protection(content, "it")
     except UsageError as fault:
         assert "holds no private key" in fault.message
         return
     with pytest.raises(UsageError):
-        encryption.require_strong(found, "it")
-        encryption.opened(content, None, "it")
+        encoding.require_strong(found, "it")
+        encoding.opened(content, None, "it")
 
 
 # --- Another passphrase ------------------------------------------------------------------------------------------
@@ -540,7 +539,7 @@ NEW = b"battery staple"
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rounds, where a test is about something else."""
-    monkeypatch.setattr(encryption, "KDF_ROUNDS", 2000)
+    monkeypatch.setattr("blocklist.keys.encoding.KDF_ROUNDS", 2000)
 
 
 def changing(folder: KeyFolder) -> KeyFolder:
@@ -570,7 +569,7 @@ def test_no_copy_without_a_passphrase_is_written(
     written: dict[str, bytes] = {}
     real = durable.write_chunks
 
-    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> digests.Written:
+    def watched(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> durable.Written:
         written[path.name] = b"".join(chunks)
         return real(path, [written[path.name]], mode)
 

@@ -17,17 +17,17 @@ from pathlib import Path
 import pytest
 from kit import LIST, START, Chain, key, names
 from postgres import Postgres, only_sqlite
+from replaying import fold
 
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.fold import Register
-from blocklist.register.replay import fold, replay
+from blocklist.register.replay import from_beginning
 from blocklist.store.backend import ConflictError
-from blocklist.store.head_memory import HeadMemory
-from blocklist.store.store import Dossier, Store
+from blocklist.store.store import Dossier, HeadMemory, Store
 
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -79,7 +79,7 @@ def folded(folder: Path) -> Register:
     """What the database holds, checked in full."""
     store = Store(folder)
     try:
-        *_, (_, register) = replay(store.lines(LIST), START.replace(hour=23))
+        *_, (_, register) = from_beginning(store.lines(LIST), START.replace(hour=23))
     finally:
         store.close()
     return register

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from kit import DAY, HOUR, SALT, WEEK, Site, names
 from shell import NO_PROOF, SAYS, WHY, Shell
 
-from blocklist.cli import main
+from blocklist.cli.commands import main
 from blocklist.register import acts
 
 SITE = "page.example"

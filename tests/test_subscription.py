@@ -14,7 +14,7 @@ from blocklist.base.errors import BlocklistError, TargetError, UsageError
 from blocklist.base.strict_yaml import DocumentError
 from blocklist.client import subscribe, subscription
 from blocklist.client.subscription import BRAKES, Subscription, Target
-from blocklist.keys.public import signer
+from blocklist.keys.encoding import signer
 from blocklist.register.policy import Brakes
 
 

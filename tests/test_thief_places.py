@@ -22,10 +22,10 @@ from thief_kit import MINUTE, Theft, holding, propose, stolen
 from tuf.api.metadata import Metadata
 
 from blocklist.base.errors import UsageError
+from blocklist.keys.encoding import signer
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import signer
 from blocklist.names.domain_name import Scope
-from blocklist.register import acts, kept_state
+from blocklist.register import acts, replay
 from blocklist.register.decoders import read_names
 from blocklist.release import receipts
 
@@ -163,13 +163,13 @@ def test_writing_what_the_heads_sign(theft: Theft, role: str, version: int) -> N
 @stolen("one account's cache")
 def test_one_accounts_cache(theft: Theft, monkeypatch: pytest.MonkeyPatch) -> None:
     shell, folder = theft.shell, theft.lists / "cache"
-    monkeypatch.setattr(kept_state, "KEEP_AFTER", 0)
+    monkeypatch.setattr(replay, "KEEP_AFTER", 0)
     shell("list")
     (path,) = folder.iterdir()
-    lying = kept_state.decode(path.read_bytes())
+    lying = replay.decode(path.read_bytes())
     domains = lying.register._measures[Scope.DOMAIN]
     domains["lie.example"] = domains["four.example"]
-    path.write_bytes(kept_state.encode(lying))
+    path.write_bytes(replay.encode(lying))
     # Can: show that officer a false state, on which the officer acts.
     assert "lie.example" in shell("list").stdout
     false = shell.json("--as", "agent-1", "remove", "lie.example", "--reason", "error")["act"]

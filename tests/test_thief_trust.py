@@ -18,7 +18,7 @@ from test_sealing import signer_of, with_revocations
 from thief_kit import MINUTE, Theft, stolen
 from tuf.api.metadata import Metadata, Root
 
-from blocklist.keys.public import PublicKey, signer
+from blocklist.keys.encoding import PublicKey, signer
 from blocklist.release.manifest import SEAL
 from blocklist.seal import cms
 from blocklist.seal.ca import issue_certificate, new_revocation_list

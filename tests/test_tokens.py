@@ -37,15 +37,15 @@ from tuf.api.metadata import Metadata, Root, Targets, Timestamp
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.keys import tokens
+from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import PublicKey, signer
 from blocklist.keys.tokens import Choice, Place, TokenKey
 from blocklist.register import acts
 from blocklist.register.acts import Act
-from blocklist.register.replay import replay
+from blocklist.register.replay import from_beginning
 from blocklist.seal import cms
 from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list
-from blocklist.trust.metadata_io import signed_bytes
+from blocklist.trust.folder import signed_bytes
 from blocklist.workspace import Workspace
 
 LOCKED, FINAL_TRY, KEY_PAD = 0x40000, 0x20000, 0x100
@@ -165,7 +165,7 @@ def test_a_token_signs_acts_metadata_seals_and_certificates(
         seq=3, at=START.replace(hour=13), by="agent-1", body=acts.Request(to="platform"),
         register=chain.register.id, prev=chain.head.id,
     )  # fmt: skip
-    *_, (_last, register) = replay([*chain.lines, acts.sign(request, signer(key)).line()], request.at)
+    *_, (_last, register) = from_beginning([*chain.lines, acts.sign(request, signer(key)).line()], request.at)
     assert register.head.seq == 3
 
     metadata = Metadata[Timestamp].from_bytes(signed_bytes(Timestamp(expires=NOW + timedelta(days=1)), [key]))

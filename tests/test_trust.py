@@ -19,8 +19,8 @@ from shell import Shell
 from tuf.api.metadata import Metadata, TargetFile
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
+from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import PublicKey, signer
 from blocklist.register.decoders import Ref
 from blocklist.trust.ceremony import Ceremony, checkpoint
 from blocklist.trust.describe import advice, changes, ends

@@ -250,7 +250,7 @@ def test_more_keys_than_it_takes_and_some_of_them_elsewhere(site: Site, tmp_path
     """A role of the publisher with two keys, of which one signs."""
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    from blocklist.keys.public import PublicKey
+    from blocklist.keys.encoding import PublicKey
 
     heads = ceremony(site)
     other = PublicKey.wrap(ed25519.Ed25519PrivateKey.generate().public_key())
@@ -289,7 +289,7 @@ def test_a_theft_with_the_highest_versions_needs_no_provider(site: Site, tmp_pat
 
 
 def fingerprint(site: Site, role: str) -> str:
-    from blocklist.keys.public import PublicKey
+    from blocklist.keys.encoding import PublicKey
 
     return PublicKey.wrap(key_of(site, role).public_key()).fingerprint
 
@@ -331,7 +331,7 @@ def test_a_new_key_of_the_list_alone_would_not_have_been_enough(site: Site, tmp_
     heads = ceremony(site)
     proposal = heads.begin()
     key = key_of(site, "head-1")  # any new key
-    from blocklist.keys.public import PublicKey
+    from blocklist.keys.encoding import PublicKey
 
     new = PublicKey.wrap(key.public_key())
     heads.propose(proposal.exchange(LIST, new, proposal.after.keys(LIST), site.now))
@@ -370,7 +370,7 @@ def test_what_the_thief_signed_for_the_next_minutes_delays_news_that_long(site: 
 
 
 def test_stolen_keys_never_come_back(site: Site) -> None:
-    from blocklist.keys.public import PublicKey
+    from blocklist.keys.encoding import PublicKey
 
     old = PublicKey.wrap(key_of(site, "timestamp").public_key())
     rotate(site, "publisher", stolen=True)

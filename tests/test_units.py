@@ -14,7 +14,7 @@ import pytest
 from kit import Provider, Site
 from nginx import DOCS
 
-from blocklist.cli import main
+from blocklist.cli.commands import main
 
 UNITS = DOCS / "systemd"
 SERVICE, TIMER, METRICS = "blocklist-pull.service", "blocklist-pull.timer", "metrics.conf"

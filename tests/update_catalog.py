@@ -20,7 +20,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from blocklist.base.i18n import CATALOGS
-from blocklist.cli import main
+from blocklist.cli.commands import main
 
 PACKAGE = CATALOGS.parent
 FRENCH = CATALOGS / "fr" / "LC_MESSAGES" / "blocklist.po"

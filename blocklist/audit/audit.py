@@ -9,15 +9,15 @@ from datetime import datetime
 from typing import Any
 
 from blocklist.audit.inputs import Source, Where, open_source
+from blocklist.audit.inspection import Fault, inspect
+from blocklist.audit.releases import Releases
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import Progress, _, plural, quietly
 from blocklist.publisher.tree import Repository
-from blocklist.publisher.tree_reader import Releases
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register
 from blocklist.register.policy import Policy
-from blocklist.register.replay import Fault, inspect
 from blocklist.register.rules import lacking, unnamed
 from blocklist.store.backend import NO_ACT, Row
 from blocklist.store.evidence import entries_of

@@ -12,10 +12,29 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-from blocklist.base.digests import Written
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.base.i18n import _
+
+
+class Written(NamedTuple):
+    """What was written: SHA-256 (hex) and octets."""
+
+    sha256: str
+    length: int
+
+
+def digest(chunks: Iterable[bytes]) -> Written:
+    """Return what writing `chunks` would write."""
+    import hashlib  # here: a pull that finds nothing new needs none
+
+    sha256, length = hashlib.sha256(), 0
+    for chunk in chunks:
+        sha256.update(chunk)
+        length += len(chunk)
+    return Written(sha256.hexdigest(), length)
+
 
 TEMPORARY = ".tmp-"
 """Prefix of files that are not finished; whoever finds one after a crash may delete it."""

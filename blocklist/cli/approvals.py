@@ -10,11 +10,8 @@ import click
 
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _, preferred, shown
-from blocklist.cli.context import Verb, finish, signing_office
-from blocklist.cli.options import describe, say_findings, scopes
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask, can_ask, confirmed
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, describe, say_findings, scopes, signing_office, yes_option
+from blocklist.cli.terminal import ask, can_ask, confirmed, finish, say
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office.approve import approve, reject, require_approvable, waiting_for
 from blocklist.office.history import event

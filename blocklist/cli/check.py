@@ -14,10 +14,9 @@ import click
 from blocklist.base.errors import UnreachableError, UsageError
 from blocklist.base.i18n import _, later, plain, plural, shown
 from blocklist.base.instants import folder_name, format_instant
-from blocklist.cli.context import Verb, clock, finish, workspace
-from blocklist.cli.output import progress, say, table, urgent
+from blocklist.cli.commands import Settings, Verb, clock, workspace
 from blocklist.cli.provider import SUBSCRIPTION, load
-from blocklist.cli.settings import Settings
+from blocklist.cli.terminal import finish, progress, say, table, urgent
 from blocklist.client import resolver_check, subscription
 from blocklist.client.resolver_check import Kind, Result, Verdict
 from blocklist.client.resolver_query import Manner, Server, ask
@@ -27,8 +26,8 @@ from blocklist.names.domain_name import to_unicode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from blocklist.register.measures import Measures
-    from blocklist.release.snapshot import Snapshot
+    from blocklist.register.lifecycle import Measures
+    from blocklist.release.contents import Snapshot
 
 _KINDS = {
     Kind.PROBE: later("probe"),

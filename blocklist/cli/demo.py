@@ -21,9 +21,8 @@ from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _, shown
 from blocklist.base.instants import format_instant
-from blocklist.cli.context import Verb, clock, finish, refuse_store
-from blocklist.cli.prompts import PASSPHRASE_FILE
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, clock, refuse_store
+from blocklist.cli.terminal import PASSPHRASE_FILE, finish
 from blocklist.release.manifest import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST
 

@@ -12,11 +12,18 @@ from blocklist.audit.audit import Audit, audit_workspace
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
-from blocklist.cli.context import Verb, VerbGroup, clock, finish, office, signing_office, workspace
-from blocklist.cli.options import describe
-from blocklist.cli.output import progress, say, urgent
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import (
+    Settings,
+    Verb,
+    VerbGroup,
+    clock,
+    describe,
+    office,
+    signing_office,
+    workspace,
+    yes_option,
+)
+from blocklist.cli.terminal import ask, finish, progress, say, urgent
 from blocklist.office.erase import erase, require_erasable
 from blocklist.office.vocabulary import details_of, sentence
 from blocklist.register import acts, decoders

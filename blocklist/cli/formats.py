@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 
 from blocklist.base.i18n import _
-from blocklist.cli.context import Verb, finish
-from blocklist.cli.output import table
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb
+from blocklist.cli.terminal import finish, table
 from blocklist.release.formats import FORMATS, Format
 
 

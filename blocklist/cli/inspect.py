@@ -12,13 +12,11 @@ import click
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, plural, preferred, shown
 from blocklist.base.instants import format_instant
-from blocklist.cli.context import Verb, counted, finish, office
-from blocklist.cli.output import say, table
+from blocklist.cli.commands import Settings, Verb, office
 from blocklist.cli.provider import load, metrics_option
 from blocklist.cli.provider_status import show_standings
-from blocklist.cli.settings import Settings
-from blocklist.names.domain_name import Name, to_unicode
-from blocklist.names.name_set import Names
+from blocklist.cli.terminal import counted, finish, say, table
+from blocklist.names.domain_name import Name, Names, to_unicode
 from blocklist.office.history import timeline
 from blocklist.office.queries import STATES, about, history, listed, status
 from blocklist.office.vocabulary import said

@@ -12,12 +12,10 @@ import click
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, plural
-from blocklist.cli.context import Verb, finish, refuse_store
-from blocklist.cli.output import progress, say, table, urgent
-from blocklist.cli.settings import Settings
-from blocklist.lint import ZONE_SUFFIX, shown_owner
+from blocklist.cli.commands import Settings, Verb, refuse_store
+from blocklist.cli.terminal import finish, progress, say, table, urgent
+from blocklist.lint import ZONE_SUFFIX, TextLinter, shown_owner
 from blocklist.lint.rules import RULES, Severity, affected, described
-from blocklist.lint.text import TextLinter
 from blocklist.lint.zone import ZoneLinter
 from blocklist.release.formats import FORMATS
 

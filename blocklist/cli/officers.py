@@ -13,12 +13,10 @@ from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, shown
 from blocklist.base.strict_yaml import is_identifier
-from blocklist.cli.context import Verb, VerbGroup, finish, keys_path, office, read_id, signing_office
-from blocklist.cli.output import table, urgent
-from blocklist.cli.prompts import ask, changed_passphrase, new_passphrase, passphrase, pin
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, VerbGroup, keys_path, office, read_id, signing_office, yes_option
+from blocklist.cli.terminal import ask, changed_passphrase, finish, new_passphrase, passphrase, pin, table, urgent
+from blocklist.keys.encoding import PublicKey
 from blocklist.keys.folder import Kept, KeyFolder
-from blocklist.keys.public import PublicKey
 from blocklist.office.appoint import appoint, revoke
 
 if TYPE_CHECKING:

@@ -6,11 +6,8 @@ import click
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, plural
-from blocklist.cli.context import Verb, finish, signing_office
-from blocklist.cli.options import describe, finish_names
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, describe, finish_names, signing_office, yes_option
+from blocklist.cli.terminal import ask, finish, say
 from blocklist.office.oversight import recommend, recommendation, respond
 from blocklist.office.vocabulary import details_of, sentence
 

@@ -10,10 +10,8 @@ import click
 
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
-from blocklist.cli.context import Verb, VerbGroup, finish, office, read_date, signing_office
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, VerbGroup, office, read_date, signing_office, yes_option
+from blocklist.cli.terminal import ask, finish, say
 from blocklist.office.adopt import InForce, adopt, in_force, read, require_head
 from blocklist.register import policy
 from blocklist.register.policy import Policy

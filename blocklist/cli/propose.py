@@ -13,8 +13,9 @@ import click
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _, plural, preferred
-from blocklist.cli.context import Verb, counted, finish, signing_office
-from blocklist.cli.options import (
+from blocklist.cli.commands import (
+    Settings,
+    Verb,
     date_option,
     describe,
     evidence_option,
@@ -23,10 +24,10 @@ from blocklist.cli.options import (
     note_option,
     read_name,
     say_findings,
+    signing_office,
+    yes_option,
 )
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.terminal import ask, counted, finish, say
 from blocklist.names import imports
 from blocklist.names.domain_name import Scope
 from blocklist.office.propose import Proposal, Refused, former_proposal, propose, sift

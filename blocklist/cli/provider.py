@@ -12,10 +12,8 @@ import click
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, plural
 from blocklist.base.instants import folder_name
-from blocklist.cli.context import Verb, clock, complain, finish, refuse_store
-from blocklist.cli.output import NOTICE, WARNING, progress, say
-from blocklist.cli.prompts import agreed
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, clock, refuse_store
+from blocklist.cli.terminal import NOTICE, WARNING, agreed, complain, finish, progress, say
 from blocklist.client.outcome import ANY_CHANGE, Options, worst
 from blocklist.client.pull import pull
 from blocklist.client.state import locked
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from blocklist.base.errors import BlocklistError
     from blocklist.client.outcome import Outcome
     from blocklist.client.subscription import Subscription
-    from blocklist.release.plan import Plan
+    from blocklist.release.contents import Plan
 
 SUBSCRIPTION = "subscription.yaml"
 
@@ -103,7 +101,7 @@ def pull_command(
 def _report(settings: Settings, outcome: Outcome, *, several: bool) -> None:
     """What happened to one list, for people and for the journal."""
     if not settings.json and outcome.error is not None and hasattr(outcome.error, "plan"):
-        from blocklist.cli.plan_text import print_plan
+        from blocklist.cli.terminal import print_plan
 
         print_plan(outcome.error.plan)
     tells = outcome.plan is not None if outcome.changed else not outcome.notes
@@ -135,11 +133,11 @@ def _members(outcome: Outcome) -> dict[str, object]:
         "restore_before": None,
     }
     if plan is not None:
-        from blocklist.cli.plan_text import plan_members
+        from blocklist.cli.terminal import plan_members
 
         members |= plan_members(plan)
     if notice is not None:
-        from blocklist.release.render import announcement
+        from blocklist.release.contents import announcement
 
         members["announced"] = [announcement(request) for request in notice.requests]
         members["block_before"] = _instant(notice.block_before)
@@ -156,7 +154,7 @@ def _instant(instant: datetime | None) -> str | None:
 def _said(outcome: Outcome) -> str:
     name = release_name(outcome.release)
     if outcome.changed and outcome.plan is not None:
-        from blocklist.cli.plan_text import counts
+        from blocklist.cli.terminal import counts
 
         text = _("release {name} installed: {changes}", name=name, changes=counts(outcome.plan))
         return f"{text}\n  {', '.join(outcome.installed)}"
@@ -171,7 +169,7 @@ def release_name(number: int) -> str:
 def _confirm(plan: Plan) -> bool:
     if not sys.stdin.isatty():
         return False
-    from blocklist.cli.plan_text import print_plan
+    from blocklist.cli.terminal import print_plan
 
     print_plan(plan)
     return agreed(_("Install this list for the first time?"))

@@ -12,9 +12,8 @@ import click
 from blocklist.base.errors import StaleError
 from blocklist.base.i18n import _, later, shown
 from blocklist.base.instants import folder_name
-from blocklist.cli.context import clock, counted, finish
-from blocklist.cli.output import urgent
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, clock
+from blocklist.cli.terminal import counted, finish, urgent
 from blocklist.client.status import Standing, standings, write_metrics
 
 if TYPE_CHECKING:

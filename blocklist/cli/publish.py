@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.cli.context import Verb, clock, counted, fail, finish, office, workspace
-from blocklist.cli.output import progress, say, table
-from blocklist.cli.plan_text import counts, plan_members, print_totals, show_braked
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, clock, office, workspace
+from blocklist.cli.terminal import (
+    counted,
+    counts,
+    fail,
+    finish,
+    plan_members,
+    print_totals,
+    progress,
+    say,
+    show_braked,
+    table,
+)
 from blocklist.names.domain_name import both_forms
 from blocklist.office.queries import against_rules
 from blocklist.office.vocabulary import said
 from blocklist.publisher.explain import changes_of
 from blocklist.publisher.outbox import NotifyError
 from blocklist.publisher.publish import draft, publish
+from blocklist.release.contents import BrakeError, announcement
 from blocklist.release.notices import SHOWN
-from blocklist.release.plan import BrakeError
-from blocklist.release.render import announcement
 
 if TYPE_CHECKING:
     from blocklist.publisher.explain import Change

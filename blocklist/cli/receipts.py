@@ -11,9 +11,8 @@ import click
 
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import folder_name, format_instant
-from blocklist.cli.context import Verb, VerbGroup, clock, complain, finish, read_id, workspace
-from blocklist.cli.output import progress
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, VerbGroup, clock, read_id, workspace
+from blocklist.cli.terminal import complain, finish, progress
 from blocklist.office.provider_receipts import take_in
 
 if TYPE_CHECKING:

@@ -8,11 +8,19 @@ from pathlib import Path
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.cli.context import Verb, finish, signing_office
-from blocklist.cli.options import describe, evidence_option, finish_names, name_arguments, note_option, read_name
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import (
+    Settings,
+    Verb,
+    describe,
+    evidence_option,
+    finish_names,
+    name_arguments,
+    note_option,
+    read_name,
+    signing_office,
+    yes_option,
+)
+from blocklist.cli.terminal import ask, finish, say
 from blocklist.office.removal_requests import answer, request
 from blocklist.office.vocabulary import said
 from blocklist.register import acts

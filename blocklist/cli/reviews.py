@@ -11,11 +11,18 @@ import click
 
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.strict_yaml import read_duration
-from blocklist.cli.context import Verb, finish, office, signing_office
-from blocklist.cli.options import date_option, evidence_option, finish_names, name_arguments
-from blocklist.cli.output import say, urgent
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import (
+    Settings,
+    Verb,
+    date_option,
+    evidence_option,
+    finish_names,
+    name_arguments,
+    office,
+    signing_office,
+    yes_option,
+)
+from blocklist.cli.terminal import ask, finish, say, urgent
 from blocklist.office.review import review
 from blocklist.office.tasks import Task, tasks
 from blocklist.office.vocabulary import said

@@ -9,9 +9,8 @@ import click
 
 import blocklist
 from blocklist.base.i18n import _, later
-from blocklist.cli.context import Verb, clock, finish, keys_path, read_id
-from blocklist.cli.prompts import new_passphrase, passphrase, pin
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, clock, keys_path, read_id
+from blocklist.cli.terminal import finish, new_passphrase, passphrase, pin
 from blocklist.keys.folder import KeyFolder
 from blocklist.office.init import init
 from blocklist.workspace import DEFAULT_LIST, Workspace

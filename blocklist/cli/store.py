@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist.base.i18n import _, plural
-from blocklist.cli.context import Verb, VerbGroup, clock, finish, refuse_store, workspace
-from blocklist.cli.output import progress, say
-from blocklist.cli.prompts import ask
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, VerbGroup, clock, refuse_store, workspace, yes_option
+from blocklist.cli.terminal import ask, finish, progress, say
 
 if TYPE_CHECKING:
     from blocklist.office.repair import Damage

@@ -12,11 +12,9 @@ import click
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later
-from blocklist.cli.context import Verb, finish, refuse_store
-from blocklist.cli.output import say
-from blocklist.cli.prompts import agreed
+from blocklist.cli.commands import Settings, Verb, refuse_store
 from blocklist.cli.provider import SUBSCRIPTION
-from blocklist.cli.settings import Settings
+from blocklist.cli.terminal import agreed, finish, say
 from blocklist.client.subscribe import MAX_ROOT, compose, fetch_root, is_digest, write
 from blocklist.client.subscription import ENVIRONMENTS, Target
 from blocklist.register.policy import FORMATS

@@ -12,13 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, TargetError, UsageError
 from blocklist.base.i18n import _, later, shown
-from blocklist.cli.context import Verb, VerbGroup, clock, finish, keys_path, office, workspace
-from blocklist.cli.output import say
-from blocklist.cli.prompts import ask, new_passphrase, passphrase, pin
-from blocklist.cli.settings import Settings, yes_option
+from blocklist.cli.commands import Settings, Verb, VerbGroup, clock, keys_path, office, workspace, yes_option
+from blocklist.cli.terminal import ask, finish, new_passphrase, passphrase, pin, say
 from blocklist.cli.trust_text import proposal_members, say_proposal, show_trust, trust_members
+from blocklist.keys.encoding import PublicKey
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import PublicKey
 from blocklist.publisher.tree import Repository
 from blocklist.register.decoders import Ref
 from blocklist.trust.ceremony import Ceremony, checkpoint

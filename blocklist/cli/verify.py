@@ -8,8 +8,8 @@ import click
 
 from blocklist.base.i18n import _, plural, shown
 from blocklist.base.instants import format_instant
-from blocklist.cli.context import Verb, clock, finish, refuse_store
-from blocklist.cli.settings import Settings
+from blocklist.cli.commands import Settings, Verb, clock, refuse_store
+from blocklist.cli.terminal import finish
 from blocklist.client.verify import verify
 
 

@@ -21,7 +21,7 @@ from tuf.api.exceptions import (
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import (
     BlocklistError,
     StaleError,
@@ -32,7 +32,7 @@ from blocklist.base.errors import (
 )
 from blocklist.base.i18n import _, plain
 from blocklist.client.transport import CHUNK, KEEP, TransportError, status_text, unusable
-from blocklist.register.replay import read_lines
+from blocklist.release.manifest import read_lines
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -271,7 +271,7 @@ class Publisher:
         rest = target.length - acts.known_length
         try:
             self._write(acts.news, self._part(target, acts.known_length, rest) if rest else iter(()))
-            return digests.digest(acts.chunks()) == signed
+            return durable.digest(acts.chunks()) == signed
         except (TransportError, DownloadError, OSError):
             return False
 
@@ -288,7 +288,7 @@ class Publisher:
         return _bounded(answer.chunks, length)
 
     @staticmethod
-    def _write(path: Path, chunks: Iterator[bytes]) -> digests.Written:
+    def _write(path: Path, chunks: Iterator[bytes]) -> durable.Written:
         with durable.written(path):
             path.unlink(missing_ok=True)
             return durable.write_chunks(path, chunks, 0o600)

@@ -18,23 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist.base import durable, subprocesses
-from blocklist.base.digests import Written
+from blocklist.base.durable import Written
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError
 from blocklist.base.i18n import _
 from blocklist.client.state import Accepted, Installed, ListState, Record
 from blocklist.client.subscription import Subscription, Target
-from blocklist.keys.encryption import SigningKey
+from blocklist.keys.encoding import SigningKey
 from blocklist.keys.folder import KeyFolder
 from blocklist.release import receipts
+from blocklist.release.contents import exports
 from blocklist.release.receipts import Receipt
-from blocklist.release.render import exports
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Acts
-    from blocklist.client.selection import Edition
+    from blocklist.client.verify_acts import Edition
     from blocklist.register.decoders import Ref
-    from blocklist.release.plan import Plan
-    from blocklist.release.snapshot import Snapshot
+    from blocklist.release.contents import Plan, Snapshot
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""

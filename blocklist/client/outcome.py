@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import Progress, quietly
+from blocklist.release.contents import Plan
 from blocklist.release.notices import Notice
-from blocklist.release.plan import Plan
 
 ANY_CHANGE = "any"
 """What `--accept` without a checksum stands for; it is enough for a first pull only."""

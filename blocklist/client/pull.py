@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from blocklist.base import digests, durable
-from blocklist.base.digests import Written
+from blocklist.base import durable
+from blocklist.base.durable import Written
 from blocklist.base.errors import (
     BlocklistError,
     RefusedError,
@@ -30,22 +30,27 @@ from blocklist.base.instants import folder_name, format_instant
 from blocklist.client import install, unchanged
 from blocklist.client.fetch import Publisher, first_octets
 from blocklist.client.install import Applied, Candidates, clear, write_receipt
-from blocklist.client.offer import TELL, Offer
 from blocklist.client.outcome import ANY_CHANGE, Options, Outcome
-from blocklist.client.selection import Edition, edition, installed_edition
 from blocklist.client.state import MAX_STATE, Accepted, Last, ListState, Record, locked
 from blocklist.client.subscription import Subscription, Target, load
 from blocklist.client.transport import Transport, transport
-from blocklist.client.verify_acts import Replayed, installation, replay_offer
-from blocklist.names.domain_name import above, within
+from blocklist.client.verify_acts import (
+    TELL,
+    Edition,
+    Offer,
+    Replayed,
+    edition,
+    installation,
+    installed_edition,
+    replay_offer,
+)
+from blocklist.names.domain_name import Names, above, within
 from blocklist.names.guards import wide
-from blocklist.names.name_set import Names
-from blocklist.register import kept_state
+from blocklist.register import replay
 from blocklist.release import formats
+from blocklist.release.contents import BrakeError, Plan, announced, brakes, changes, exports, make_plan
 from blocklist.release.manifest import ANNOUNCED, CHANGES
 from blocklist.release.notices import compare
-from blocklist.release.plan import BrakeError, Plan, brakes, make_plan
-from blocklist.release.render import announced, changes, exports
 
 
 def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
@@ -263,9 +268,9 @@ class _ListPull:
                 after = replace(after, acts=name, acts_stamp=durable.stamp(self._state.folder / name))
                 self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
                 self._tell(replayed, plan)
-                if replayed.count > kept_state.KEEP_AFTER and replayed.register.head == after.newest.head:
+                if replayed.count > replay.KEEP_AFTER and replayed.register.head == after.newest.head:
                     octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
-                    kept_state.keep(self._state.verified_path, replayed.register, digests.digest(octets))
+                    replay.keep(self._state.verified_path, replayed.register, durable.digest(octets))
         if braked is not None:
             raise braked
 
@@ -274,8 +279,8 @@ class _ListPull:
         now = replayed.now
         if replayed.since is not replayed.base:
             plan = make_plan(replayed.since, now, replayed.register.measures())
-        self._compare(publisher, CHANGES, digests.digest(changes(replayed.since, now, plan)))
-        self._compare(publisher, ANNOUNCED, digests.digest(announced(now)))
+        self._compare(publisher, CHANGES, durable.digest(changes(replayed.since, now, plan)))
+        self._compare(publisher, ANNOUNCED, durable.digest(announced(now)))
         if unknown := formats.unknown(now.policy.formats):
             listed = ", ".join(unknown)
             replayed.notes.append(
@@ -286,7 +291,7 @@ class _ListPull:
             content = rendered.get(format_id)
             if content is None:
                 ((_name, chunks),) = exports(now, [format_id])
-                content = digests.digest(chunks)
+                content = durable.digest(chunks)
             self._compare(publisher, formats.get(format_id).file, content)
 
     def _compare(self, publisher: Publisher, name: str, content: Written) -> None:

@@ -11,13 +11,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from blocklist.names.domain_name import Scope, is_host_name, within
-from blocklist.register.measures import Measures
+from blocklist.register.lifecycle import Measures
 
 if TYPE_CHECKING:
     from dns.message import Message
 
     from blocklist.register.policy import Policy
-    from blocklist.release.snapshot import Snapshot
+    from blocklist.release.contents import Snapshot
 
 RECENT = timedelta(days=30)
 """For how long after its end a name is asked for: what is still blocked then was forgotten."""

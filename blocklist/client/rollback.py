@@ -11,9 +11,8 @@ from blocklist.base.i18n import _
 from blocklist.base.instants import folder_name
 from blocklist.client import install
 from blocklist.client.install import Applied, write_receipt
-from blocklist.client.selection import edition
 from blocklist.client.state import ListState
-from blocklist.client.verify_acts import installation
+from blocklist.client.verify_acts import edition, installation
 
 if TYPE_CHECKING:
     from blocklist.base.i18n import Progress

@@ -18,9 +18,9 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _
 from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.register.decoders import ActError, Ref, parse_instant
+from blocklist.register.decoders import ActError, Ref, parse_instant, read_ref
 
-MALFORMED = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+MALFORMED = (ActError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a JSON value of any shape can raise."""
 
 _MAX_NOTE = 64 * 1024
@@ -146,7 +146,7 @@ class Accepted:
         """From its part of the record.
 
         Raises:
-            One of `MALFORMED`, ActError: It is none.
+            One of `MALFORMED`: It is none.
         """
         return cls(
             read_number(members["release"]),
@@ -265,7 +265,7 @@ class Record:
         content = durable.read(path, _("the record of the last pull"), MAX_STATE)
         try:
             return cls._read(json.loads(content))
-        except (ActError, *MALFORMED) as fault:
+        except MALFORMED as fault:
             raise UsageError(
                 _("{path} is damaged", path=path), _("remove it; the next pull then asks as the first one did")
             ) from fault
@@ -292,18 +292,6 @@ class Record:
         if Path(made.acts).name != made.acts or made.let_in not in [accepted.release for accepted in made.kept]:
             raise ValueError("it does not fit together")
         return made
-
-
-def read_ref(members: Mapping[str, Any]) -> Ref:
-    """An act by number and id.
-
-    Raises:
-        One of `MALFORMED`: It is none.
-    """
-    seq = int(members["seq"])
-    if seq < 1:
-        raise ValueError(f"there is no act {seq}")
-    return Ref(seq, str(members["id"]))
 
 
 def read_number(value: object) -> int:

@@ -12,22 +12,22 @@ from blocklist.base.errors import StaleError, UsageError, VerificationError
 from blocklist.base.i18n import _, shown
 from blocklist.base.instants import CLOCK_TOLERANCE
 from blocklist.register.fold import Register
-from blocklist.register.replay import read_lines, replay
+from blocklist.register.replay import from_beginning
 from blocklist.release import formats
+from blocklist.release.contents import Snapshot, differing
+from blocklist.release.contents import sums as release_sums
 from blocklist.release.manifest import (
     ACTS,
     CHANGES,
     MAX_SUMS,
     SEAL,
     SUMS,
-    read_dates,
+    read_header,
+    read_lines,
     read_revocations,
     read_since,
     read_sums,
 )
-from blocklist.release.render import differing
-from blocklist.release.render import sums as release_sums
-from blocklist.release.snapshot import Snapshot
 from blocklist.seal import cms
 
 
@@ -64,7 +64,8 @@ def verify(folder: Path, certificate: Path, register: str | None, now: datetime)
         StaleError: All is genuine, and its validity has ended.
     """
     sums = durable.read(folder / SUMS, _("the sums"), MAX_SUMS, _("give the folder of one release"))
-    instant, valid_until = read_dates(sums)
+    header = read_header(sums)
+    instant, valid_until = header.instant, header.valid_until
     signer = cms.verify(
         sums,
         durable.read(folder / SEAL, _("the seal"), MAX_SUMS),
@@ -125,7 +126,7 @@ def _check_acts(folder: Path, listed: Mapping[str, str], register: str, instant:
     """Replay the acts and rebuild from them every other file."""
     since, before, state = read_since(folder / CHANGES), None, Register()
     with (folder / ACTS).open("rb") as stream:
-        for signed, state in replay(read_lines(stream), now):
+        for signed, state in from_beginning(read_lines(stream), now):
             if since is not None and signed.ref == since[0]:
                 before = Snapshot.take(state, since[1])
     if not state.ids:

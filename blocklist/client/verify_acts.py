@@ -2,28 +2,211 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist.base.errors import UsageError, VerificationError
-from blocklist.base.i18n import Progress, _
-from blocklist.base.instants import CLOCK_TOLERANCE
-from blocklist.client.offer import TELL, Offer
-from blocklist.client.selection import Edition, installed_edition
-from blocklist.client.state import Accepted, ListState, Record
-from blocklist.register import kept_state
-from blocklist.register.decoders import Ref
+from blocklist.base.i18n import Progress, _, later
+from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
+from blocklist.client.state import MALFORMED, Accepted, ListState, Record, read_number
+from blocklist.register import replay
+from blocklist.register.decoders import Ref, read_ref
 from blocklist.register.fold import Register
-from blocklist.register.measures import Measures
-from blocklist.register.replay import extend, read_lines, replay
-from blocklist.release.snapshot import Mark, Snapshot, take_marked
+from blocklist.register.lifecycle import Measures
+from blocklist.register.replay import extend, from_beginning
+from blocklist.release.contents import Mark, Snapshot, take_marked
+from blocklist.release.manifest import ACTS, CHANGES, read_lines
+from blocklist.release.renderers import Changed
 
 if TYPE_CHECKING:
-    from blocklist.client.fetch import Acts
+    from tuf.api.metadata import TargetFile
+
+    from blocklist.client.fetch import Acts, Publisher
+    from blocklist.client.state import Record
     from blocklist.client.subscription import Subscription
+    from blocklist.release.contents import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What is to be installed: `shown`, whose additions are those of the release `let_in`.
+
+    `waiting` names of the newest release are left out for now, and `lapsed` ones because their review date had come at
+    `lapsed_at`.
+    """
+
+    shown: Snapshot
+    let_in: int
+    waiting: int = 0
+    lapsed: int = 0
+    lapsed_at: datetime | None = None
+
+
+def edition(
+    newest: Snapshot,
+    record: Record | None,
+    now: datetime,
+    *,
+    base: Snapshot | None = None,
+    lapsed_at: datetime | None = None,
+    held: bool = False,
+) -> Edition:
+    """What to install of the newest accepted release.
+
+    Args:
+        newest: That release.
+        record: What was accepted and installed before.
+        now: The clock, for the serial of what is not as published.
+        base: Only what this older release let in, and has not ended since.
+        lapsed_at: Without the names whose review date has come by then.
+        held: Whether the operator holds the list at `base`.
+    """
+    let_in = newest.measures.let_in(base.measures, base.head.seq) if base else newest.measures
+    kept = let_in.not_lapsed(lapsed_at) if lapsed_at else let_in
+    waiting, lapsed = len(newest.measures) - len(let_in), len(let_in) - len(kept)
+    from_release, number = int((base or newest).instant.timestamp()), newest.release().number
+    last = record.serial if record else 0
+    same = record is not None and _key(record) == (number, from_release, held, len(kept))
+    if not (waiting or lapsed or held) and (number > last or (same and number == last)):
+        return Edition(newest, from_release, lapsed_at=lapsed_at)
+    # Secondaries ignore a serial that is not above the last one.
+    serial = last if same and last > number else max(int(now.timestamp()), last + 1, number + 1)
+    shown = replace(
+        newest, measures=kept, changed=Changed(serial, tuple(_remarks(base, serial, waiting, lapsed, held)))
+    )
+    return Edition(shown, from_release, waiting, lapsed, lapsed_at)
+
+
+def installed_edition(newest: Snapshot, base: Snapshot, record: Record, now: datetime) -> Edition:
+    """What the record says is installed."""
+    held = record.held is not None
+    back = base if record.waits or held else None
+    return edition(newest, record, now, base=back, lapsed_at=record.lapsed_at, held=held)
+
+
+def _key(record: Record) -> tuple[int, int, bool, int]:
+    return record.newest.release, record.let_in, record.held is not None, record.names
+
+
+def _remarks(base: Snapshot | None, serial: int, waiting: int, lapsed: int, held: bool) -> Iterator[str]:
+    """Lines for the header, in English like the rest of it."""
+    yield f"Changed by the provider, serial {serial}: the seal is that of the file as it was published."
+    if base is not None:
+        why = "Held" if held else "Waiting for the provider's word since"
+        yield f"{why} release {folder_name(base.instant)}: {waiting} added after it left out."
+    if lapsed:
+        yield f"Without {lapsed} whose review date has passed and no newer release has come."
+
+
+TELL = later("the installed list stays; tell the office")
+_MAX_PIN = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A release as it is offered: all of it signed, none of it believed before step 4."""
+
+    number: int
+    head: Ref
+    acts: TargetFile
+    since: tuple[Ref, datetime] | None
+    list_id: str
+    environment: str
+    register: str
+    checkpoint: Ref
+
+    @classmethod
+    def read(cls, publisher: Publisher, list_id: str, pin: Path) -> Offer:
+        """Put together what the publisher's role says and what the heads pinned; `pin` keeps the heads' file.
+
+        Raises:
+            VerificationError: They say nothing that this program knows.
+            UsageError: They do not name the list.
+            UnreachableError: The heads' file could not be fetched.
+        """
+        acts, changes = publisher.target(f"{list_id}/{ACTS}"), publisher.target(f"{list_id}/{CHANGES}")
+        content = publisher.content(publisher.target(f"registers/{list_id}.json"), _MAX_PIN, pin)
+        try:
+            return cls._read(publisher.release_number(list_id, acts), acts, changes, content)
+        except MALFORMED as fault:
+            raise VerificationError(_("the metadata describe no release that this program knows"), _(TELL)) from fault
+
+    @classmethod
+    def _read(cls, number: int, acts: TargetFile, changes: TargetFile, pin: bytes) -> Offer:
+        stated, since = json.loads(pin), changes.custom["since"]
+        return cls(
+            read_number(number),
+            read_ref(acts.custom["head"]),
+            acts,
+            None if since is None else (read_ref(since["head"]), _instant(since["number"])),
+            str(stated["list"]),
+            str(stated["environment"]),
+            str(stated["register"]),
+            read_ref(stated["checkpoint"]),
+        )
+
+    @property
+    def instant(self) -> datetime:
+        """The release's instant."""
+        return datetime.fromtimestamp(self.number, UTC)
+
+    def check(self, list_id: str, environment: str, accepted: Record | None, now: datetime) -> None:
+        """Hold the offer against the subscription, the clock and what was accepted before.
+
+        Raises:
+            VerificationError: It is of another list or environment, of the future, or goes back.
+        """
+        if (self.environment, self.list_id) != (environment, list_id):
+            raise VerificationError(
+                _(
+                    "the publisher's register is {list_id} ({environment}), the subscription is for "
+                    "{wanted} ({wanted_environment})",
+                    list_id=self.list_id,
+                    environment=self.environment,
+                    wanted=list_id,
+                    wanted_environment=environment,
+                ),
+                _("subscribe to the right address; test is not production"),
+            )
+        if self.instant > now + CLOCK_TOLERANCE:
+            raise VerificationError(
+                _("the release is dated {instant}, in the future", instant=format_instant(self.instant)),
+                _("check this machine's clock"),
+            )
+        if accepted is not None:
+            self._check_follows(accepted)
+
+    def _check_follows(self, accepted: Record) -> None:
+        newest = accepted.newest
+        if self.register != accepted.register:
+            raise VerificationError(
+                _("the publisher offers another register than the one accepted"), _("call the office")
+            )
+        if self.number < newest.release:
+            raise VerificationError(
+                _(
+                    "release {instant} is older than {accepted}, the accepted one",
+                    instant=folder_name(self.instant),
+                    accepted=folder_name(newest.instant),
+                ),
+                _("an old release is offered again; tell the office"),
+            )
+        if self.number == newest.release and self.head != newest.head:
+            raise VerificationError(
+                _("{accepted} is another release of the same instant", accepted=folder_name(newest.instant)), _(TELL)
+            )
+        if self.head.seq < newest.head.seq and self.checkpoint == newest.checkpoint:
+            raise VerificationError(_("the register is shorter than it was: acts were dropped"), _("tell the office"))
+
+
+def _instant(value: object) -> datetime:
+    return datetime.fromtimestamp(read_number(value), UTC)
+
 
 _MANY = 10**9
 """Acts, where the publisher says how many there are and nobody has counted yet."""
@@ -84,7 +267,7 @@ def replay_offer(
         marks.add(offer.since)
     if record is not None:
         marks |= {_mark(record.newest), _mark(record.base), _mark(record.kept[0])}
-    begun = kept_state.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
+    begun = replay.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
     register, taken = begun.register, dict[Mark, Snapshot]()
     known = len(register.ids)
     if known:
@@ -152,7 +335,7 @@ def _move_over(offer: Offer, state: ListState, record: Record, replayed: Replaye
     taken: dict[Mark, Snapshot] = {}
     old = Register()
     with _kept_lines(state, record) as lines:
-        for _signed, old in replay(lines, now):
+        for _signed, old in from_beginning(lines, now):
             take_marked(old, (_mark(record.newest), _mark(record.base)), taken)
     known = position < len(old.ids) and old.ids[position] == offer.checkpoint.id
     if known or not old.ids or old.head != head:
@@ -219,7 +402,7 @@ def installation(
     taken: dict[Mark, Snapshot] = {}
     register = Register()
     with _kept_lines(state, record) as lines, progress(_("replaying the acts"), record.newest.head.seq) as advance:
-        for _signed, register in replay(lines, now):
+        for _signed, register in from_beginning(lines, now):
             take_marked(register, (_mark(record.newest), _mark(chosen)), taken)
             advance(1)
     if not register.ids or register.head != record.newest.head or _mark(chosen) not in taken:
@@ -256,7 +439,7 @@ def snapshot_at(
     """
     register = Register()
     with progress(_("replaying the acts"), head.seq) as advance:
-        for _signed, register in replay(lines, now):  # noqa: B007  (the last one is wanted)
+        for _signed, register in from_beginning(lines, now):  # noqa: B007  (the last one is wanted)
             advance(1)
     if not register.ids or register.head != head:
         raise _other_acts()

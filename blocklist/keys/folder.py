@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _
-from blocklist.keys import encryption
-from blocklist.keys.encryption import SigningKey
-from blocklist.keys.public import PublicKey
+from blocklist.keys import encoding
+from blocklist.keys.encoding import Protection, PublicKey, SigningKey
 
 if TYPE_CHECKING:
-    from blocklist.keys.encryption import Protection
     from blocklist.keys.tokens import Choice, Pin, Place
+
 
 Passphrase = Callable[[str], bytes]
 """Given what the passphrase opens, returns it: from a prompt or a file, never from an argument."""
@@ -88,9 +87,9 @@ class KeyFolder:
         self._require_new(name)
         public = PublicKey.wrap(key.public_key())
         if encrypt:
-            suffix, private = ".p12", encryption.closed(name, key, self._new(_("the new key {name}", name=name)))
+            suffix, private = ".p12", encoding.closed(name, key, self._new(_("the new key {name}", name=name)))
         else:
-            suffix, private = ".pem", encryption.plain(key)
+            suffix, private = ".pem", encoding.plain(key)
         self._write(name, public, suffix, private)
         return public
 
@@ -180,16 +179,16 @@ class KeyFolder:
                 _("the key {name} is on a token", name=name), _("change its PIN with the token's own program")
             )
         what = _("the key {name}", name=name)
-        found = encryption.protection(content, str(path))
+        found = encoding.protection(content, str(path))
         old = self._passphrase(what) if found.encrypted else None
-        key = _signing(encryption.opened(content, old, what if old else str(path)), path)
+        key = _signing(encoding.opened(content, old, what if old else str(path)), path)
         public = PublicKey.wrap(key.public_key())
         self._require_pair(name, public)
         new = self._new(_("the key {name} from now on", name=name))
         if new == old and not found.weak:
             raise UsageError(_("the new passphrase is the old one"), _("nothing was changed; choose another"))
-        closed = encryption.closed(name, key, new)
-        encryption.opened(closed, new, what)  # before the old file goes: the new one opens
+        closed = encoding.closed(name, key, new)
+        encoding.opened(closed, new, what)  # before the old file goes: the new one opens
         self._write(name, public, ".p12", closed)
         with durable.written(self.path / f"{name}.pem"):
             (self.path / f"{name}.pem").unlink(missing_ok=True)
@@ -222,7 +221,7 @@ class KeyFolder:
         path = self._private(name)
         if path is None or path.suffix != ".pem":
             return path is not None
-        return encryption.protection(durable.read(path, _("the key"), _MAX_KEY_FILE), str(path)).encrypted
+        return encoding.protection(durable.read(path, _("the key"), _MAX_KEY_FILE), str(path)).encrypted
 
     def kept(self) -> list[Kept]:
         """All keys of the folder, by name; those with a public key alone are other people's."""
@@ -237,7 +236,7 @@ class KeyFolder:
             path, content = self._read_private(name)
             if path.suffix == _LINK:
                 return Kept(name, public, path, place=_place(content, path))
-            return Kept(name, public, path, encryption.protection(content, str(path)))
+            return Kept(name, public, path, encoding.protection(content, str(path)))
         except UsageError as fault:
             return Kept(name, public, path, fault=fault.message)
 
@@ -274,11 +273,11 @@ class KeyFolder:
 
             return tokens.opened(_place(content, path), self.public(name).curve_key(), self._pin)
         what = _("the key {name}", name=name)
-        found = encryption.protection(content, str(path))
-        encryption.require_strong(found, what)
+        found = encoding.protection(content, str(path))
+        encoding.require_strong(found, what)
         if found.encrypted:
-            return _signing(encryption.opened(content, self._passphrase(what), what), path)
-        return _signing(encryption.opened(content, None, str(path)), path)
+            return _signing(encoding.opened(content, self._passphrase(what), what), path)
+        return _signing(encoding.opened(content, None, str(path)), path)
 
     def _read_private(self, name: str) -> tuple[Path, bytes]:
         path = self._private(name)

@@ -21,7 +21,7 @@ from blocklist.names.domain_name import Name, Scope, above, ancestors, both_form
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-    from blocklist.names.name_set import Names
+    from blocklist.names.domain_name import Names
 
 TEST_DOMAINS = frozenset({"example", "test"})
 """Top-level domains that exist in a test environment only (RFC 6761)."""

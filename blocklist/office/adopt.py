@@ -14,7 +14,7 @@ from blocklist.register import acts, policy
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Policy
 from blocklist.register.policy_diff import require_same_regime
-from blocklist.register.replay import replay
+from blocklist.register.replay import from_beginning
 from blocklist.workspace import read_policy_files
 
 
@@ -82,7 +82,7 @@ def in_force(office: Session, at: datetime) -> InForce:
         UsageError: The register was founded later.
     """
     found: InForce | None = None
-    for signed, register in replay(office.store.lines(office.list_id), office.now):
+    for signed, register in from_beginning(office.store.lines(office.list_id), office.now):
         act = signed.act
         if act.at > at:
             break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.office.session import Session
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct

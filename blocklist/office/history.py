@@ -16,7 +16,7 @@ from blocklist.publisher.release_folders import Releases
 from blocklist.register import acts
 from blocklist.register.acts import Body, SignedAct
 from blocklist.register.lifecycle import PENDING_FOR
-from blocklist.release.plan import DELAY
+from blocklist.release.contents import DELAY
 
 
 @dataclass(frozen=True, slots=True)

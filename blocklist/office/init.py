@@ -12,16 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from blocklist.base import durable
 from blocklist.base.errors import TargetError, UsageError, VerificationError
 from blocklist.base.i18n import _
+from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder
-from blocklist.keys.public import PublicKey, signer
 from blocklist.publisher.tree import Repository
 from blocklist.register import acts, decoders, policy
 from blocklist.register.acts import Act
 from blocklist.register.fold import Register
 from blocklist.register.policy import Policy
-from blocklist.register.replay import extend, replay
-from blocklist.store.head_memory import HeadMemory
-from blocklist.store.store import Store, how_to_start
+from blocklist.register.replay import extend, from_beginning
+from blocklist.store.store import HeadMemory, Store, how_to_start
 from blocklist.trust.ceremony import Ceremony
 from blocklist.trust.roles import Pin
 from blocklist.workspace import Workspace
@@ -94,7 +93,7 @@ def init(
 def _require_environment(store: Store, environment: str, now: datetime) -> None:
     """A workspace has one environment: that of the registers it holds (promise 10)."""
     for list_id in store.lists():
-        register = next(replay(store.lines(list_id), now))[1]
+        register = next(from_beginning(store.lines(list_id), now))[1]
         if register.environment != environment:
             raise UsageError(
                 _("this workspace is of environment {environment}", environment=register.environment),

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, plural, preferred
-from blocklist.names.domain_name import Name, NameRefused, Scope, normalise, within
+from blocklist.names.domain_name import Name, NameRefused, Names, Scope, normalise, within
 from blocklist.names.guards import Finding
-from blocklist.names.name_set import Names
 from blocklist.office.session import Said, Session, one_act, parts
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct

@@ -20,12 +20,12 @@ from blocklist.base.errors import BlocklistError, RefusedError, UsageError, Veri
 from blocklist.base.i18n import Progress, _, quietly, shown
 from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.base.strict_yaml import is_identifier
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.office.session import Session
 from blocklist.publisher.release_folders import Releases
 from blocklist.register.fold import Register
 from blocklist.release import receipts
-from blocklist.release.plan import DELAY
+from blocklist.release.contents import DELAY
 from blocklist.release.receipts import MAX_RECEIPT, Applied, Receipt, Received
 from blocklist.store.store import Store
 from blocklist.workspace import Workspace

@@ -15,8 +15,7 @@ from blocklist.office.session import Session
 from blocklist.publisher.tree import Published, Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
-from blocklist.register.lifecycle import Pending
-from blocklist.register.measures import Measure, Measures, State
+from blocklist.register.lifecycle import Measure, Measures, Pending, State
 from blocklist.trust.expiry import trust_warnings
 from blocklist.trust.folder import TrustFolder
 

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly
-from blocklist.register import acts, kept_state
+from blocklist.register import acts, replay
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register
-from blocklist.register.kept_state import State
-from blocklist.register.replay import extend
+from blocklist.register.replay import State, extend
 from blocklist.store.store import Store
 
 MAX_NAMES = 100_000
@@ -32,7 +31,7 @@ def open_state(store: Store, list_id: str, lists: Path, now: datetime, progress:
         VerificationError: An act that was read is not genuine, breaks a rule or is dated in the future.
     """
     path = lists / "cache" / f"{list_id}.{os.geteuid()}.json"
-    state = kept_state.read_own(path, list_id, now)
+    state = replay.read_own(path, list_id, now)
     if state is None or not _holds_head(store, state.register):
         state = State(Register())
     before = len(state.register.ids)
@@ -41,8 +40,8 @@ def open_state(store: Store, list_id: str, lists: Path, now: datetime, progress:
         for signed in extend(state.register, store.lines(list_id, after=before), now):
             state.index.note(signed)
             advance(1)
-    if len(state.register.ids) - before > kept_state.KEEP_AFTER and len(state.register.measures()) <= MAX_NAMES:
-        kept_state.write_own(path, state)
+    if len(state.register.ids) - before > replay.KEEP_AFTER and len(state.register.measures()) <= MAX_NAMES:
+        replay.write_own(path, state)
     return state
 
 

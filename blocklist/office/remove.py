@@ -8,8 +8,7 @@ from dataclasses import replace
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _
-from blocklist.names.domain_name import Name, normalise
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Name, Names, normalise
 from blocklist.office.session import Said, Session, dossier_with, one_act
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct

@@ -21,11 +21,11 @@ from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.fold import Register
-from blocklist.register.replay import read_lines, replay
+from blocklist.register.replay import from_beginning
+from blocklist.release.manifest import read_lines
 from blocklist.store import rows
 from blocklist.store.backend import NO_ACT, ConflictError, Row
-from blocklist.store.head_memory import HeadMemory
-from blocklist.store.store import Store
+from blocklist.store.store import HeadMemory, Store
 from blocklist.trust.folder import TrustFolder
 from blocklist.trust.roles import ROOT
 from blocklist.workspace import Workspace
@@ -271,7 +271,7 @@ def _read_acts(path: Path, now: datetime, progress: Progress) -> tuple[list[Sign
     signed, register = [], Register()
     try:
         with path.open("rb") as stream, progress(_("replaying the register"), 0) as advance:
-            for act, after in replay(read_lines(stream), now):
+            for act, after in from_beginning(read_lines(stream), now):
                 signed.append(act)
                 register = after
                 advance(1)

@@ -15,20 +15,17 @@ from typing import Any, TypeVar
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, plural, quietly
-from blocklist.keys.public import signer
-from blocklist.names.domain_name import Name, Scope, normalise
+from blocklist.keys.encoding import signer
+from blocklist.names.domain_name import Name, Names, Scope, normalise
 from blocklist.names.guards import Finding, Guards, Suffixes, Surroundings
-from blocklist.names.name_set import Names
 from blocklist.office.register_cache import act, every_act, open_state
 from blocklist.register import acts, decoders, policy
 from blocklist.register.acts import Act, Body, SignedAct
 from blocklist.register.decoders import MAX_NAMES, Ref
-from blocklist.register.lifecycle import Pending, Stage
-from blocklist.register.measures import Measures, State
+from blocklist.register.lifecycle import Measures, Pending, Stage, State
 from blocklist.store.backend import ConflictError
 from blocklist.store.evidence import Evidence
-from blocklist.store.head_memory import HeadMemory
-from blocklist.store.store import Dossier, Store
+from blocklist.store.store import Dossier, HeadMemory, Store
 from blocklist.workspace import Workspace
 
 Said = tuple[Body, Dossier | None]

@@ -17,8 +17,7 @@ from blocklist.office.session import Session
 from blocklist.office.vocabulary import brief, said
 from blocklist.publisher.tree import Repository
 from blocklist.register import acts
-from blocklist.register.lifecycle import Pending, Request, Stage
-from blocklist.register.measures import Measure, Measures, State
+from blocklist.register.lifecycle import Measure, Measures, Pending, Request, Stage, State
 
 _PUBLISHED_WITHIN = timedelta(hours=1)
 """The publisher runs every few minutes; a decision that is not out after this long is held up by something."""

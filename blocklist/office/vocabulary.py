@@ -7,9 +7,8 @@ from typing import Any
 
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import _, later, plain, plural, preferred, shown
-from blocklist.keys.public import PublicKey
-from blocklist.names.domain_name import both_forms
-from blocklist.names.name_set import Names
+from blocklist.keys.encoding import PublicKey
+from blocklist.names.domain_name import Names, both_forms
 from blocklist.register import acts
 from blocklist.register.acts import Body
 from blocklist.register.decoders import parse_instant

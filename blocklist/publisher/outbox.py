@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from blocklist.base import durable, subprocesses
 from blocklist.base.errors import TargetError, UsageError, VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import ActError, Ref, read_ref
 from blocklist.release.notices import both
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class Outbox:
         try:
             members = json.loads(content)
             head = members["head"]
-            return Told(int(members["release"]), Ref(int(head["seq"]), str(head["id"]))) if head else None
-        except (ValueError, TypeError, KeyError) as fault:
+            return Told(int(members["release"]), read_ref(head)) if head else None
+        except (ActError, ValueError, TypeError, KeyError) as fault:
             raise VerificationError(
                 _("{path} is damaged", path=self._path),
                 _("remove it: notices then start with the release that comes next"),

@@ -14,21 +14,30 @@ from blocklist.base.i18n import Progress, _, quietly
 from blocklist.lint import linted
 from blocklist.names.guards import wide
 from blocklist.publisher.outbox import Outbox
-from blocklist.publisher.recovery import clear
-from blocklist.publisher.retention import prune
+from blocklist.publisher.release_folders import clear, prune
 from blocklist.publisher.tree import QUALIFIED_SEAL, Published, Repository
 from blocklist.publisher.tree_writer import commit, release_keys, staged
-from blocklist.register import kept_state
+from blocklist.register import replay
 from blocklist.register.fold import Register
-from blocklist.register.measures import Measures
+from blocklist.register.lifecycle import Measures
 from blocklist.register.replay import extend
+from blocklist.release.contents import (
+    BrakeError,
+    Mark,
+    Plan,
+    Snapshot,
+    announced,
+    brakes,
+    changes,
+    exports,
+    make_plan,
+    require_publishable,
+    sums,
+    take_marked,
+)
 from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
 from blocklist.release.notices import Notice, compare
-from blocklist.release.plan import BrakeError, Plan, brakes, make_plan
-from blocklist.release.render import announced, changes, exports, require_publishable, sums
-from blocklist.release.snapshot import Mark, Snapshot, take_marked
-from blocklist.store.head_memory import HeadMemory
-from blocklist.store.store import Store
+from blocklist.store.store import HeadMemory, Store
 from blocklist.trust.online_keys import also_sealed, sealed
 from blocklist.workspace import Workspace
 
@@ -164,7 +173,7 @@ def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mar
             length -= len(line)
 
     oldest = min((head.seq for head, _instant in marks), default=0)
-    return kept_state.start(_verified_path(workspace, list_id), first, oldest, now).register
+    return replay.start(_verified_path(workspace, list_id), first, oldest, now).register
 
 
 def publish(
@@ -265,8 +274,8 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
         for second in also_sealed(tree.heads, content, release.instant, keys):
             written[QUALIFIED_SEAL] = durable.write_chunks(folder / QUALIFIED_SEAL, [second])
     path = commit(tree, release, written, since, signing)
-    if made.replayed > kept_state.KEEP_AFTER:
-        kept_state.keep(_verified_path(workspace, made.list_id), made.register, written[ACTS])
+    if made.replayed > replay.KEEP_AFTER:
+        replay.keep(_verified_path(workspace, made.list_id), made.register, written[ACTS])
     return Result(made, release.number, path, True)
 
 

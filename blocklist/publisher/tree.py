@@ -17,11 +17,19 @@ from blocklist.base.errors import BlocklistError, RefusedError
 from blocklist.base.i18n import _
 from blocklist.base.instants import CLOCK_TOLERANCE, folder_name
 from blocklist.keys.folder import KeyFolder
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import Ref, read_ref
 from blocklist.release.manifest import ACTS, CHANGES
-from blocklist.trust.folder import AUTHORITY, PIN, QUALIFIED_CHAIN, REVOCATIONS, TrustFolder
+from blocklist.trust.folder import (
+    AUTHORITY,
+    MAX_METADATA,
+    PIN,
+    QUALIFIED_CHAIN,
+    REVOCATIONS,
+    TrustFolder,
+    read,
+    verified,
+)
 from blocklist.trust.genesis import create_metadata, create_seal
-from blocklist.trust.metadata_io import MAX_METADATA, read, verified
 from blocklist.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, delegated, signed_by
 from blocklist.workspace import Workspace
 
@@ -196,11 +204,11 @@ class Repository:
         if not (self.metadata / f"{version}.{list_id}.json").exists():
             return None
         role = self._role(list_id, version)
-        head = role.targets[f"{list_id}/{ACTS}"].custom["head"]
+        head = read_ref(role.targets[f"{list_id}/{ACTS}"].custom["head"])
         folder = folder_name(datetime.fromtimestamp(version, UTC))
         since = role.targets[f"{list_id}/{CHANGES}"].custom["since"]
         path = self.path / list_id / folder
-        return Published(version, Ref(head["seq"], head["id"]), path, since and since["number"])
+        return Published(version, head, path, since and since["number"])
 
     def _role(self, list_id: str, version: int) -> Targets:
         """A list's own metadata, signed by the key that it has now, or had when they were made."""

@@ -14,13 +14,13 @@ from pathlib import Path
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from blocklist.base import durable
-from blocklist.base.digests import Written
-from blocklist.keys.encryption import SigningKey
+from blocklist.base.durable import Written
+from blocklist.keys.encoding import SigningKey
 from blocklist.keys.folder import KeyFolder
 from blocklist.publisher.tree import Repository
-from blocklist.release.formats import Release
 from blocklist.release.manifest import ACTS, CHANGES
-from blocklist.trust.metadata_io import add_signatures, read, signed_bytes
+from blocklist.release.renderers import Release
+from blocklist.trust.folder import add_signatures, read, signed_bytes
 from blocklist.trust.online_keys import require_delegated, role_keys
 from blocklist.trust.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, signed_by
 

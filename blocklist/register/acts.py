@@ -33,7 +33,7 @@ from typing import (
 
 from blocklist.base.i18n import _
 from blocklist.base.instants import format_instant
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import Names
 from blocklist.register.decoders import (
     ActError,
     Count,

@@ -13,8 +13,7 @@ from typing import Annotated, Any, NoReturn
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later
 from blocklist.base.strict_yaml import is_identifier
-from blocklist.names.domain_name import NameRefused, require_canonical
-from blocklist.names.name_set import Names
+from blocklist.names.domain_name import NameRefused, Names, require_canonical
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
@@ -150,13 +149,18 @@ def parse_identifier(value: object) -> str:
     return value
 
 
-def _ref(value: object) -> Ref:
+def read_ref(value: object) -> Ref:
+    """The act that a payload, a record or a published file names by number and id.
+
+    Raises:
+        ActError: It names none.
+    """
     entries = _object(value, ("id", "seq"))
     return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
 
 
 def _refs(value: object) -> tuple[Ref, ...]:
-    refs = tuple(_ref(entry) for entry in _bounded_list(value, 100))
+    refs = tuple(read_ref(entry) for entry in _bounded_list(value, 100))
     if [ref.seq for ref in refs] != sorted({ref.seq for ref in refs}):
         refuse(_("references must be sorted by number, each once"))
     return refs
@@ -212,7 +216,7 @@ Identifier = Annotated[str, parse_identifier]
 Instant = Annotated[datetime, parse_instant]
 Digest = Annotated[str, _digest]
 KeyText = Annotated[str, _key_text]
-Reference = Annotated[Ref, _ref]
+Reference = Annotated[Ref, read_ref]
 References = Annotated[tuple[Ref, ...], _refs]
 Heads = Annotated[tuple[Head, ...], _heads]
 Sequence = Annotated[int, _sequence]

@@ -15,24 +15,27 @@ from typing import TYPE_CHECKING, Any
 
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.names.domain_name import Scope, below_or_same
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.lifecycle import (
     MAY_SIGN,
+    Measure,
+    Measures,
     Officer,
     Pending,
     Recommendation,
     Request,
     RuleError,
+    State,
     check_transition,
     cited,
+    parents_of,
     refuse_act,
     refuse_step,
 )
-from blocklist.register.measures import Measure, Measures, State, parents_of
 from blocklist.register.policy import Policy
 from blocklist.register.rules import (
     check_add,
@@ -47,7 +50,7 @@ from blocklist.register.rules import (
 )
 
 if TYPE_CHECKING:
-    from blocklist.names.name_set import Names
+    from blocklist.names.domain_name import Names
     from blocklist.register.acts import Body
 
 _MAX_GAP = 10_000

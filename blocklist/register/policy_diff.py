@@ -16,8 +16,7 @@ from blocklist.base.strict_yaml import DAY, HOUR, MINUTE, WEEK
 from blocklist.names.domain_name import Name
 from blocklist.register import acts
 from blocklist.register.fold import Register
-from blocklist.register.lifecycle import RuleError
-from blocklist.register.measures import Measures
+from blocklist.register.lifecycle import Measures, RuleError
 from blocklist.register.policy import Policy, from_json
 from blocklist.register.rules import check_add
 

@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, shown
-from blocklist.keys.public import PublicKey
+from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
+from blocklist.keys.encoding import PublicKey
 from blocklist.names.domain_name import Name, below_or_same
 from blocklist.register import acts
+from blocklist.register.acts import Act
 from blocklist.register.decoders import Ref
 from blocklist.register.lifecycle import Officer, Request, RuleError, refuse_act
 from blocklist.register.policy import Policy, PolicyError, from_json
@@ -170,4 +173,16 @@ def check_adopted(policy: Policy, before: Policy) -> None:
                 before=before.regime,
             ),
             _("a list keeps its legal basis: found another list for another one"),
+        )
+
+
+def check_clock(act: Act, now: datetime) -> None:
+    """Refuse an act from the future.
+
+    Raises:
+        VerificationError: It is dated more than five minutes after `now`.
+    """
+    if act.at > now + CLOCK_TOLERANCE:
+        raise VerificationError(
+            _("it is dated {at}, which is in the future", at=format_instant(act.at)), _("check this machine's clock")
         )

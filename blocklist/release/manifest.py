@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from blocklist.base import durable
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _
-from blocklist.register.decoders import Ref, parse_instant
+from blocklist.register import acts
+from blocklist.register.decoders import ActError, Ref, parse_instant, read_ref
 
 ACTS, CHANGES, ANNOUNCED = "acts.jsonl", "changes.json", "announced.json"
 SUMS, SEAL = "SHA256SUMS", "SHA256SUMS.p7s"
@@ -20,20 +23,33 @@ MAX_SUMS = 1024 * 1024
 
 _LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9][A-Za-z0-9._-]*)")
 _DATES = re.compile(r"^# Made (\S+), valid until (\S+)$", re.MULTILINE)
+_HEAD = re.compile(r"^# Register ([0-9a-f]{64}), head: act ([1-9][0-9]{0,15}), ([0-9a-f]{64})$", re.MULTILINE)
 
 
-def read_dates(sums: bytes) -> tuple[datetime, datetime]:
-    """When a release was made, and until when it is valid, as its sums say.
+class Header(NamedTuple):
+    """What the comment at the top of `SHA256SUMS` says of a release, as every export says it too."""
+
+    instant: datetime
+    valid_until: datetime
+    register: str
+    head: Ref
+
+
+def read_header(sums: bytes) -> Header:
+    """Read the header of `SHA256SUMS`, or of the beginning of it.
 
     Raises:
-        VerificationError: They do not say it.
+        VerificationError: It does not say when the release was made, or which acts it shows.
     """
-    match = _DATES.search(sums.decode(errors="replace"))
-    if match is None:
+    text = sums.decode(errors="replace")
+    dates, head = _DATES.search(text), _HEAD.search(text)
+    if dates is None:
         raise VerificationError(
             _("{name} does not say when it was made", name=SUMS), _("it is not a release of this program")
         )
-    return parse_instant(match[1]), parse_instant(match[2])
+    if head is None:
+        raise VerificationError(_("{name} does not name the head", name=SUMS))
+    return Header(parse_instant(dates[1]), parse_instant(dates[2]), head[1], Ref(int(head[2]), head[3]))
 
 
 def read_revocations(certificate: Path) -> bytes | None:
@@ -71,9 +87,22 @@ def read_since(path: Path) -> tuple[Ref, datetime] | None:
         line = stream.readline(MAX_SUMS)
     try:
         since = json.loads(line.rstrip(b",\n") + b"}")["since"]
-        head = since and Ref(since["head"]["seq"], since["head"]["id"])
-        return (head, datetime.fromtimestamp(since["number"], UTC)) if since else None
-    except (ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as fault:
+        return (read_ref(since["head"]), datetime.fromtimestamp(since["number"], UTC)) if since else None
+    except (ActError, ValueError, TypeError, KeyError, OverflowError, OSError, RecursionError) as fault:
         raise VerificationError(
             _("{path} cannot be read", path=path), _("it is not a release of this program")
         ) from fault
+
+
+def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
+    """The envelopes of an `acts.jsonl`, of its first `length` octets if that is given.
+
+    Raises:
+        ActError: A line has no end, or no bounds.
+    """
+    left = length
+    while left != 0 and (line := stream.readline(acts.MAX_LINE + 2)):
+        left = None if left is None else left - len(line)
+        if not line.endswith(b"\n") or (left is not None and left < 0):
+            raise ActError(_("a line of acts.jsonl is too long or was cut off"), _("fetch it again"))
+        yield line[:-1]

@@ -12,14 +12,11 @@ from datetime import datetime
 from itertools import islice
 
 from blocklist.base.i18n import _, later, plural, preferred, shown, speaking
-from blocklist.names.domain_name import Name, nearest
-from blocklist.names.name_set import Names
-from blocklist.register.lifecycle import Request
-from blocklist.register.measures import Measures, State
+from blocklist.names.domain_name import Name, Names, nearest
+from blocklist.register.lifecycle import Measures, Request, State
 from blocklist.register.policy import Policy
-from blocklist.release.formats import Release
-from blocklist.release.plan import DELAY, Plan
-from blocklist.release.snapshot import Snapshot
+from blocklist.release.contents import DELAY, Plan, Snapshot
+from blocklist.release.renderers import Release
 
 SHOWN = 50
 """Names, or requests, to a list for people; the rest is counted."""

@@ -18,12 +18,11 @@ from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later
 from blocklist.base.instants import format_instant
 from blocklist.register.acts import ENVIRONMENTS, authenticated_bytes, load_canonical
-from blocklist.register.decoders import ActError, Ref, encode, parse_identifier, parse_instant
+from blocklist.register.decoders import ActError, Ref, encode, parse_identifier, parse_instant, read_ref
 from blocklist.register.policy import FORMATS
 
 if TYPE_CHECKING:
-    from blocklist.keys.encryption import SigningKey
-    from blocklist.keys.public import PublicKey
+    from blocklist.keys.encoding import PublicKey, SigningKey
 
 PAYLOAD_TYPE = "application/vnd.blocklist.receipt+json"
 MAX_RECEIPT = 256 * 1024
@@ -148,7 +147,7 @@ def write(receipt: Receipt, key: SigningKey | None) -> bytes:
         return payload + b"\n"
     from securesystemslib.dsse import Envelope
 
-    from blocklist.keys.public import signer
+    from blocklist.keys.encoding import signer
 
     signature = Envelope(payload, PAYLOAD_TYPE, {}).sign(signer(key))
     return encode(_envelope(payload, signature.keyid, bytes.fromhex(signature.signature))) + b"\n"
@@ -210,8 +209,7 @@ def _read(members: Mapping[str, Any]) -> Receipt:
 
 
 def _applied(members: Mapping[str, Any]) -> Applied:
-    head = members["head"]
-    return Applied(_number(members["release"], 1, 2**32), Ref(_number(head["seq"], 1), _digest(head["id"])))
+    return Applied(_number(members["release"], 1, 2**32), read_ref(members["head"]))
 
 
 def _number(value: object, least: int = 0, end: int = 2**53) -> int:

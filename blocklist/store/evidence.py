@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from blocklist.base import digests, durable
+from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
 from blocklist.base.instants import format_instant
@@ -98,7 +98,7 @@ class Evidence:
             durable.make_folder(self.folder, 0o700)
             self.folder.chmod(FOLDER_MODE)  # a mode that mkdir is given loses the setgid bit, and to the umask
 
-    def _copy(self, chunks: Iterable[bytes], source: Path) -> digests.Written:
+    def _copy(self, chunks: Iterable[bytes], source: Path) -> durable.Written:
         temporary = durable.beside(self.folder / "evidence")
         copied = durable.write_chunks(temporary, chunks, FILE_MODE)
         try:
@@ -138,7 +138,7 @@ class Evidence:
     def _is(self, path: Path) -> bool:
         if path.name not in self._digests:
             with path.open("rb") as stream:
-                self._digests[path.name] = digests.digest(iter(lambda: stream.read(CHUNK), b"")).sha256
+                self._digests[path.name] = durable.digest(iter(lambda: stream.read(CHUNK), b"")).sha256
         return self._digests[path.name] == path.name
 
     def check(self, entries: Iterable[Mapping[str, object]]) -> list[str]:

@@ -12,7 +12,7 @@ from blocklist.base.i18n import Progress, _, quietly
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
-from blocklist.register.replay import replay
+from blocklist.register.replay import from_beginning
 from blocklist.store.store import Dossier, Store
 
 _BATCH = 500
@@ -76,7 +76,7 @@ def _require_prefix(source: Store, target: Store, list_id: str) -> None:
 def _verified(store: Store, list_id: str, now: datetime, progress: Progress) -> Iterator[SignedAct]:
     head = store.head(list_id)
     with progress(_("replaying the register"), head.seq if head else 0) as advance:
-        for signed, _register in replay(store.lines(list_id), now):
+        for signed, _register in from_beginning(store.lines(list_id), now):
             yield signed
             advance(1)
 

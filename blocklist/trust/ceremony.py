@@ -19,12 +19,10 @@ from tuf.api.metadata import Metadata, Root, Targets
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.keys.encryption import SigningKey
+from blocklist.keys.encoding import PublicKey, SigningKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import PublicKey, signer
-from blocklist.trust.folder import PIN, TrustFolder, key_name
+from blocklist.trust.folder import PIN, TrustFolder, add_signatures, key_name, read
 from blocklist.trust.genesis import keep_key
-from blocklist.trust.metadata_io import add_signatures, read
 from blocklist.trust.proposal import MAX_PROPOSAL, Proposal
 from blocklist.trust.roles import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin
 

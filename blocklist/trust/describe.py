@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.trust.proposal import Missing, Proposal
 from blocklist.trust.roles import OFFLINE, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, Trust
 

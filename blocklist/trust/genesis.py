@@ -7,12 +7,10 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from tuf.api.metadata import Key, Root, Targets
 
-from blocklist.keys.encryption import SigningKey
+from blocklist.keys.encoding import SigningKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import signer
 from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list
-from blocklist.trust.folder import AUTHORITY, PIN, REVOCATIONS, SEAL, TrustFolder
-from blocklist.trust.metadata_io import signed_bytes
+from blocklist.trust.folder import AUTHORITY, PIN, REVOCATIONS, SEAL, TrustFolder, signed_bytes
 from blocklist.trust.roles import OFFLINE, OFFLINE_FOR, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, Pin, let_in
 
 SEAL_AUTHORITY, SEAL_ROLE = "seal-authority", "seal"

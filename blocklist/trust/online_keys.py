@@ -15,9 +15,8 @@ from tuf.api.metadata import Root, Targets
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _
-from blocklist.keys.encryption import SigningKey
+from blocklist.keys.encoding import PublicKey, SigningKey
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import PublicKey
 from blocklist.seal import cms
 from blocklist.trust.folder import QUALIFIED, TrustFolder, key_name
 from blocklist.trust.genesis import SEAL_ROLE

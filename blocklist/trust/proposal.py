@@ -21,7 +21,7 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.base.strict_yaml import is_identifier
-from blocklist.keys.public import PublicKey
+from blocklist.keys.encoding import PublicKey
 from blocklist.register.decoders import Ref
 from blocklist.trust.roles import (
     MALFORMED,

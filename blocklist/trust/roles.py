@@ -28,8 +28,8 @@ from tuf.api.metadata import (
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.keys.public import PublicKey
-from blocklist.register.decoders import Ref, encode
+from blocklist.keys.encoding import PublicKey
+from blocklist.register.decoders import ActError, Ref, encode, read_ref
 
 OFFLINE_FOR = timedelta(days=365)
 """Life of `root` and top-level `targets`, which heads sign with keys that are kept offline."""
@@ -39,7 +39,7 @@ OFFLINE = (ROOT, TARGETS)
 _SHORTEST = 8
 """Hexadecimal digits of a fingerprint that are enough to mean a key."""
 
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, RepositoryError)
+MALFORMED = (ActError, KeyError, TypeError, ValueError, AttributeError, RecursionError, RepositoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Pin:
         """
         try:
             members = json.loads(content)
-            checkpoint = Ref(int(members["checkpoint"]["seq"]), str(members["checkpoint"]["id"]))
+            checkpoint = read_ref(members["checkpoint"])
             pin = cls(str(members["list"]), str(members["environment"]), str(members["register"]), checkpoint)
         except MALFORMED as fault:
             raise VerificationError(_("what the heads stated of a register cannot be read")) from fault

@@ -18,8 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _, plain
+from blocklist.keys.encoding import PublicKey
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.keys.public import PublicKey
 from blocklist.seal.ca import issue_certificate, new_revocation_list
 from blocklist.seal.x509 import HASH_OF_CURVE, SIGNER, check_issued_here, reading, require_curve
 from blocklist.trust.describe import ends

@@ -6,13 +6,13 @@ A release is judged at its own head while the register is replayed, so one repla
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from blocklist.audit.inspection import Fault
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _, shown
@@ -21,24 +21,22 @@ from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.fold import Register
-from blocklist.register.replay import Fault, read_lines
+from blocklist.release.contents import Snapshot, differing
+from blocklist.release.contents import sums as release_sums
 from blocklist.release.manifest import (
     ACTS,
     CHANGES,
     MAX_SUMS,
     SEAL,
     SUMS,
-    read_dates,
+    Header,
+    read_header,
+    read_lines,
     read_revocations,
     read_since,
     read_sums,
 )
-from blocklist.release.render import differing
-from blocklist.release.render import sums as release_sums
-from blocklist.release.snapshot import Snapshot
 from blocklist.seal import cms
-
-_HEAD = re.compile(r"^# Register ([0-9a-f]{64}), head: act ([1-9][0-9]{0,15}), ([0-9a-f]{64})$", re.MULTILINE)
 
 _Since = tuple[Ref, datetime]
 
@@ -48,11 +46,9 @@ class _Sealed:
     """A release whose seal is genuine; `since` is None for the first, and where `changes.json` cannot tell."""
 
     folder: Path
-    instant: datetime
+    header: Header
     sums: bytes
     listed: dict[str, str]
-    register: str
-    head: Ref
     since: _Since | None
     known: bool
 
@@ -92,26 +88,22 @@ class Releases:
     def _read(self, folder: Path) -> _Sealed:
         """Check the seal of a release, and read what it says of itself."""
         sums = durable.read(folder / SUMS, _("the sums"), MAX_SUMS)
-        instant = read_dates(sums)[0]
+        header = read_header(sums)
         cms.verify(
             sums,
             durable.read(folder / SEAL, _("the seal"), MAX_SUMS),
             durable.read(self._authority, _("the seal authority"), MAX_SUMS),
-            instant,
+            header.instant,
             read_revocations(self._authority),
         )
-        match = _HEAD.search(sums.decode(errors="replace"))
-        if match is None:
-            raise VerificationError(_("{name} does not name the head", name=SUMS))
-        if folder_instant(folder.name) != instant:
-            raise VerificationError(_("it was made at {instant}", instant=shown(instant)))
-        if instant > self._now + CLOCK_TOLERANCE:
-            raise VerificationError(_("it is dated {instant}, in the future", instant=shown(instant)))
+        if folder_instant(folder.name) != header.instant:
+            raise VerificationError(_("it was made at {instant}", instant=shown(header.instant)))
+        if header.instant > self._now + CLOCK_TOLERANCE:
+            raise VerificationError(_("it is dated {instant}, in the future", instant=shown(header.instant)))
         listed = read_sums(sums)
-        head = Ref(int(match[2]), match[3])
-        whole = self._check_files(folder, listed, head)
+        whole = self._check_files(folder, listed, header.head)
         since = read_since(folder / CHANGES) if CHANGES in whole else None
-        return _Sealed(folder, instant, sums, listed, match[1], head, since, CHANGES in whole)
+        return _Sealed(folder, header, sums, listed, since, CHANGES in whole)
 
     def _check_files(self, folder: Path, listed: dict[str, str], head: Ref) -> set[str]:
         """Note the files that are lost or altered; returns those that are whole."""
@@ -127,7 +119,7 @@ class Releases:
         return {name for name, digest in found.items() if digest == listed[name]}
 
     def _take(self, sealed: _Sealed) -> None:
-        self._by_head.setdefault(sealed.head, []).append(sealed)
+        self._by_head.setdefault(sealed.header.head, []).append(sealed)
         if sealed.since is not None:
             self._users[sealed.since] += 1
             self._wanted.setdefault(sealed.since[0], set()).add(sealed.since)
@@ -139,7 +131,7 @@ class Releases:
         self._acts.update(line + b"\n")
         if signed is None or not register.ids or register.ids[-1] != signed.id:
             return
-        if self._latest is not None and signed.act.at < self._latest.instant - CLOCK_TOLERANCE:
+        if self._latest is not None and signed.act.at < self._latest.header.instant - CLOCK_TOLERANCE:
             message = _("it is dated before release {folder}, which lacks it", folder=self._latest.folder.name)
             self.faults.append(Fault(signed.act.seq, message))
         if not (self._wanted or self._by_head):
@@ -148,20 +140,20 @@ class Releases:
             self._snapshots[since] = Snapshot.take(register, since[1])
         for sealed in self._by_head.pop(signed.ref, ()):
             for message in self._judge(sealed, signed, register):
-                self._note(sealed.head.seq, sealed.folder, message)
-            if self._latest is None or sealed.instant > self._latest.instant:
+                self._note(sealed.header.head.seq, sealed.folder, message)
+            if self._latest is None or sealed.header.instant > self._latest.header.instant:
                 self._latest = sealed
 
     def _judge(self, sealed: _Sealed, signed: SignedAct, register: Register) -> Iterator[str]:
         """What a release says that the acts up to its head do not say."""
-        if sealed.register != register.id:
-            yield _("it is of another register: {register}", register=sealed.register)
+        if sealed.header.register != register.id:
+            yield _("it is of another register: {register}", register=sealed.header.register)
             return
-        if signed.act.at > sealed.instant:
+        if signed.act.at > sealed.header.instant:
             yield _("it is dated before its last act")
         if not self._holds_these_acts(sealed, register):
             yield _("{name} holds other acts than the register", name=ACTS)
-        snapshot = Snapshot.take(register, sealed.instant)
+        snapshot = Snapshot.take(register, sealed.header.instant)
         before = self._before(sealed)
         for name in differing(before, snapshot, register.measures(), sealed.listed):
             if sealed.known or name != CHANGES:
