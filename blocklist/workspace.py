@@ -8,9 +8,9 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
-from blocklist.base.strict_yaml import MAX_FILE
 from blocklist.keys.folder import KeyFolder
-from blocklist.register import policy
+from blocklist.register import documents
+from blocklist.register.documents import MAX_FILE
 from blocklist.store.store import Store, how_to_start
 
 SHIPPED = ("protected.yaml", "platforms.yaml")
@@ -18,12 +18,20 @@ DEFAULT_LIST = "apology-of-terrorism"
 
 
 class Workspace:
-    """A folder with `lists/` and `exports/`, as one person or machine with a key folder sees it."""
+    """A folder with `lists/` and `exports/`, as one person or machine with a key folder sees it.
 
-    def __init__(self, path: Path, keys: KeyFolder, list_id: str | None = None) -> None:
+    Args:
+        path: The folder.
+        keys: The key folder.
+        list_id: The list that is meant, where there are several.
+        database: The URL of the register's database, where the command line names it.
+    """
+
+    def __init__(self, path: Path, keys: KeyFolder, list_id: str | None = None, database: str | None = None) -> None:
         self.path = path
         self.keys = keys
         self.list_id = list_id
+        self.database = database
         self.lists = path / "lists"
         self.trust = self.lists / "trust"
         self.exports = path / "exports"
@@ -32,13 +40,17 @@ class Workspace:
         """See `read_policy_files`; the files are those in `lists/`."""
         return read_policy_files(self.lists, list_id)
 
+    def open_store(self, *, create: bool = False, read_only: bool = False) -> Store:
+        """Open the register's database; see `Store`."""
+        return Store(self.lists, self.database, create=create, read_only=read_only)
+
     def only_list(self) -> str:
         """The id of the list that was named, or of the only one there is.
 
         Raises:
             UsageError: There is none, or there are several and none was named, or it is not here.
         """
-        store = Store(self.lists)
+        store = self.open_store()
         try:
             lists = store.lists()
         finally:
@@ -75,7 +87,7 @@ def read_policy_files(folder: Path, list_id: str) -> dict[str, bytes]:
     name = f"{list_id}.yaml"
     hint = _("write one, or choose a list that is shipped")
     content = durable.read(folder / name, _("the policy"), MAX_FILE, hint)
-    others = [folder / other for other in policy.file_names(content, list_id)[1:]]
+    others = [folder / other for other in documents.file_names(content, list_id)[1:]]
     return {name: content} | {
         path.name: durable.read(path, _("the policy file"), MAX_FILE) for path in others if path.exists()
     }

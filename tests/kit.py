@@ -31,7 +31,7 @@ from blocklist.office.propose import Proposal
 from blocklist.office.session import Session
 from blocklist.publisher.publish import Result, draft, publish
 from blocklist.publisher.tree import Repository
-from blocklist.register import acts, policy
+from blocklist.register import acts, documents, policy_reader
 from blocklist.register.acts import Act, Body, SignedAct
 from blocklist.register.decoders import Head, Ref
 from blocklist.register.fold import Register, RuleError
@@ -54,7 +54,7 @@ def shipped_files() -> dict[str, bytes]:
 
 @cache
 def shipped_policy() -> Policy:
-    return policy.load(shipped_files(), LIST)
+    return documents.load(shipped_files(), LIST)
 
 
 @cache
@@ -97,7 +97,7 @@ class Chain:
         self.register = Register()
         self.signed: list[SignedAct] = []
         self.at = at
-        self.policy = policy.from_json(shipped_policy().to_json() | (change or {}))
+        self.policy = policy_reader.from_json(shipped_policy().to_json() | (change or {}))
         self.add_act(
             heads[0],
             acts.Found(
@@ -105,7 +105,7 @@ class Chain:
                 environment=environment,
                 heads=tuple(Head(name, key_text(name)) for name in sorted(heads)),
                 policy=self.policy.to_json(),
-                files=files or policy.digests(shipped_files()),
+                files=files or documents.digests(shipped_files()),
                 rules=acts.RULES,
             ),
         )

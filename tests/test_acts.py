@@ -24,13 +24,20 @@ from kit import START, Chain, canonical, envelope, key, key_text, names
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from blocklist.base.instants import format_instant
-from blocklist.base.strict_yaml import RESERVED_IDS
 from blocklist.keys.encoding import PublicKey, signer
 from blocklist.names.domain_name import Names
 from blocklist.register import acts, decoders
 from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
-from blocklist.register.decoders import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names
+from blocklist.register.decoders import (
+    MAX_NAMES,
+    RESERVED_IDS,
+    ActError,
+    Head,
+    Ref,
+    format_instant,
+    parse_instant,
+    read_names,
+)
 
 VECTORS = Path(__file__).parent / "vectors/acts"
 ADD, FOUND, REQUEST = (print_vectors.signed(kind) for kind in ("add", "found", "request"))

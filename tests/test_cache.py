@@ -25,9 +25,8 @@ from test_fold import new_world, step
 from blocklist.base.durable import Written
 from blocklist.base.errors import VerificationError
 from blocklist.names.domain_name import Names
-from blocklist.office import register_cache
-from blocklist.office.register_cache import act, open_state
-from blocklist.register import acts, policy, replay
+from blocklist.office.session import act, open_state
+from blocklist.register import acts, policy_reader, replay
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measure, Officer, Pending
@@ -125,7 +124,7 @@ def every_kind() -> Chain:
     chain.add_act("agent-1", acts.Reject(act=rejected.ref))
     chain.add_act("head-1", acts.Erase(act=added.ref))
     chain.approve(chain.propose("e.example"), "e.example")
-    changed = policy.from_json(chain.policy.to_json() | {"protected": [], "platforms": {}})
+    changed = policy_reader.from_json(chain.policy.to_json() | {"protected": [], "platforms": {}})
     for _ in range(2):
         adopt = acts.Adopt(policy=changed.to_json(), files={"list.yaml": "0" * 64}, rules=acts.RULES)
         adopted = chain.add_act("head-1", adopt)
@@ -250,7 +249,7 @@ def test_a_few_acts_are_replayed_and_many_are_kept(kept: Place, signed: list[Sig
 
 
 def test_a_register_of_very_many_names_is_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(register_cache, "MAX_NAMES", 10)
+    monkeypatch.setattr("blocklist.office.session.MAX_KEPT", 10)
     assert len(place.open().register.measures()) > 10
     assert not place.path.parent.exists()
 

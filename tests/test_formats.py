@@ -26,12 +26,12 @@ from kit import LIST, START, Chain, shipped_policy
 from shell import Shell
 
 from blocklist.base.errors import RefusedError, UsageError
-from blocklist.base.instants import folder_instant, folder_name
 from blocklist.names.domain_name import MAX_LENGTH
-from blocklist.register import policy
-from blocklist.register.decoders import Ref
+from blocklist.register import policy, policy_reader
+from blocklist.register.decoders import Ref, folder_instant, folder_name
 from blocklist.register.lifecycle import Measure, Measures
-from blocklist.register.policy import Policy, PolicyError
+from blocklist.register.policy import Policy
+from blocklist.register.policy_reader import PolicyError
 from blocklist.release import formats, renderers
 from blocklist.release.contents import Snapshot, exports
 from blocklist.release.renderers import COLUMNS, Release, unicode
@@ -74,7 +74,7 @@ def with_action(name: str, **changes: Any) -> Policy:
         return unchanged(name)
     action = ACTIONS[name]
     kept = [entry.id for entry in formats.FORMATS.values() if action["kind"] in entry.actions]
-    return policy.from_json(signed() | {"action": action, "formats": kept} | changes)
+    return policy_reader.from_json(signed() | {"action": action, "formats": kept} | changes)
 
 
 def measures(domains: Iterable[str] = DOMAINS, hosts: Iterable[str] = HOSTS) -> Measures:

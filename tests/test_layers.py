@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "blocklist"
 DESIGN = PACKAGE.parent / "docs/design.md"
 
 PURE = (
-    "base/instants", "base/strict_yaml", "names", "keys/encoding", "seal", "register", "release", "lint",
+    "names", "keys/encoding", "seal", "register", "release", "lint",
 )  # fmt: skip
 """Rooms and modules for which what they are given is all they know: no clock, no file, no network, no environment."""
 

@@ -22,7 +22,7 @@ from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import appoint, approve, propose
 from blocklist.office.init import Founded, init
-from blocklist.register import acts, policy
+from blocklist.register import acts, documents
 from blocklist.register.acts import read_line
 from blocklist.register.fold import Register
 from blocklist.store.store import Store
@@ -504,7 +504,7 @@ def test_two_approvals_where_the_policy_wants_two(both: Both) -> None:
 def test_the_example_has_rules_of_its_own() -> None:
     """Another regime, other grounds, another answer: nothing of the first list is built in."""
     files = {path.name: path.read_bytes() for path in LISTS.glob("*.yaml")}
-    first, second = policy.load(files, LIST), policy.load(files, OTHER)
+    first, second = documents.load(files, LIST), documents.load(files, OTHER)
     for field in ("regime", "notice", "review", "warn", "action", "ttl", "brakes", "freshness", "keep", "probe"):
         assert getattr(first, field) != getattr(second, field), field
     assert set(first.grounds).isdisjoint(second.grounds)

@@ -17,14 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit import HOUR, LIST, LISTS, START, Chain, Site, draft_checksum, shipped_files, shipped_policy
 
 from blocklist.base.errors import RefusedError, UsageError
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import main
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import appoint
 from blocklist.office.adopt import adopt, in_force, read
-from blocklist.register import acts, policy
-from blocklist.register.policy import ARTICLES, FORMATS, REGIMES, Policy, from_json
+from blocklist.register import acts, documents
+from blocklist.register.decoders import format_instant
+from blocklist.register.policy import ARTICLES, FORMATS, REGIMES, Policy
 from blocklist.register.policy_diff import Change, amend, describe_adoption, diff, written, written_duration
+from blocklist.register.policy_reader import from_json
 
 OTHER = "mirror-sites"
 
@@ -455,7 +456,7 @@ def test_what_is_adopted_is_what_was_checked(office: Office, tmp_path: Path) -> 
         signed = adopt(opened, contents)
     assert isinstance(signed.act.body, acts.Adopt)
     assert from_json(signed.act.body.policy) == valid
-    assert signed.act.body.files == policy.digests(contents)
+    assert signed.act.body.files == documents.digests(contents)
 
 
 # Several lists on the command line

@@ -25,10 +25,10 @@ from test_store import SMALL, folded, forked, next_act
 from blocklist.base.errors import TargetError, UnreachableError, UsageError, VerificationError
 from blocklist.register import acts
 from blocklist.register.decoders import Ref
-from blocklist.store import backend, postgres, store
-from blocklist.store.backend import ConflictError
-from blocklist.store.postgres import SCHEMA, PostgresServer, configured, parsed
-from blocklist.store.store import Dossier, Store
+from blocklist.store import postgres, store
+from blocklist.store.database import ACTS, ConflictError
+from blocklist.store.postgres import SCHEMA, PostgresServer, parsed
+from blocklist.store.store import Dossier, Store, configured
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 SECRET = "what-nobody-else-may-read"
@@ -246,7 +246,7 @@ def test_the_second_writer_waits_and_then_fails(server: Postgres, database: str,
 
     with contextlib.closing(Store(place)) as ours:
         with ours.database.writing() as connection:
-            connection.execute(sa.insert(backend.ACTS), [store._row(LIST, first)])
+            connection.execute(sa.insert(ACTS), [store._row(LIST, first)])
             waiting = threading.Thread(target=append)
             waiting.start()
             while server.psql(database, "SELECT count(*) FROM pg_locks WHERE NOT granted").strip() == "0":

@@ -25,7 +25,7 @@ from tuf.api.metadata import Metadata, Targets
 
 from blocklist.audit.audit import audit_workspace
 from blocklist.base.errors import RefusedError
-from blocklist.base.instants import folder_name
+from blocklist.register.decoders import folder_name
 from blocklist.register.fold import Register
 from blocklist.register.replay import extend
 from blocklist.release.contents import Snapshot, exports

@@ -26,7 +26,7 @@ from blocklist.names.domain_name import Name, Scope
 from blocklist.office import approve, propose, removal_requests, remove, review
 from blocklist.office.init import init
 from blocklist.publisher.publish import draft, publish
-from blocklist.register import acts, policy
+from blocklist.register import acts, documents
 from blocklist.register.acts import read_line
 from blocklist.release.manifest import ACTS
 from blocklist.store.store import Store
@@ -530,7 +530,7 @@ def test_promise_9_nobody_is_named_but_under_a_pseudonym(tmp_path: Path) -> None
 
 def test_the_shipped_policy_is_what_is_signed(site: Site) -> None:
     contents = site.workspace.policy_files(LIST)
-    assert policy.load(contents, LIST).review == 12 * WEEK.total_seconds()
+    assert documents.load(contents, LIST).review == 12 * WEEK.total_seconds()
 
 
 # --- Another program --------------------------------------------------------------------------------------------------

@@ -24,13 +24,12 @@ from shell import Shell
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import quietly, shown
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.cli.commands import main
 from blocklist.client.rollback import rollback
 from blocklist.keys.encoding import PublicKey, SigningKey, signer
 from blocklist.keys.folder import KeyFolder
 from blocklist.register import acts
-from blocklist.register.decoders import Ref, encode
+from blocklist.register.decoders import Ref, encode, folder_name, format_instant
 from blocklist.register.policy import FORMATS
 from blocklist.release import receipts
 from blocklist.release.contents import BrakeError

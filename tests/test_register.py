@@ -33,11 +33,10 @@ from kit import (
 from replaying import audit
 
 from blocklist.base.errors import BlocklistError, VerificationError
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name, Names, Scope
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
-from blocklist.register.decoders import MAX_NAMES, Head, Ref, parse_instant
+from blocklist.register.decoders import MAX_NAMES, Head, Ref, format_instant, parse_instant
 from blocklist.register.fold import MAY_SIGN, Register
 from blocklist.register.lifecycle import (
     ANSWERED,
@@ -50,7 +49,7 @@ from blocklist.register.lifecycle import (
     Stage,
     State,
 )
-from blocklist.register.policy import from_json
+from blocklist.register.policy_reader import from_json
 from blocklist.register.replay import from_beginning
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)

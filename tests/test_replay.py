@@ -12,13 +12,12 @@ from replaying import audit, fold
 
 from blocklist.audit.inspection import Fault
 from blocklist.base.errors import RefusedError, VerificationError
-from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
 from blocklist.keys.encoding import PublicKey
 from blocklist.register import acts
-from blocklist.register.decoders import ActError
+from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, format_instant
 from blocklist.register.fold import Register
+from blocklist.register.policy import check_clock
 from blocklist.register.replay import from_beginning
-from blocklist.register.rules import check_clock
 from blocklist.release.manifest import read_lines
 
 SECOND = timedelta(seconds=1)

@@ -26,7 +26,7 @@ from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.fold import Register
 from blocklist.register.replay import from_beginning
-from blocklist.store.backend import ConflictError
+from blocklist.store.database import ConflictError
 from blocklist.store.store import Dossier, HeadMemory, Store
 
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.

@@ -11,11 +11,11 @@ from kit import key
 from tuf.api.metadata import Metadata, Root, Snapshot
 
 from blocklist.base.errors import BlocklistError, TargetError, UsageError
-from blocklist.base.strict_yaml import DocumentError
 from blocklist.client import subscribe, subscription
 from blocklist.client.subscription import BRAKES, Subscription, Target
 from blocklist.keys.encoding import signer
 from blocklist.register.policy import Brakes
+from blocklist.register.policy_reader import DocumentError
 
 
 def new_root(signer_of_it: str = "root", copies: int = 1) -> bytes:

@@ -20,8 +20,8 @@ from test_repository import with_openssl
 from test_sealing import signer_of, with_revocations
 from thief_kit import COLUMNS, MINUTE, PROVEN, TABLE, Theft, appoint, holding, propose, stolen
 
-from blocklist.base.instants import format_instant
 from blocklist.register import acts
+from blocklist.register.decoders import format_instant
 
 HUGE = 4_000_000_000
 

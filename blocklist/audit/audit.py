@@ -17,9 +17,8 @@ from blocklist.publisher.tree import Repository
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
 from blocklist.register.fold import Register
-from blocklist.register.policy import Policy
-from blocklist.register.rules import lacking, unnamed
-from blocklist.store.backend import NO_ACT, Row
+from blocklist.register.policy import Policy, lacking, unnamed
+from blocklist.store.database import NO_ACT, Row
 from blocklist.store.evidence import entries_of
 from blocklist.workspace import Workspace
 

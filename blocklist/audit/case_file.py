@@ -10,13 +10,12 @@ from blocklist.audit.inputs import DOSSIERS, EVIDENCE, MEASURE
 from blocklist.base import durable
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly, shown
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import to_unicode
 from blocklist.office.queries import history
 from blocklist.office.session import Session
 from blocklist.office.vocabulary import sentence
 from blocklist.register.acts import SignedAct
-from blocklist.register.decoders import encode
+from blocklist.register.decoders import encode, format_instant
 from blocklist.release.manifest import ACTS
 from blocklist.store.evidence import CHUNK, entries_of
 from blocklist.store.store import Dossier

@@ -21,9 +21,9 @@ from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.release.manifest import ACTS, SUMS
-from blocklist.store.backend import Row
+from blocklist.store.database import Row
 from blocklist.store.evidence import Evidence
-from blocklist.store.store import Dossier, Store
+from blocklist.store.store import Dossier
 from blocklist.workspace import Workspace
 
 MEASURE, DOSSIERS, EVIDENCE = "measure.json", "dossiers", "evidence"
@@ -86,7 +86,7 @@ class Registered:
     """The register of a workspace, or a copy of its folder `lists/`; none of it need be writable."""
 
     def __init__(self, workspace: Workspace) -> None:
-        self._store = Store(workspace.lists, read_only=True)
+        self._store = workspace.open_store(read_only=True)
         try:
             chosen = workspace.chosen(self._store.lists() or self._store.every_list())
             self.dossiers = self._where()

@@ -11,7 +11,7 @@ from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import ActError
 from blocklist.register.fold import Register
-from blocklist.register.rules import check_clock
+from blocklist.register.policy import check_clock
 
 
 @dataclass(frozen=True, slots=True)

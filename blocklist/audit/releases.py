@@ -16,10 +16,9 @@ from blocklist.audit.inspection import Fault
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _, shown
-from blocklist.base.instants import CLOCK_TOLERANCE, folder_instant
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_instant
 from blocklist.register.fold import Register
 from blocklist.release.contents import Snapshot, differing
 from blocklist.release.contents import sums as release_sums

@@ -15,11 +15,11 @@ from blocklist.cli.terminal import ask, can_ask, confirmed, finish, say
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office.approve import approve, reject, require_approvable, waiting_for
 from blocklist.office.history import event
-from blocklist.office.session import GuardError
+from blocklist.office.propose import GuardError
 from blocklist.office.vocabulary import details_of, said, sentence
 from blocklist.register import acts
+from blocklist.register.policy import unnamed
 from blocklist.register.policy_diff import describe_adoption
-from blocklist.register.rules import unnamed
 
 if TYPE_CHECKING:
     from blocklist.office.session import Session

@@ -13,7 +13,6 @@ import click
 
 from blocklist.base.errors import UnreachableError, UsageError
 from blocklist.base.i18n import _, later, plain, plural, shown
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.cli.commands import Settings, Verb, clock, workspace
 from blocklist.cli.provider import SUBSCRIPTION, load
 from blocklist.cli.terminal import finish, progress, say, table, urgent
@@ -22,6 +21,7 @@ from blocklist.client.resolver_check import Kind, Result, Verdict
 from blocklist.client.resolver_query import Manner, Server, ask
 from blocklist.client.verify_acts import accepted_edition, snapshot_at
 from blocklist.names.domain_name import to_unicode
+from blocklist.register.decoders import folder_name, format_instant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,14 +101,13 @@ def _known(settings: Settings, config: Path | None, now: datetime) -> tuple[Snap
         made = load(settings, config)
         return accepted_edition(made, subscription.require_list(made, settings.list_id), now, progress)
     from blocklist.publisher.tree import Repository
-    from blocklist.store.store import Store
 
     here = workspace(settings)
     list_id = here.only_list()
     current = Repository.of(here).current(list_id)
     if current is None:
         raise UsageError(_("nothing was published yet"), _("run 'blocklist publish', or name a subscription with -c"))
-    store = Store(here.lists)
+    store = here.open_store()
     try:
         lines = itertools.islice(store.lines(list_id), current.head.seq)
         return snapshot_at(lines, current.head, datetime.fromtimestamp(current.number, UTC), now, progress)

@@ -29,7 +29,8 @@ from blocklist.cli.terminal import ask, can_ask, colour, fail, finish, passphras
 
 if TYPE_CHECKING:
     from blocklist.names.domain_name import Name, Scope
-    from blocklist.office.session import GuardError, Session
+    from blocklist.office.propose import GuardError
+    from blocklist.office.session import Session
     from blocklist.workspace import Workspace
 
 
@@ -125,16 +126,6 @@ class Verb(click.Command):
         own = {name for parameter in self.params for name in parameter.opts}
         self.params += [option for option in common_options() if not own & set(option.opts)]
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's own)
-        """Run the command, on the database that was named."""
-        url = ctx.ensure_object(Settings).store
-        if url is None:
-            return super().invoke(ctx)
-        from blocklist.store.postgres import naming
-
-        with naming(url):
-            return super().invoke(ctx)
-
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help."""
         click.Command.format_help(_translated(self), ctx, formatter)
@@ -172,11 +163,20 @@ def keys_path() -> Path:
 
 
 def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:
-    """The workspace of `-C`, with the key folder of this user."""
+    """The workspace of `-C`, with the key folder of this user.
+
+    Raises:
+        UsageError: `--store` holds no URL of a database that can be used.
+    """
     from blocklist.keys.folder import KeyFolder
     from blocklist.workspace import Workspace
 
-    return Workspace(settings.folder.absolute(), KeyFolder(keys_path(), read, pin=pin), list_id=settings.list_id)
+    if settings.store is not None:
+        from blocklist.store.postgres import parsed
+
+        parsed(settings.store)
+    keys = KeyFolder(keys_path(), read, pin=pin)
+    return Workspace(settings.folder.absolute(), keys, settings.list_id, settings.store)
 
 
 def office(settings: Settings) -> Session:
@@ -219,7 +219,7 @@ def refuse_store(settings: Settings) -> None:
 
 def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
     """The id of an officer or a list."""
-    from blocklist.base.strict_yaml import is_identifier
+    from blocklist.register.decoders import is_identifier
 
     if not is_identifier(text):
         raise click.BadParameter(

@@ -20,9 +20,9 @@ import click
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import Settings, Verb, clock, refuse_store
 from blocklist.cli.terminal import PASSPHRASE_FILE, finish
+from blocklist.register.decoders import format_instant
 from blocklist.release.manifest import ACTS, SEAL, SUMS
 from blocklist.workspace import DEFAULT_LIST
 

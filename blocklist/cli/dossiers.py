@@ -11,7 +11,6 @@ import click
 from blocklist.audit.audit import Audit, audit_workspace
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import (
     Settings,
     Verb,
@@ -27,6 +26,7 @@ from blocklist.cli.terminal import ask, finish, progress, say, urgent
 from blocklist.office.erase import erase, require_erasable
 from blocklist.office.vocabulary import details_of, sentence
 from blocklist.register import acts, decoders
+from blocklist.register.decoders import format_instant
 from blocklist.store.evidence import entries_of
 
 if TYPE_CHECKING:

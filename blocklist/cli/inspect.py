@@ -11,7 +11,6 @@ import click
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, plural, preferred, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import Settings, Verb, office
 from blocklist.cli.provider import load, metrics_option
 from blocklist.cli.provider_status import show_standings
@@ -21,6 +20,7 @@ from blocklist.office.history import timeline
 from blocklist.office.queries import STATES, about, history, listed, status
 from blocklist.office.vocabulary import said
 from blocklist.register import acts, decoders
+from blocklist.register.decoders import format_instant
 
 if TYPE_CHECKING:
     from blocklist.office.history import Event

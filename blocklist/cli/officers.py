@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, shown
-from blocklist.base.strict_yaml import is_identifier
 from blocklist.cli.commands import Settings, Verb, VerbGroup, keys_path, office, read_id, signing_office, yes_option
 from blocklist.cli.terminal import ask, changed_passphrase, finish, new_passphrase, passphrase, pin, table, urgent
 from blocklist.keys.encoding import PublicKey
 from blocklist.keys.folder import Kept, KeyFolder
 from blocklist.office.appoint import appoint, revoke
+from blocklist.register.decoders import is_identifier
 
 if TYPE_CHECKING:
     from blocklist.keys.tokens import Choice

@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import Settings, Verb, VerbGroup, office, read_date, signing_office, yes_option
 from blocklist.cli.terminal import ask, finish, say
 from blocklist.office.adopt import InForce, adopt, in_force, read, require_head
-from blocklist.register import policy
+from blocklist.register import documents, policy
+from blocklist.register.decoders import format_instant
 from blocklist.register.policy import Policy
 from blocklist.register.policy_diff import Amendment, amend, written, written_duration
 
@@ -40,7 +40,7 @@ def policy_check(settings: Settings, file: Path) -> None:
         "grounds": list(valid.grounds),
         "unchecked": unchecked,
         "documentation_addresses": addresses,
-        "files": policy.digests(contents),
+        "files": documents.digests(contents),
     }
     finish(settings, members, "\n".join((*_summary(valid), *_warnings(unchecked, addresses))))
 

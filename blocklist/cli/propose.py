@@ -30,9 +30,8 @@ from blocklist.cli.commands import (
 from blocklist.cli.terminal import ask, counted, finish, say
 from blocklist.names import imports
 from blocklist.names.domain_name import Scope
-from blocklist.office.propose import Proposal, Refused, former_proposal, propose, sift
+from blocklist.office.propose import GuardError, Proposal, Refused, former_proposal, propose, require_clean, sift
 from blocklist.office.remove import removable, remove
-from blocklist.office.session import GuardError
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
 
@@ -138,7 +137,7 @@ def add_command(
         asked = Scope(scope) if scope else None
         wanted = [read_name(settings, opened, text, asked or _like_scope(opened, proposal, text)) for text in names]
         try:
-            opened.require_clean(wanted)
+            require_clean(opened, wanted)
             say(describe(opened, wanted))
             proposal = _answered(settings, opened, proposal)
             count = len(set(wanted))

@@ -11,12 +11,12 @@ import click
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, plural
-from blocklist.base.instants import folder_name
 from blocklist.cli.commands import Settings, Verb, clock, refuse_store
 from blocklist.cli.terminal import NOTICE, WARNING, agreed, complain, finish, progress, say
 from blocklist.client.outcome import ANY_CHANGE, Options, worst
 from blocklist.client.pull import pull
 from blocklist.client.state import locked
+from blocklist.register.decoders import folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +146,7 @@ def _members(outcome: Outcome) -> dict[str, object]:
 
 
 def _instant(instant: datetime | None) -> str | None:
-    from blocklist.base.instants import format_instant
+    from blocklist.register.decoders import format_instant
 
     return None if instant is None else format_instant(instant)
 

@@ -11,10 +11,10 @@ import click
 
 from blocklist.base.errors import StaleError
 from blocklist.base.i18n import _, later, shown
-from blocklist.base.instants import folder_name
 from blocklist.cli.commands import Settings, clock
 from blocklist.cli.terminal import counted, finish, urgent
 from blocklist.client.status import Standing, standings, write_metrics
+from blocklist.register.decoders import folder_name
 
 if TYPE_CHECKING:
     from blocklist.client.state import Record

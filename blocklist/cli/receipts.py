@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.cli.commands import Settings, Verb, VerbGroup, clock, read_id, workspace
 from blocklist.cli.terminal import complain, finish, progress
 from blocklist.office.provider_receipts import take_in
+from blocklist.register.decoders import folder_name, format_instant
 
 if TYPE_CHECKING:
     from blocklist.office.provider_receipts import Taken

@@ -21,6 +21,7 @@ from blocklist.cli.commands import (
     yes_option,
 )
 from blocklist.cli.terminal import ask, finish, say
+from blocklist.office.propose import findings
 from blocklist.office.removal_requests import answer, request
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
@@ -51,7 +52,7 @@ def request_command(
     with signing_office(settings) as opened:
         wanted = [read_name(settings, opened, text, None) for text in names]
         say(describe(opened, wanted))
-        for finding in opened.findings(wanted) if recipient != "platform" else ():
+        for finding in findings(opened, wanted) if recipient != "platform" else ():
             say(_("could not be blocked: {message}", message=finding.message))
         ask(settings, _("State that {recipient} was asked now?", recipient=said(recipient)))
         signed = request(opened, wanted, recipient, contact, urls, note, evidence)

@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.strict_yaml import read_duration
 from blocklist.cli.commands import (
     Settings,
     Verb,
@@ -27,6 +26,7 @@ from blocklist.office.review import review
 from blocklist.office.tasks import Task, tasks
 from blocklist.office.vocabulary import said
 from blocklist.register import acts
+from blocklist.register.policy_reader import read_duration
 
 
 def _read_within(_context: click.Context, _parameter: click.Parameter, text: str | None) -> timedelta | None:

@@ -64,7 +64,8 @@ def init_command(settings: Settings, list_id: str | None, environment: str, head
 
     Running it again changes nothing. Keys go to BLOCKLIST_KEYS, never into the workspace.
     """
-    here = Workspace(settings.folder.absolute(), KeyFolder(keys_path(), passphrase, _ask_once(), pin))
+    keys = KeyFolder(keys_path(), passphrase, _ask_once(), pin)
+    here = Workspace(settings.folder.absolute(), keys, database=settings.store)
     wanted = list_id or settings.list_id or DEFAULT_LIST
     founded = init(here, wanted, environment, head, shipped_lists(), clock(), encrypt=not no_passphrase)
     members: dict[str, object] = {

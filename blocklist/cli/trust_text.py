@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from blocklist.base.i18n import _, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import Settings
 from blocklist.cli.terminal import say, table, urgent
+from blocklist.register.decoders import format_instant
 from blocklist.trust.describe import advice, changes, does, lacks, together
 from blocklist.trust.folder import key_name
 from blocklist.trust.roles import ROOT

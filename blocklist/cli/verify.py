@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import format_instant
 from blocklist.cli.commands import Settings, Verb, clock, refuse_store
 from blocklist.cli.terminal import finish
 from blocklist.client.verify import verify
+from blocklist.register.decoders import format_instant
 
 
 @click.command("verify", cls=Verb, short_help="Check a downloaded release.")

@@ -26,7 +26,6 @@ from blocklist.base.errors import (
     VerificationError,
 )
 from blocklist.base.i18n import _, plural
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.client import install, unchanged
 from blocklist.client.fetch import Publisher, first_octets
 from blocklist.client.install import Applied, Candidates, clear, write_receipt
@@ -47,6 +46,7 @@ from blocklist.client.verify_acts import (
 from blocklist.names.domain_name import Names, above, within
 from blocklist.names.guards import wide
 from blocklist.register import replay
+from blocklist.register.decoders import folder_name, format_instant
 from blocklist.release import formats
 from blocklist.release.contents import BrakeError, Plan, announced, brakes, changes, exports, make_plan
 from blocklist.release.manifest import ANNOUNCED, CHANGES

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
-from blocklist.base.instants import folder_name
 from blocklist.client import install
 from blocklist.client.install import Applied, write_receipt
 from blocklist.client.state import ListState
 from blocklist.client.verify_acts import edition, installation
+from blocklist.register.decoders import folder_name
 
 if TYPE_CHECKING:
     from blocklist.base.i18n import Progress

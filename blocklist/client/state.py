@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _
-from blocklist.base.instants import CLOCK_TOLERANCE, format_instant
-from blocklist.register.decoders import ActError, Ref, parse_instant, read_ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, Ref, format_instant, parse_instant, read_ref
 
 MALFORMED = (ActError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 """What reading a JSON value of any shape can raise."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blocklist.base import durable
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.client.state import Last, ListState
+from blocklist.register.decoders import folder_name, format_instant
 
 if TYPE_CHECKING:
     from blocklist.client.state import Record

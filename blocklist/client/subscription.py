@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
-from blocklist.base.strict_yaml import Checker, DocumentError, read_yaml
 from blocklist.client.state import state_folder
-from blocklist.register.policy import FORMATS, Brakes, check_name
+from blocklist.register.documents import read_yaml
+from blocklist.register.policy import FORMATS, Brakes
+from blocklist.register.policy_reader import Checker, DocumentError, check_name
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
 """The provider's brakes unless it writes others; endings are never braked at a provider, so `removed` is not used."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from blocklist import __version__
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError
-from blocklist.base.instants import CLOCK_TOLERANCE
 from blocklist.client.state import MALFORMED, Last, ListState, list_folder, state_folder
+from blocklist.register.decoders import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Publisher

@@ -10,7 +10,7 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import StaleError, UsageError, VerificationError
 from blocklist.base.i18n import _, shown
-from blocklist.base.instants import CLOCK_TOLERANCE
+from blocklist.register.decoders import CLOCK_TOLERANCE
 from blocklist.register.fold import Register
 from blocklist.register.replay import from_beginning
 from blocklist.release import formats

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, later
-from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.client.state import MALFORMED, Accepted, ListState, Record, read_number
 from blocklist.register import replay
-from blocklist.register.decoders import Ref, read_ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_name, format_instant, read_ref
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures
 from blocklist.register.replay import extend, from_beginning

@@ -10,7 +10,7 @@ from pathlib import Path
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _, shown
 from blocklist.office.session import Said, Session
-from blocklist.register import acts, policy
+from blocklist.register import acts, documents
 from blocklist.register.acts import SignedAct
 from blocklist.register.policy import Policy
 from blocklist.register.policy_diff import require_same_regime
@@ -39,7 +39,7 @@ def read(path: Path) -> tuple[Policy, dict[str, bytes]]:
             _("{path} cannot be the policy of a list", path=path), _("the file is called as its list: <list>.yaml")
         )
     contents = read_policy_files(path.parent, path.stem)
-    return policy.load(contents, path.stem), contents
+    return documents.load(contents, path.stem), contents
 
 
 def require_head(office: Session) -> None:
@@ -61,8 +61,8 @@ def adopt(office: Session, contents: Mapping[str, bytes]) -> SignedAct:
         UsageError: It is the policy of another list, or of another regime.
         RefusedError: The officer is no head, or another policy was adopted since the register was opened.
     """
-    valid, shown_against = policy.load(contents, office.list_id), office.register.policy
-    body = acts.Adopt(policy=valid.to_json(), files=policy.digests(contents), rules=acts.RULES)
+    valid, shown_against = documents.load(contents, office.list_id), office.register.policy
+    body = acts.Adopt(policy=valid.to_json(), files=documents.digests(contents), rules=acts.RULES)
 
     def build() -> list[Said]:
         if office.register.policy != shown_against:

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from blocklist.base.i18n import _
 from blocklist.names.domain_name import Name
 from blocklist.names.guards import Finding
-from blocklist.office.session import GuardError, Said, Session
+from blocklist.office.propose import GuardError, findings
+from blocklist.office.session import Said, Session
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
 from blocklist.register.lifecycle import Pending, RuleError
-from blocklist.register.rules import lacking
+from blocklist.register.policy import lacking
 
 
 def waiting_for(session: Session) -> list[Pending]:
@@ -79,7 +80,7 @@ def _require_free(session: Session, names: Sequence[Name]) -> None:
         Finding("covered", text, _("{name} is in two of these acts", name=text), _("approve one of them"))
         for text in again
     ]
-    found = twice + session.findings(names)
+    found = twice + findings(session, names)
     if found:
         raise GuardError(found, _("nothing was signed; 'blocklist reject' the act, or approve the others without it"))
 

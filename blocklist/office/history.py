@@ -8,13 +8,13 @@ from datetime import datetime
 
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _, later, shown
-from blocklist.base.instants import format_instant
 from blocklist.office.provider_receipts import Report, Reported
 from blocklist.office.session import Session
 from blocklist.office.vocabulary import details_of, sentence
 from blocklist.publisher.release_folders import Releases
 from blocklist.register import acts
 from blocklist.register.acts import Body, SignedAct
+from blocklist.register.decoders import format_instant
 from blocklist.register.lifecycle import PENDING_FOR
 from blocklist.release.contents import DELAY
 

@@ -15,7 +15,7 @@ from blocklist.base.i18n import _
 from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder
 from blocklist.publisher.tree import Repository
-from blocklist.register import acts, decoders, policy
+from blocklist.register import acts, decoders, documents
 from blocklist.register.acts import Act
 from blocklist.register.fold import Register
 from blocklist.register.policy import Policy
@@ -60,10 +60,10 @@ def init(
     durable.make_folder(workspace.exports)
     copied = _copy_shipped(workspace.lists, shipped, list_id)
     contents = workspace.policy_files(list_id)
-    valid = policy.load(contents, list_id)
+    valid = documents.load(contents, list_id)
     tree = Repository.of(workspace)
     ceremony = Ceremony(tree.heads, workspace.keys, now)
-    store = Store(workspace.lists, create=True)
+    store = workspace.open_store(create=True)
     try:
         _require_environment(store, environment, now)
         founded = store.head(list_id) is None
@@ -72,7 +72,7 @@ def init(
         heads = ceremony.delegating_keys(list_id) if tree.lacks(list_id) else []
         if founded:
             _require_key(workspace.keys, head, encrypt=encrypt)
-            _found(store, workspace, valid, policy.digests(contents), environment, head, now)
+            _found(store, workspace, valid, documents.digests(contents), environment, head, now)
         register = Register()
         for _signed in extend(register, store.lines(list_id), now):
             pass  # the database is not trusted

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from blocklist.base.errors import UsageError
+from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.i18n import _, plural, preferred
 from blocklist.names.domain_name import Name, NameRefused, Names, Scope, normalise, within
 from blocklist.names.guards import Finding
@@ -17,7 +17,7 @@ from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.lifecycle import RuleError, Stage
-from blocklist.register.rules import PROOF, lacking, unnamed
+from blocklist.register.policy import PROOF, lacking, unnamed
 from blocklist.store.store import Dossier
 
 
@@ -70,6 +70,16 @@ class Refused:
     reason: str
 
 
+class GuardError(RefusedError):
+    """Names that a guard refuses; `findings` has them all."""
+
+    def __init__(self, findings: Sequence[Finding], hint: str) -> None:
+        names = len({finding.name for finding in findings})
+        message = plural("{count} name is refused by the guards", "{count} names are refused by the guards", names)
+        super().__init__(message, hint)
+        self.findings = tuple(findings)
+
+
 def propose(session: Session, names: Sequence[Name], proposal: Proposal) -> list[SignedAct]:
     """Propose names, in as many acts as it takes; they wait for another officer's approval.
 
@@ -84,7 +94,7 @@ def propose(session: Session, names: Sequence[Name], proposal: Proposal) -> list
     with session.keeping_evidence(proposal.evidence) as keep:
 
         def build() -> Iterator[Said]:
-            session.require_clean(names)
+            require_clean(session, names)
             cited = _cited(session, names, proposal)
             for part in parts(names):
                 yield _proposed(session, part, proposal, cited, [*copied, *keep()])
@@ -233,7 +243,7 @@ def sift(session: Session, entries: Sequence[tuple[int, str]]) -> tuple[list[Nam
             advance(1)
     by_text = {name.text: line for name, line in lines.items()}
     bad: dict[str, Finding] = {}
-    for finding in session.findings(list(lines)):
+    for finding in findings(session, list(lines)):
         bad.setdefault(finding.name, finding)
     refused += [Refused(by_text[text], text, finding.message) for text, finding in bad.items()]
     return [name for name in lines if name.text not in bad], sorted(refused, key=lambda entry: entry.line)
@@ -241,3 +251,47 @@ def sift(session: Session, entries: Sequence[tuple[int, str]]) -> tuple[list[Nam
 
 def _texts(names: Names) -> tuple[str, ...]:
     return (*names.domain, *names.host)
+
+
+# What the guards say
+
+
+def require_clean(session: Session, names: Sequence[Name]) -> None:
+    """Refuse names that somebody wants to propose now.
+
+    Raises:
+        GuardError: A guard refuses one of them, or it waits in another proposal; it holds all findings.
+    """
+    found = findings(session, names) + _proposed_already(session, names)
+    if found:
+        raise GuardError(found, _("nothing was signed; leave these names out, or correct them"))
+
+
+def findings(session: Session, names: Sequence[Name]) -> list[Finding]:
+    """What the guards say about names that somebody wants to list now."""
+    listed = session.register.in_force(session.now)
+    again = [
+        Finding(
+            "covered",
+            name.text,
+            _("{name} is listed already", name=name.text),
+            _("to move its date use 'blocklist review'"),
+        )
+        for name in names
+        if listed.get(name) is not None and name.scope is Scope.HOST
+    ]
+    return again + session.guards().check(names, listed.domain.keys())
+
+
+def _proposed_already(session: Session, names: Sequence[Name]) -> list[Finding]:
+    waiting = {name: entry.ref.seq for entry, proposed in session.waiting_names() for name in proposed}
+    return [
+        Finding(
+            "covered",
+            name.text,
+            _("{name} waits for an approval already, in act {seq}", name=name.text, seq=waiting[name]),
+            _("another officer approves or rejects that act"),
+        )
+        for name in names
+        if name in waiting
+    ]

@@ -18,16 +18,14 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly, shown
-from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
-from blocklist.base.strict_yaml import is_identifier
 from blocklist.keys.encoding import PublicKey
 from blocklist.office.session import Session
 from blocklist.publisher.release_folders import Releases
+from blocklist.register.decoders import CLOCK_TOLERANCE, folder_name, format_instant, is_identifier
 from blocklist.register.fold import Register
 from blocklist.release import receipts
 from blocklist.release.contents import DELAY
 from blocklist.release.receipts import MAX_RECEIPT, Applied, Receipt, Received
-from blocklist.store.store import Store
 from blocklist.workspace import Workspace
 
 _FOLDER_MODE = 0o3775
@@ -292,7 +290,7 @@ def take_in(
                 received = receipts.read(content)
                 list_id = _known(received.receipt, lists)
                 if list_id not in counters:
-                    of_list = Workspace(workspace.path, workspace.keys, list_id)
+                    of_list = Workspace(workspace.path, workspace.keys, list_id, workspace.database)
                     counters[list_id] = _Counter(stack.enter_context(Session(of_list, clock, progress=progress)))
                 done.taken.append(counters[list_id].take(source, content, received, provider))
             except BlocklistError as fault:
@@ -308,7 +306,7 @@ def _naming(source: Path, fault: BlocklistError) -> BlocklistError:
 
 def _lists(workspace: Workspace) -> list[str]:
     """The list that was named, or all of them."""
-    store = Store(workspace.lists)
+    store = workspace.open_store()
     try:
         lists = list(store.lists())
     finally:

@@ -9,12 +9,13 @@ from typing import Any
 
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name, Scope
+from blocklist.names.guards import Finding
 from blocklist.office.session import Session
 from blocklist.publisher.tree import Published, Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
+from blocklist.register.decoders import format_instant
 from blocklist.register.lifecycle import Measure, Measures, Pending, State
 from blocklist.trust.expiry import trust_warnings
 from blocklist.trust.folder import TrustFolder
@@ -172,16 +173,31 @@ def _warnings(opened: Session, in_force: Measures, current: Published | None) ->
         yield fault.message
 
 
+def guarded(session: Session, in_force: Measures) -> list[Finding]:
+    """What the guards say of listed names; a host below a listed domain is no fault, it was listed first."""
+    found = session.guards().check(list(in_force.names()), frozenset())
+    return [finding for finding in found if finding.guard != "covered"]
+
+
+def withheld(session: Session, in_force: Measures) -> list[Name]:
+    """The listed names that no release holds, because the policy protects them."""
+    return [
+        name
+        for name in session.register.measures().names()
+        if session.state_of(name) is State.LISTED and in_force.get(name) is None
+    ]
+
+
 def against_rules(opened: Session, in_force: Measures) -> Iterator[str]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
-    for finding in opened.guarded(in_force):
+    for finding in guarded(opened, in_force):
         yield _("listed against a guard: {message}", message=finding.message)
-    withheld = len(opened.withheld(in_force))
-    if withheld:
+    kept_back = len(withheld(opened, in_force))
+    if kept_back:
         yield plural(
             "{count} listed name is withheld because it meets a protected name",
             "{count} listed names are withheld because they meet protected names",
-            withheld,
+            kept_back,
         )
 
 

@@ -15,16 +15,15 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, UnreachableError, UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, quietly
-from blocklist.base.instants import CLOCK_TOLERANCE, folder_name, format_instant
 from blocklist.publisher.tree import Repository
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
-from blocklist.register.decoders import Ref, encode
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, encode, folder_name, format_instant
 from blocklist.register.fold import Register
 from blocklist.register.replay import from_beginning
 from blocklist.release.manifest import read_lines
 from blocklist.store import rows
-from blocklist.store.backend import NO_ACT, ConflictError, Row
+from blocklist.store.database import NO_ACT, ConflictError, Row
 from blocklist.store.store import HeadMemory, Store
 from blocklist.trust.folder import TrustFolder
 from blocklist.trust.roles import ROOT
@@ -80,7 +79,7 @@ def examine(workspace: Workspace, now: datetime, *, future: bool = False, progre
 
 
 def _of_workspace(workspace: Workspace) -> Store:
-    return Store(workspace.lists)
+    return workspace.open_store()
 
 
 def _examine(
@@ -247,7 +246,7 @@ def restore(
     _require_stated(workspace, register, register_id)
     _require_published(workspace, register)
     memory.check(register)
-    store = Store(workspace.lists, create=True)
+    store = workspace.open_store(create=True)
     try:
         if register.list_id in store.every_list():
             raise RefusedError(

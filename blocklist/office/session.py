@@ -6,6 +6,7 @@ everything checked again on top of them, and signs anew what the person was show
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -13,17 +14,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.base.i18n import Progress, _, plural, quietly
+from blocklist.base.errors import BlocklistError, UsageError, VerificationError
+from blocklist.base.i18n import Progress, _, quietly
 from blocklist.keys.encoding import signer
 from blocklist.names.domain_name import Name, Names, Scope, normalise
-from blocklist.names.guards import Finding, Guards, Suffixes, Surroundings
-from blocklist.office.register_cache import act, every_act, open_state
-from blocklist.register import acts, decoders, policy
+from blocklist.names.guards import Guards, Suffixes, Surroundings
+from blocklist.register import acts, decoders, policy, replay
 from blocklist.register.acts import Act, Body, SignedAct
 from blocklist.register.decoders import MAX_NAMES, Ref
-from blocklist.register.lifecycle import Measures, Pending, Stage, State
-from blocklist.store.backend import ConflictError
+from blocklist.register.fold import Register
+from blocklist.register.lifecycle import Pending, Stage, State
+from blocklist.register.replay import extend
+from blocklist.store.database import ConflictError
 from blocklist.store.evidence import Evidence
 from blocklist.store.store import Dossier, HeadMemory, Store
 from blocklist.workspace import Workspace
@@ -34,16 +36,6 @@ Said = tuple[Body, Dossier | None]
 _E = TypeVar("_E")
 _ATTEMPTS = 50
 """How often a writer that lost the race tries again; each time somebody else got an act in."""
-
-
-class GuardError(RefusedError):
-    """Names that a guard refuses; `findings` has them all."""
-
-    def __init__(self, findings: Sequence[Finding], hint: str) -> None:
-        names = len({finding.name for finding in findings})
-        message = plural("{count} name is refused by the guards", "{count} names are refused by the guards", names)
-        super().__init__(message, hint)
-        self.findings = tuple(findings)
 
 
 class Session:
@@ -70,7 +62,7 @@ class Session:
         self.workspace = workspace
         self.officer = officer
         self.evidence = Evidence(workspace.lists / "evidence")
-        self.store = Store(workspace.lists)
+        self.store = workspace.open_store()
         self.progress = progress
         self._clock = clock
         self._memory = HeadMemory(workspace.keys.path)
@@ -262,57 +254,6 @@ class Session:
         canonical = normalise(text, allow_mixed=allow_mixed)
         return Name(canonical, scope or self.suffixes().default_scope(canonical))
 
-    def findings(self, names: Sequence[Name]) -> list[Finding]:
-        """What the guards say about names that somebody wants to list now."""
-        listed = self.register.in_force(self.now)
-        again = [
-            Finding(
-                "covered",
-                name.text,
-                _("{name} is listed already", name=name.text),
-                _("to move its date use 'blocklist review'"),
-            )
-            for name in names
-            if listed.get(name) is not None and name.scope is Scope.HOST
-        ]
-        return again + self.guards().check(names, listed.domain.keys())
-
-    def guarded(self, in_force: Measures) -> list[Finding]:
-        """What the guards say of listed names; a host below a listed domain is no fault, it was listed first."""
-        found = self.guards().check(list(in_force.names()), frozenset())
-        return [finding for finding in found if finding.guard != "covered"]
-
-    def withheld(self, in_force: Measures) -> list[Name]:
-        """The listed names that no release holds, because the policy protects them."""
-        return [
-            name
-            for name in self.register.measures().names()
-            if self.state_of(name) is State.LISTED and in_force.get(name) is None
-        ]
-
-    def require_clean(self, names: Sequence[Name]) -> None:
-        """Refuse names that somebody wants to propose now.
-
-        Raises:
-            GuardError: A guard refuses one of them, or it waits in another proposal; it holds all findings.
-        """
-        found = self.findings(names) + self._proposed_already(names)
-        if found:
-            raise GuardError(found, _("nothing was signed; leave these names out, or correct them"))
-
-    def _proposed_already(self, names: Sequence[Name]) -> list[Finding]:
-        waiting = {name: entry.ref.seq for entry, proposed in self.waiting_names() for name in proposed}
-        return [
-            Finding(
-                "covered",
-                name.text,
-                _("{name} waits for an approval already, in act {seq}", name=name.text, seq=waiting[name]),
-                _("another officer approves or rejects that act"),
-            )
-            for name in names
-            if name in waiting
-        ]
-
     # What waits
 
     def waiting_names(self) -> Iterator[tuple[Pending, list[Name]]]:
@@ -444,3 +385,69 @@ def parts(names: Sequence[Name]) -> list[Names]:
         )
         for part in (ordered[start : start + MAX_NAMES] for start in range(0, len(ordered), MAX_NAMES))
     ]
+
+
+# Opening a register without replaying thirty years of acts: verified state, kept beside the register
+
+MAX_KEPT = 100_000
+"""The state of a larger register is not kept: few acts list so many names, and reading them costs more."""
+
+
+def open_state(store: Store, list_id: str, lists: Path, now: datetime, progress: Progress = quietly) -> replay.State:
+    """Read a register up to its head: the state kept in the folder `lists` and what follows, or from its first act.
+
+    Raises:
+        VerificationError: An act that was read is not genuine, breaks a rule or is dated in the future.
+    """
+    path = lists / "cache" / f"{list_id}.{os.geteuid()}.json"
+    state = replay.read_own(path, list_id, now)
+    if state is None or not _holds_head(store, state.register):
+        state = replay.State(Register())
+    before = len(state.register.ids)
+    head = store.head(list_id)
+    with progress(_("replaying the register"), head.seq - before if head else 0) as advance:
+        for signed in extend(state.register, store.lines(list_id, after=before), now):
+            state.index.note(signed)
+            advance(1)
+    if len(state.register.ids) - before > replay.KEEP_AFTER and len(state.register.measures()) <= MAX_KEPT:
+        replay.write_own(path, state)
+    return state
+
+
+def _holds_head(store: Store, register: Register) -> bool:
+    try:
+        act(store, register, register.head.seq)
+    except BlocklistError:
+        return False  # replaying from the first act finds out what is wrong, if anything is
+    return True
+
+
+def act(store: Store, register: Register, seq: int) -> SignedAct:
+    """Return one act of a verified register, read from the store again.
+
+    Raises:
+        VerificationError: The store has something else in its place, or nothing.
+    """
+    return _verified(store.line(register.list_id, seq), register.ids[seq - 1], seq)
+
+
+def every_act(store: Store, register: Register) -> Iterator[SignedAct]:
+    """Yield all acts of a verified register, read from the store again.
+
+    Raises:
+        VerificationError: The store has something else in the place of one, or nothing.
+    """
+    lines = store.lines(register.list_id)
+    for seq, act_id in enumerate(register.ids, 1):
+        yield _verified(next(lines, None), act_id, seq)
+
+
+def _verified(line: bytes | None, act_id: str, seq: int) -> SignedAct:
+    """An act is known by its id, which the register got from the bytes that were verified."""
+    if line is not None:
+        signed = acts.read_line(line)
+        if signed.id == act_id:
+            return signed
+    raise VerificationError(
+        _("act {seq} is not the one that was verified", seq=seq), _("'blocklist audit' checks every act")
+    )

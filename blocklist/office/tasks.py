@@ -11,12 +11,13 @@ from operator import itemgetter
 
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import _, plural, shown
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name
+from blocklist.office.queries import guarded, withheld
 from blocklist.office.session import Session
 from blocklist.office.vocabulary import brief, said
 from blocklist.publisher.tree import Repository
 from blocklist.register import acts
+from blocklist.register.decoders import format_instant
 from blocklist.register.lifecycle import Measure, Measures, Pending, Request, Stage, State
 
 _PUBLISHED_WITHIN = timedelta(hours=1)
@@ -137,10 +138,10 @@ def _together(measures: Measures, wanted: Callable[[Measure], bool]) -> Iterator
 
 def _irregular(opened: Session, in_force: Measures) -> Iterator[Task]:
     """Listed names that could not be listed any more: a guard refuses them now, or the policy protects them."""
-    for finding in opened.guarded(in_force):
+    for finding in guarded(opened, in_force):
         what = _("listed against a guard: {message}", message=finding.message)
         yield Task(opened.now, what, _command("remove", finding.name, "--reason", "error"))
-    for name in opened.withheld(in_force):
+    for name in withheld(opened, in_force):
         what = _("{name} is listed and withheld from every release: it is protected now", name=name.text)
         yield Task(opened.now, what, _command("remove", name.text, "--reason", "error"))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name
+from blocklist.register.decoders import format_instant
 
 if TYPE_CHECKING:
     from blocklist.publisher.publish import Draft

@@ -107,7 +107,7 @@ def draft(workspace: Workspace, now: datetime, progress: Progress = quietly) -> 
         VerificationError: The register or the tree is not what was signed.
     """
     list_id = workspace.only_list()
-    with closing(Store(workspace.lists)) as store:
+    with closing(workspace.open_store()) as store:
         return _draft(workspace, store, list_id, now, progress)
 
 
@@ -201,7 +201,7 @@ def publish(
     with durable.locked(workspace.lists / "publish.lock", "publish"):
         list_id = workspace.only_list()
         outbox = Outbox(workspace.lists, list_id, notify) if notify is not None else None
-        with closing(Store(workspace.lists)) as store:
+        with closing(workspace.open_store()) as store:
             Repository.of(workspace).mend()
             made = _draft(workspace, store, list_id, now, progress, outbox)
             try:

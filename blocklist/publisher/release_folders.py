@@ -13,8 +13,8 @@ from tuf.api.metadata import Snapshot
 
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, VerificationError
-from blocklist.base.instants import folder_instant, folder_name
 from blocklist.publisher.tree import Published, Repository, holds, version_in
+from blocklist.register.decoders import folder_instant, folder_name
 from blocklist.release.manifest import SEAL, SUMS, read_header, read_sums
 from blocklist.trust.roles import SNAPSHOT
 

@@ -15,9 +15,8 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Time
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError
 from blocklist.base.i18n import _
-from blocklist.base.instants import CLOCK_TOLERANCE, folder_name
 from blocklist.keys.folder import KeyFolder
-from blocklist.register.decoders import Ref, read_ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_name, read_ref
 from blocklist.release.manifest import ACTS, CHANGES
 from blocklist.trust.folder import (
     AUTHORITY,

@@ -32,7 +32,6 @@ from typing import (
 )
 
 from blocklist.base.i18n import _
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Names
 from blocklist.register.decoders import (
     ActError,
@@ -52,6 +51,7 @@ from blocklist.register.decoders import (
     Sequence,
     code,
     encode,
+    format_instant,
     refuse,
     shown,
 )

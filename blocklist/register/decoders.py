@@ -7,17 +7,45 @@ import re
 import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.base.strict_yaml import is_identifier
 from blocklist.names.domain_name import NameRefused, Names, require_canonical
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far two honest clocks may differ."""
+
+_FOLDER = "%Y%m%dT%H%M%SZ"
+
+
+def format_instant(instant: datetime) -> str:
+    """`YYYY-MM-DDTHH:MM:SSZ`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def folder_name(instant: datetime) -> str:
+    """The name of the folder of the release of that instant, `20261122T120000Z`."""
+    return instant.strftime(_FOLDER)
+
+
+def folder_instant(name: str) -> datetime:
+    """The instant of the release whose folder has that name.
+
+    Raises:
+        ValueError: It is no such name.
+    """
+    return datetime.strptime(name, _FOLDER).replace(tzinfo=UTC)
+
 
 MAX_NAMES = 10_000
 """Names that one act may hold."""
 
+RESERVED_IDS = frozenset({"root", "targets", "snapshot", "timestamp", "metadata", "latest", "registers"})
+"""Names of roles and folders of the published tree; `registers` because its delegation would be `registers/*`."""
+
+_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # strptime takes any script's digits
@@ -136,6 +164,11 @@ read_salt = _digest
 """A salt as a dossier holds it: 64 hexadecimal digits."""
 _sequence = number(1, 2**53)
 _key_text = _text(re.compile(r"[A-Za-z0-9+/]{40,400}={0,2}"), later("{value} is not a base64 public key"))
+
+
+def is_identifier(value: object) -> bool:
+    """Whether this is an id of an officer, a list or a ground."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None and value not in RESERVED_IDS
 
 
 def parse_identifier(value: object) -> str:

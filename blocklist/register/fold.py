@@ -36,8 +36,8 @@ from blocklist.register.lifecycle import (
     refuse_act,
     refuse_step,
 )
-from blocklist.register.policy import Policy
-from blocklist.register.rules import (
+from blocklist.register.policy import (
+    Policy,
     check_add,
     check_adopted,
     check_appoint,
@@ -46,8 +46,8 @@ from blocklist.register.rules import (
     check_request,
     check_review_date,
     check_revoke,
-    read_policy,
 )
+from blocklist.register.policy_reader import read_policy
 
 if TYPE_CHECKING:
     from blocklist.names.domain_name import Names

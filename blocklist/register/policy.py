@@ -1,28 +1,32 @@
-"""The policy of a list: a file that people write, the validated value, and the JSON that an act signs for ever.
+"""The policy of a list, the law that it stands under, and what both demand of a proposal.
 
-One validator reads both forms. They differ in three points only: the file writes durations as ``24h`` and
-names the two files of protected names and platforms; the JSON has whole seconds, and the names themselves.
-
-Every replay of a register, for ever, runs `from_json` on what was signed. So nothing here may depend on the clock, on
-a suffix list, on IDNA tables or on the version of a library; and a limit that was released never changes: when the
-law does, the new limits are a new regime.
+Every replay of a register, for ever, applies these rules. So nothing here may depend on the clock, on a suffix list, on
+IDNA tables or on the version of a library; and a limit that was released never changes: when the law does, the new
+limits are a new regime.
 """
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from blocklist.base.errors import UsageError
-from blocklist.base.i18n import _, later
-from blocklist.base.strict_yaml import BAD, DAY, HOUR, Checker, DocumentError, Fault, Range, join, read_yaml
-from blocklist.names import domain_name
+from blocklist.base.errors import VerificationError
+from blocklist.base.i18n import _, later, shown
+from blocklist.keys.encoding import PublicKey
+from blocklist.names.domain_name import Name, below_or_same
+from blocklist.register import acts
+from blocklist.register.acts import Act
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, format_instant
+from blocklist.register.lifecycle import Officer, Request, refuse_act
 
-_FILE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,63}\.yaml")
+MINUTE: Final = 60
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+WEEK: Final = 7 * DAY
+
 FORMATS: Final = ("rpz", "hosts", "domains", "dnsmasq", "unbound", "knot", "csv", "json")
 ACTIONS: Final = ("address", "nxdomain", "cname")
 UNSAID: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(("hosts", "dnsmasq", "unbound", "knot"), ("cname",))
@@ -31,6 +35,15 @@ MAX_FORMATS: Final = 32
 TENANTS: Final = ("host", "path")
 APPROVALS: Final = ("add", "appoint", "revoke", "adopt")
 MAX_NAMES: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Least and most, both allowed, and the phrase (`later`) that says so, with its article of law if there is one."""
+
+    least: int
+    most: int
+    allowed: str
 
 
 ARTICLES: Final = ("request", "notice", "identification", "oversight", "officers", "block", "review", "remove")
@@ -74,10 +87,6 @@ REGIMES: Final[Mapping[str, Regime]] = {
         articles=dict.fromkeys(ARTICLES, ""),
     ),
 }
-
-
-class PolicyError(DocumentError):
-    """A policy is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,69 +172,6 @@ class Policy:
         """The form that is signed; the keys are those of the file, names are sorted, durations are seconds."""
         return _plain_fields(self)
 
-    @staticmethod
-    def from_json(value: object) -> Policy:
-        """See the function `from_json`."""
-        return from_json(value)
-
-
-def from_json(value: object) -> Policy:
-    """Read the signed form; the same rules as for the file.
-
-    Raises:
-        PolicyError: Anything is wrong; it holds every fault.
-    """
-    checker = Checker(written=False)
-    policy = _policy(value, checker)
-    if checker.faults:
-        raise PolicyError(_("the signed policy"), checker.faults)
-    return policy
-
-
-def load(files: Mapping[str, bytes], list_id: str) -> Policy:
-    """Read and validate a policy as people write it.
-
-    Args:
-        files: Contents by file name: `<list_id>.yaml` and the files that it names; others are not looked at.
-        list_id: The list whose policy it is; the file has to say the same.
-
-    Raises:
-        PolicyError: Anything is wrong in any of the files; it holds every fault.
-    """
-    checker = Checker(written=True)
-    main = f"{list_id}.yaml"
-    tree = read_yaml(files, main, "", checker)
-    if isinstance(tree, dict):
-        for key in ("protected", "platforms"):
-            if key in tree:
-                tree[key] = _referred(files, tree[key], key, checker)
-    policy = _policy(tree, checker)
-    if policy.id not in (list_id, ""):
-        checker.fault("id", policy.id, _("{list_id}, as the file is called", list_id=list_id))
-    if checker.faults:
-        raise PolicyError(main, checker.faults)
-    return policy
-
-
-def file_names(content: bytes, list_id: str) -> tuple[str, ...]:
-    """The files that make up a policy, its own first, so that a caller reads (and digests) no others.
-
-    Raises:
-        PolicyError: The policy's own file cannot be read.
-    """
-    checker = Checker(written=True)
-    main = f"{list_id}.yaml"
-    tree = read_yaml({main: content}, main, "", checker)
-    if not isinstance(tree, dict):
-        raise PolicyError(main, checker.faults or [Fault(main, _("no keys"), _("a policy"))])
-    others = (tree.get(key) for key in ("protected", "platforms"))
-    return (main, *(name for name in others if isinstance(name, str) and _FILE.fullmatch(name)))
-
-
-def digests(files: Mapping[str, bytes]) -> dict[str, str]:
-    """SHA-256 of each file in hex, by file name."""
-    return {name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())}
-
 
 def documentation_addresses(policy: Policy) -> tuple[str, ...]:
     """Landing addresses that no visitor can reach: documentation, private, loopback and the like.
@@ -241,9 +187,6 @@ def documentation_addresses(policy: Policy) -> tuple[str, ...]:
 def own_names(policy: Policy) -> frozenset[str]:
     """Names of the office itself: the probe, `own`, and the target of a cname action."""
     return frozenset(filter(None, (policy.probe, *policy.own, policy.action.target)))
-
-
-# --- The signed form ---------------------------------------------------------------------------------------------
 
 
 def _plain(value: object) -> object:
@@ -263,212 +206,159 @@ def _plain_fields(value: object) -> dict[str, object]:
     return {f.name: _plain(v) for f, v in pairs if f.default is MISSING or v != f.default}
 
 
-def _referred(files: Mapping[str, bytes], value: object, key: str, checker: Checker) -> object:
-    """The tree of the file that `protected` or `platforms` names."""
-    if isinstance(value, str) and _FILE.fullmatch(value):
-        return read_yaml(files, value, key, checker)
-    checker.fault(key, value, _("the name of a file in the same folder, such as {key}.yaml", key=key))
-    return BAD
+# What a proposal has to be, when it is made and again when it is approved
+
+PROOF = "evidence"
+"""What `lacking` calls the proof that the publisher cannot be identified."""
 
 
-# --- The rules ---------------------------------------------------------------------------------------------------
+def check_add(body: acts.Add, policy: Policy, at: datetime) -> None:
+    """Check ground and review date of a proposed addition.
 
-
-_REQUIRED: Final = " ".join(field.name for field in fields(Policy) if field.default is MISSING)
-_WARN: Final = Range(1, 1830 * DAY, later("more than 0 and shorter than review"))
-_KEEP: Final = Range(DAY, 3660 * DAY, later("1d to 3660d (the current release is always kept)"))
-
-
-def _policy(value: object, checker: Checker) -> Policy:
-    """Read every field, then check the rules between fields; meaningless when `checker` has faults."""
-    c, v = checker, checker.section(value, "", _REQUIRED, "own")
-    # An unknown regime is a fault by itself; the others' limits still need something to be checked by.
-    regime = REGIMES.get(c.choice(v["regime"], "regime", REGIMES), REGIMES["other"])
-    policy = Policy(
-        id=c.identifier(v["id"], "id"),
-        regime=v["regime"] if isinstance(v["regime"], str) else "",
-        title=c.texts(v["title"], "title"),
-        authority=c.text(v["authority"], "authority"),
-        legal_basis=tuple(_legal_basis(c, *item) for item in c.items(v["legal_basis"], "legal_basis", 1, 100)),
-        grounds=_grounds(c, v["grounds"]),
-        remedies=c.texts(v["remedies"], "remedies"),
-        notice=c.duration(v["notice"], "notice", regime.notice),
-        review=c.duration(v["review"], "review", regime.review),
-        warn=c.duration(v["warn"], "warn", _WARN),
-        approvals=_approvals(c, v["approvals"]),
-        action=_action(c, v["action"]),
-        ttl=c.integer(v["ttl"], "ttl", 1, HOUR),
-        formats=c.distinct((p, _format(c, p, i)) for p, i in c.items(v["formats"], "formats", 1, MAX_FORMATS)),
-        brakes=_brakes(c, v["brakes"]),
-        freshness=c.duration(v["freshness"], "freshness", regime.freshness),
-        keep=c.duration(v["keep"], "keep", _KEEP),
-        probe=check_name(c, v["probe"], "probe"),
-        own=_names(c, v.get("own", []), "own", 0, 100),
-        protected=frozenset(_names(c, v["protected"], "protected", 0, MAX_NAMES)),
-        platforms=_platforms(c, v["platforms"]),
-    )
-    if policy.review and policy.warn >= policy.review:
-        c.fault("warn", v["warn"], _("shorter than review, which is {review}", review=v["review"]))
-    for format_id in policy.formats:
-        if policy.action.kind in UNSAID.get(format_id, ()):
-            allowed = _(
-                "no {format} with the action {action}: it cannot say it", format=format_id, action=policy.action.kind
-            )
-            c.fault("formats", format_id, allowed)
-    _check_trees(c, policy)
-    _check_probe(c, policy)
-    return policy
-
-
-def _format(c: Checker, path: str, value: object) -> str:
-    """A format that we know; in what was signed any id, since a newer program may have written it.
-
-    What a format is changes neither the fold nor another format, so who does not know one skips it (`formats.unknown`).
+    Raises:
+        RuleError: The policy does not know the ground, or does not allow the date at the instant `at`.
     """
-    return c.choice(value, path, FORMATS) if c.written else c.identifier(value, path)
+    if body.ground not in policy.grounds:
+        refuse_act(
+            _("{ground} is not a ground of this list", ground=body.ground),
+            _("choose from {grounds}", grounds=", ".join(sorted(policy.grounds))),
+        )
+    check_review_date(body.review_by, policy, at)
 
 
-def _legal_basis(c: Checker, path: str, value: object) -> LegalBasis:
-    v = c.section(value, path, "reference summary checked source")
-    if not isinstance(v["checked"], bool):
-        c.fault(join(path, "checked"), v["checked"], _("true or false"))
-    return LegalBasis(
-        reference=c.text(v["reference"], join(path, "reference")),
-        summary=c.texts(v["summary"], join(path, "summary")),
-        checked=v["checked"] is True,
-        source=c.text(v["source"], join(path, "source")),
-    )
+def check_request(request: Request, policy: Policy, at: datetime) -> None:
+    """Check that an addition can cite a removal request (LCEN art. 6-1 al. 2).
+
+    Raises:
+        RuleError: It went to a platform, or its notice period has not passed at the instant `at`.
+    """
+    if request.to == "platform":
+        refuse_act(
+            _("request {seq} went to a platform", seq=request.ref.seq),
+            _("cite a request to the host or the publisher"),
+            policy.article("notice"),
+        )
+    check_notice(request, policy, at)
 
 
-def _grounds(c: Checker, value: object) -> dict[str, Ground]:
-    grounds = {key: _ground(c, item, join("grounds", key)) for key, item in c.pairs(value, "grounds").items()}
-    for key in grounds:
-        c.identifier(key, join("grounds", key))
-    if value == {}:
-        c.fault("grounds", value, _("at least one ground"))
-    return grounds
+def check_notice(request: Request, policy: Policy, at: datetime) -> None:
+    """Check that the recipient of a removal request has had its time.
+
+    Raises:
+        RuleError: The notice period has not passed at the instant `at`.
+    """
+    seq, until = request.ref.seq, request.clock + timedelta(seconds=policy.notice)
+    if at < until:
+        refuse_act(
+            _("the notice of request {seq} ends at {until}", seq=seq, until=shown(until)),
+            _("host and publisher have {hours} hours to remove the content", hours=policy.notice // 3600),
+            policy.article("notice"),
+        )
 
 
-def _ground(c: Checker, value: object, path: str) -> Ground:
-    v = c.section(value, path, "article texts asks")
-    asks = tuple(_ask(c, *item) for item in c.items(v["asks"], join(path, "asks"), 0, 50))
-    c.distinct((join(path, f"asks.{index}.id"), ask.id) for index, ask in enumerate(asks))
-    return Ground(c.text(v["article"], join(path, "article")), c.texts(v["texts"], join(path, "texts")), asks)
+def check_review_date(review_by: datetime, policy: Policy, at: datetime) -> None:
+    """Check that a measure ends within the review period (décret 2015-125 art. 4).
+
+    Raises:
+        RuleError: The date has passed, or is too far away.
+    """
+    latest = at + timedelta(seconds=policy.review)
+    if not at < review_by <= latest:
+        refuse_act(
+            _("the review date {review_by} is not within the review period", review_by=shown(review_by)),
+            _("it can be {latest} at the latest", latest=shown(latest)),
+            policy.article("review"),
+        )
 
 
-def _ask(c: Checker, path: str, value: object) -> Ask:
-    v = c.section(value, path, "id texts")
-    return Ask(c.identifier(v["id"], join(path, "id")), c.texts(v["texts"], join(path, "texts")))
+def check_opening(proposal: acts.Add, approval: acts.Approve) -> None:
+    """Check that an approval opens the commitment: it approves exactly what was proposed (promise 1).
+
+    Raises:
+        RuleError: It is for other names, or for none.
+    """
+    if approval.names is None or approval.salt is None:
+        refuse_act(_("the approval does not say which names it approves"), _("approve what 'blocklist status' shows"))
+    if len(approval.names) != proposal.count or approval.names.commitment(approval.salt) != proposal.commitment:
+        refuse_act(_("the approval is for other names than were proposed"), _("approve what 'blocklist status' shows"))
 
 
-def _approvals(c: Checker, value: object) -> dict[str, int]:
-    """How many other officers approve an act; no policy takes the second person away from `add`."""
-    v = c.section(value, "approvals", "add", "appoint revoke adopt")
-    return {key: c.integer(item, join("approvals", key), int(key == "add"), 10) for key, item in v.items()}
+def lacking(policy: Policy, ground_id: str, basis: str, members: Mapping[str, Any]) -> list[str]:
+    """What the dossier of an addition has to hold and does not: the ids of questions, and `evidence` for the proof."""
+    ground, says = policy.grounds.get(ground_id), members.get("says")
+    answers = says if isinstance(says, Mapping) else {}
+    missing = [ask.id for ask in ground.asks if not str(answers.get(ask.id, "")).strip()] if ground else []
+    evidence = members.get("evidence")
+    proven = basis != "no-identification" or (isinstance(evidence, list) and evidence)
+    return missing if proven else [*missing, PROOF]
 
 
-def _action(c: Checker, value: object) -> Action:
-    kind = c.choice(c.pairs(value, "action").get("kind", BAD), "action.kind", ACTIONS)
-    required = {"address": "kind a", "cname": "kind target"}.get(kind, "kind")
-    # After a wrong kind any key may be meant: one fault is enough.
-    optional = {"address": "aaaa", "": "a aaaa target"}.get(kind, "")
-    v = c.section(value, "action", required, optional)
-    if kind == "cname":
-        return Action(kind, target=check_name(c, v["target"], "action.target"))
-    if kind != "address":
-        return Action(kind)
-    return Action(kind, a=_addresses(c, v["a"], "a", 1), aaaa=_addresses(c, v.get("aaaa", []), "aaaa", 0))
+def unnamed(names: Sequence[Name], refs: Sequence[Ref], requests: Mapping[int, Request]) -> list[Name]:
+    """The names that none of these removal requests named: neither them nor what is above or below them."""
+    asked = [entry.names for ref in refs if (entry := requests.get(ref.seq)) is not None]
+    texts = [text for some in asked if some for text in (*some.domain, *some.host)]
+    return [
+        name
+        for name in names
+        if not any(below_or_same(name.text, text) or below_or_same(text, name.text) for text in texts)
+    ]
 
 
-def _addresses(c: Checker, value: object, key: str, least: int) -> tuple[str, ...]:
-    path, test = f"action.{key}", _is_ipv4 if key == "a" else _is_ipv6
-    version = 4 if key == "a" else 6
-    allowed = _("an IPv{version} address in its shortest form, of one machine", version=version)
+def check_appoint(body: acts.Appoint, officer: Officer | None, holders: Mapping[PublicKey, str]) -> None:
+    """Check that an appointment gives a new id, or one that is free again, a key of its own.
 
-    def read(where: str, item: object) -> str:
-        if isinstance(item, str) and test(item):
-            return item
-        c.fault(where, item, allowed)
-        return ""
-
-    return c.distinct((where, read(where, item)) for where, item in c.items(value, path, least, 8))
-
-
-# Canonical text only: Python's own reading of odd spellings (leading zeros, mapped addresses) changed between versions,
-# and so may its tables of special ranges; the first octet of multicast and reserved addresses does not.
-def _is_ipv4(text: str) -> bool:
-    octets = text.split(".")
-    good = len(octets) == 4 and all(re.fullmatch(r"0|[1-9][0-9]{0,2}", o) and int(o) < 256 for o in octets)
-    return good and 0 < int(octets[0]) < 224
+    Raises:
+        RuleError: The id is in office (`officer`), or the key is somebody else's.
+    """
+    if officer is not None:
+        refuse_act(
+            _("{officer} is in office already", officer=body.officer),
+            _("revoke the officer first, or choose another id"),
+        )
+    holder = holders.get(PublicKey.from_base64(body.key), body.officer)
+    if holder != body.officer:
+        refuse_act(
+            _("the key of {officer} belongs to {holder}", officer=body.officer, holder=holder),
+            _("one key belongs to one officer only, for ever"),
+        )
 
 
-def _is_ipv6(text: str) -> bool:
-    if not re.fullmatch(r"[0-9a-f:]{3,39}", text):
-        return False
-    try:
-        ip = ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return int(ip) >> 32 != 0xFFFF and int(ip) > 1 and ip.packed[0] != 0xFF and str(ip) == text
+def check_revoke(body: acts.Revoke, officer: Officer | None, heads: Sequence[str]) -> None:
+    """Check that a revocation is of somebody in office, and leaves a head.
+
+    Raises:
+        RuleError: Nobody of that id is in office, or nobody could appoint officers any more.
+    """
+    if officer is None:
+        refuse_act(_("{officer} is not an officer in office", officer=body.officer), _("see 'blocklist officer list'"))
+    if list(heads) == [body.officer]:
+        refuse_act(_("{officer} is the only head", officer=body.officer), _("appoint another head first"))
 
 
-def _brakes(c: Checker, value: object) -> Brakes:
-    most = {"added": 10_000, "added_percent": 100, "removed": 10_000}
-    v = c.section(value, "brakes", " ".join(most))
-    return Brakes(**{key: c.integer(v[key], join("brakes", key), 0, most[key]) for key in most})
+def check_adopted(policy: Policy, before: Policy) -> None:
+    """Check that a new policy stands under the law that the register was founded under.
+
+    Raises:
+        RuleError: It would take the list out of the limits of that law.
+    """
+    if policy.regime != before.regime:
+        refuse_act(
+            _(
+                "its policy is under the regime {regime}, the list is under {before}",
+                regime=policy.regime,
+                before=before.regime,
+            ),
+            _("a list keeps its legal basis: found another list for another one"),
+        )
 
 
-def check_name(c: Checker, value: object, path: str) -> str:
-    """Return a canonical A-label name; note a fault and return "" if `value` is none."""
-    if isinstance(value, str) and domain_name.is_canonical(value):
-        return value
-    c.fault(path, value, _canonical_hint(value))
-    return ""
+def check_clock(act: Act, now: datetime) -> None:
+    """Refuse an act from the future.
 
-
-def _canonical_hint(value: object) -> str:
-    if not isinstance(value, str):
-        return _("a name in quotes")
-    try:
-        return _("the form {name}", name=domain_name.normalise(value))
-    except UsageError as error:
-        return _("a domain or host name in lower-case A-labels ({problem})", problem=error.message)
-
-
-def _names(c: Checker, value: object, path: str, least: int, most: int) -> tuple[str, ...]:
-    return c.distinct((where, check_name(c, item, where)) for where, item in c.items(value, path, least, most))
-
-
-def _platforms(c: Checker, value: object) -> dict[str, str]:
-    pairs = c.pairs(value, "platforms")
-    if len(pairs) > MAX_NAMES:
-        c.fault("platforms", _("{count} names", count=len(pairs)), _("at most {most} names", most=MAX_NAMES))
-    read = (
-        (check_name(c, k, join("platforms", k)), c.choice(t, join("platforms", k), TENANTS)) for k, t in pairs.items()
-    )
-    return {key: tenants for key, tenants in read if key}
-
-
-def _check_trees(c: Checker, policy: Policy) -> None:
-    """Protected names and platforms: none says a thing twice, none contradicts another."""
-    for name in sorted(policy.protected):
-        if domain_name.below(name, policy.protected):
-            c.fault("protected", name, _("names outside each other: a name above it is protected already"))
-    for name in sorted(policy.platforms):
-        if domain_name.within(name, policy.protected):
-            c.fault(join("platforms", name), name, _("no name that is protected, or below one that is"))
-
-
-def _check_probe(c: Checker, policy: Policy) -> None:
-    """Every export blocks the probe and what is below it: that must be nobody's."""
-    probe = frozenset(filter(None, [policy.probe]))
-    if policy.probe and domain_name.within(policy.probe, policy.protected):
-        c.fault("probe", policy.probe, _("a name that is not protected"))
-    if policy.probe and domain_name.within(policy.probe, frozenset(policy.platforms)):
-        c.fault("probe", policy.probe, _("a name outside every platform"))
-    own = {"own": policy.own, "action.target": filter(None, [policy.action.target])}
-    for key, group in {"protected": policy.protected, "platforms": policy.platforms, **own}.items():
-        for name in sorted(group):
-            if domain_name.below(name, probe) or (name in probe and key in own):
-                allowed = _("no name at or below the probe {probe}: every export blocks it", probe=policy.probe)
-                c.fault(key, name, allowed)
+    Raises:
+        VerificationError: It is dated more than five minutes after `now`.
+    """
+    if act.at > now + CLOCK_TOLERANCE:
+        raise VerificationError(
+            _("it is dated {at}, which is in the future", at=format_instant(act.at)), _("check this machine's clock")
+        )

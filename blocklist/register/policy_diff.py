@@ -12,13 +12,12 @@ from typing import Any, Final
 
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, plural
-from blocklist.base.strict_yaml import DAY, HOUR, MINUTE, WEEK
 from blocklist.names.domain_name import Name
 from blocklist.register import acts
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures, RuleError
-from blocklist.register.policy import Policy, from_json
-from blocklist.register.rules import check_add
+from blocklist.register.policy import DAY, HOUR, MINUTE, WEEK, Policy, check_add
+from blocklist.register.policy_reader import from_json
 
 _DURATIONS: Final = ("notice", "review", "warn", "freshness", "keep")
 

@@ -24,16 +24,14 @@ from blocklist.base import durable
 from blocklist.base.durable import Written
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.base.instants import CLOCK_TOLERANCE
 from blocklist.keys.encoding import PublicKey
 from blocklist.names.domain_name import Names, Scope
 from blocklist.register import acts
 from blocklist.register.acts import Body, SignedAct
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measure, Measures, Officer, Pending, Recommendation, Request
-from blocklist.register.policy import Policy
-from blocklist.register.rules import check_clock
+from blocklist.register.policy import Policy, check_clock
 
 
 def from_beginning(lines: Iterable[bytes], now: datetime) -> Iterator[tuple[SignedAct, Register]]:

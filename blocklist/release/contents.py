@@ -15,9 +15,8 @@ from datetime import datetime, timedelta
 
 from blocklist.base.errors import RefusedError
 from blocklist.base.i18n import _, plural
-from blocklist.base.instants import format_instant
 from blocklist.names.domain_name import Name, Names
-from blocklist.register.decoders import Ref, encode
+from blocklist.register.decoders import Ref, encode, format_instant
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measure, Measures, Request, State, difference
 from blocklist.register.policy import Brakes, Policy, documentation_addresses

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.base.instants import format_instant
 from blocklist.register.acts import ENVIRONMENTS, authenticated_bytes, load_canonical
-from blocklist.register.decoders import ActError, Ref, encode, parse_identifier, parse_instant, read_ref
+from blocklist.register.decoders import ActError, Ref, encode, format_instant, parse_identifier, parse_instant, read_ref
 from blocklist.register.policy import FORMATS
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 
-from blocklist.base.instants import folder_name, format_instant
 from blocklist.names.domain_name import Scope, is_host_name
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import Ref, folder_name, format_instant
 from blocklist.register.lifecycle import Measure, Rendered
 from blocklist.register.policy import Action, Policy
 

@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
-from blocklist.base.i18n import _, later
-from blocklist.base.instants import format_instant
+from blocklist.base.i18n import _, later, shown
 
 HASH_OF_CURVE: dict[str, hashes.SHA256 | hashes.SHA384] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384()}
 
@@ -152,7 +151,7 @@ def _check_revocation(certificate: x509.Certificate, authority: x509.Certificate
             _(
                 "{what} was revoked on {instant}",
                 what=_(SIGNER),
-                instant=format_instant(entry.revocation_date_utc),
+                instant=shown(entry.revocation_date_utc),
             )
         )
 
@@ -202,7 +201,7 @@ def _require_in_force(
             _(
                 "{what} is not valid before {instant}",
                 what=_(what),
-                instant=format_instant(certificate.not_valid_before_utc),
+                instant=shown(certificate.not_valid_before_utc),
             )
         )
     if at >= certificate.not_valid_after_utc:
@@ -210,7 +209,7 @@ def _require_in_force(
             _(
                 "{what} has expired: it ended {instant}",
                 what=_(what),
-                instant=format_instant(certificate.not_valid_after_utc),
+                instant=shown(certificate.not_valid_after_utc),
             )
         )
 

@@ -19,8 +19,7 @@ from typing import Any, BinaryIO
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
-from blocklist.base.instants import format_instant
-from blocklist.register.decoders import shown
+from blocklist.register.decoders import format_instant, shown
 
 CHUNK = 1024 * 1024
 """Octets in memory at a time, however large a file is."""

@@ -15,26 +15,21 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
-from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, TargetError, UnreachableError, UsageError
 from blocklist.base.i18n import _
-from blocklist.store.backend import DOSSIERS, ConflictError, Database, octets
+from blocklist.store.database import DOSSIERS, ConflictError, Database, octets
 
-VARIABLE = "BLOCKLIST_STORE"
-URL_FILE = "register.url"
 SCHEMA = Path(__file__).parent / "sql" / "postgresql.sql"
 """The tables and the roles, for whoever administers the server."""
 
-_SAID: ContextVar[str | None] = ContextVar("said", default=None)
 _PARAMETERS = (
     *("host", "hostaddr", "port", "service", "target_session_attrs", "connect_timeout"),
     *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_min_protocol_version"),
@@ -56,51 +51,8 @@ _SESSION = (
 )
 
 
-class Named(NamedTuple):
-    """The URL of a database, not looked at yet, and what named it."""
-
-    url: str
-    by: str
-
-
-@contextlib.contextmanager
-def naming(url: str) -> Iterator[None]:
-    """As long as this lasts, the register of the workspace is in the database of that URL.
-
-    Raises:
-        UsageError: See `parsed`.
-    """
-    parsed(url)
-    before = _SAID.set(url)
-    try:
-        yield
-    finally:
-        _SAID.reset(before)
-
-
-def configured(folder: Path) -> Named | None:
-    """The database that the command line names, else the variable, else the folder `lists/` in `register.url`.
-
-    Returns:
-        None where the register is in files.
-
-    Raises:
-        UsageError: The file cannot be read, or holds no URL.
-    """
-    for named, by in ((_SAID.get(), "--store"), (os.environ.get(VARIABLE), VARIABLE)):
-        if named:
-            return Named(named, by)
-    path = folder / URL_FILE
-    if not path.exists():
-        return None
-    lines = durable.read(path, _("the file"), 4096).decode(errors="replace").splitlines()
-    said = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    if len(said) != 1:
-        raise UsageError(_("{path} does not hold one URL", path=path), _how())
-    return Named(said[0], URL_FILE)
-
-
-def _how() -> str:
+def how_to_name() -> str:
+    """Return what the URL of a database looks like."""
     return _("a database is named like postgresql:///blocklist?host=/var/run/postgresql")
 
 
@@ -114,7 +66,7 @@ def parsed(text: str) -> sa.URL:
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError) as fault:
-        raise UsageError(_("this is not the URL of a database"), _how()) from fault
+        raise UsageError(_("this is not the URL of a database"), how_to_name()) from fault
     if url.password is not None or ":" in (url.username or "") or any("password" in name.lower() for name in url.query):
         # Arguments, configuration and errors are read by many.
         raise UsageError(
@@ -122,7 +74,7 @@ def parsed(text: str) -> sa.URL:
             _("take it out and put it into ~/.pgpass, or into the file that PGPASSFILE names"),
         )
     if url.drivername not in ("postgresql", _DRIVER):
-        raise UsageError(_("{kind} is not a kind of database that can be used", kind=url.drivername), _how())
+        raise UsageError(_("{kind} is not a kind of database that can be used", kind=url.drivername), how_to_name())
     _require_known(url)
     _require_protected(url)
     return url.set(drivername=_DRIVER)

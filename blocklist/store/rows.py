@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
-from blocklist.store.backend import ACTS, DOSSIERS, octets
+from blocklist.store.database import ACTS, DOSSIERS, octets
 from blocklist.store.store import Store
 
 _SLICE = 500

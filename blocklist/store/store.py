@@ -10,13 +10,14 @@ import hashlib
 import hmac
 import itertools
 import json
+import os
 import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -26,9 +27,8 @@ from blocklist.base.i18n import _
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.fold import Register
-from blocklist.store.backend import ACTS, DOSSIERS, NO_ACT, ConflictError, Database, Row, octets
-from blocklist.store.postgres import PostgresServer, configured, parsed
-from blocklist.store.sqlite import REGISTER, SqliteFiles
+from blocklist.store.database import ACTS, DOSSIERS, NO_ACT, REGISTER, ConflictError, Database, Row, SqliteFiles, octets
+from blocklist.store.postgres import PostgresServer, how_to_name, parsed
 
 _SALT = re.compile(r"[0-9a-f]{64}")
 _WAITS = (0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0)
@@ -84,9 +84,46 @@ def how_to_start(lists: Path) -> str:
     return _("make one with 'blocklist init', or give -C DIR")
 
 
-def _opened(folder: Path, *, create: bool, read_only: bool) -> Database:
+VARIABLE = "BLOCKLIST_STORE"
+URL_FILE = "register.url"
+
+
+class Named(NamedTuple):
+    """The URL of a database, not looked at yet, and what named it."""
+
+    url: str
+    by: str
+
+
+def configured(folder: Path, said: str | None = None) -> Named | None:
+    """The database that the command line names, else the variable, else the folder `lists/` in `register.url`.
+
+    Args:
+        folder: The folder `lists/`.
+        said: The URL that the command line names, if it does.
+
+    Returns:
+        None where the register is in files.
+
+    Raises:
+        UsageError: The file cannot be read, or holds no URL.
+    """
+    for named, by in ((said, "--store"), (os.environ.get(VARIABLE), VARIABLE)):
+        if named:
+            return Named(named, by)
+    path = folder / URL_FILE
+    if not path.exists():
+        return None
+    lines = durable.read(path, _("the file"), 4096).decode(errors="replace").splitlines()
+    urls = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if len(urls) != 1:
+        raise UsageError(_("{path} does not hold one URL", path=path), how_to_name())
+    return Named(urls[0], URL_FILE)
+
+
+def _opened(folder: Path, said: str | None, *, create: bool, read_only: bool) -> Database:
     """The database of a folder `lists/`: the server that it names, or files in it."""
-    named = configured(folder)
+    named = configured(folder, said)
     if named is None:
         return SqliteFiles(folder, create=create, read_only=read_only, missing=how_to_start(folder))
     if (folder / REGISTER).exists():
@@ -103,6 +140,7 @@ class Store:
     Args:
         folder: The workspace's `lists/`. It holds the register itself (`register.db` and `dossiers.db`), or names the
             server that does (`register.url`), unless the command line or a variable names another one.
+        said: The URL that the command line names.
         create: Make the files; otherwise they have to be there. A server's tables are its administrator's to make.
         read_only: Read a private copy of the files, and make or change nothing. So is a folder that cannot be written.
         database: Another database than that of the folder.
@@ -115,9 +153,15 @@ class Store:
     """
 
     def __init__(
-        self, folder: Path, *, create: bool = False, read_only: bool = False, database: Database | None = None
+        self,
+        folder: Path,
+        said: str | None = None,
+        *,
+        create: bool = False,
+        read_only: bool = False,
+        database: Database | None = None,
     ) -> None:
-        self._database = database or _opened(folder, create=create, read_only=read_only)
+        self._database = database or _opened(folder, said, create=create, read_only=read_only)
 
     @classmethod
     def at(cls, place: str, *, create: bool = False) -> Store:

@@ -20,9 +20,8 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
-from blocklist.base.strict_yaml import is_identifier
 from blocklist.keys.encoding import PublicKey
-from blocklist.register.decoders import Ref
+from blocklist.register.decoders import Ref, is_identifier
 from blocklist.trust.roles import (
     MALFORMED,
     OFFLINE_FOR,
