@@ -14,11 +14,11 @@ from blocklist.audit.inspection import Fault
 from blocklist.base.errors import RefusedError, VerificationError
 from blocklist.keys.encoding import PublicKey
 from blocklist.register import acts
+from blocklist.register.acts import read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, format_instant
 from blocklist.register.fold import Register
 from blocklist.register.policy import check_clock
 from blocklist.register.replay import from_beginning
-from blocklist.release.manifest import read_lines
 
 SECOND = timedelta(seconds=1)
 SMALL = {"protected": ["protected.example"], "platforms": {}}

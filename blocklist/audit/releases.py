@@ -17,7 +17,7 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.i18n import _, shown
 from blocklist.register import acts
-from blocklist.register.acts import SignedAct
+from blocklist.register.acts import SignedAct, read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_instant
 from blocklist.register.fold import Register
 from blocklist.release.contents import Snapshot, differing
@@ -30,7 +30,6 @@ from blocklist.release.manifest import (
     SUMS,
     Header,
     read_header,
-    read_lines,
     read_revocations,
     read_since,
     read_sums,

@@ -32,7 +32,7 @@ from blocklist.base.errors import (
 )
 from blocklist.base.i18n import _, plain
 from blocklist.client.transport import CHUNK, KEEP, TransportError, status_text, unusable
-from blocklist.release.manifest import read_lines
+from blocklist.register.acts import read_lines
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -10,6 +10,7 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import StaleError, UsageError, VerificationError
 from blocklist.base.i18n import _, shown
+from blocklist.register.acts import read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE
 from blocklist.register.fold import Register
 from blocklist.register.replay import from_beginning
@@ -23,7 +24,6 @@ from blocklist.release.manifest import (
     SEAL,
     SUMS,
     read_header,
-    read_lines,
     read_revocations,
     read_since,
     read_sums,

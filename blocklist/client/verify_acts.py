@@ -14,12 +14,13 @@ from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, later
 from blocklist.client.state import MALFORMED, Accepted, ListState, Record, read_number
 from blocklist.register import replay
+from blocklist.register.acts import read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_name, format_instant, read_ref
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures
 from blocklist.register.replay import extend, from_beginning
 from blocklist.release.contents import Mark, Snapshot, take_marked
-from blocklist.release.manifest import ACTS, CHANGES, read_lines
+from blocklist.release.manifest import ACTS, CHANGES
 from blocklist.release.renderers import Changed
 
 if TYPE_CHECKING:

@@ -17,11 +17,10 @@ from blocklist.base.errors import BlocklistError, RefusedError, UnreachableError
 from blocklist.base.i18n import Progress, _, quietly
 from blocklist.publisher.tree import Repository
 from blocklist.register import acts
-from blocklist.register.acts import SignedAct
+from blocklist.register.acts import SignedAct, read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, encode, folder_name, format_instant
 from blocklist.register.fold import Register
 from blocklist.register.replay import from_beginning
-from blocklist.release.manifest import read_lines
 from blocklist.store import rows
 from blocklist.store.database import NO_ACT, ConflictError, Row
 from blocklist.store.store import HeadMemory, Store

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-import json
 import re
-import unicodedata
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -22,8 +19,8 @@ from typing import (
     TYPE_CHECKING,
     Annotated,
     Any,
+    BinaryIO,
     ClassVar,
-    NoReturn,
     TypeVar,
     Union,
     get_args,
@@ -52,6 +49,7 @@ from blocklist.register.decoders import (
     code,
     encode,
     format_instant,
+    load_canonical,
     refuse,
     shown,
 )
@@ -334,50 +332,6 @@ _HEADER: Mapping[str, Callable[[object], object]] = {
 }
 
 
-def _no_float(text: str) -> NoReturn:
-    refuse(_("{text} is not a whole number", text=text[:80]))
-
-
-_MANY = 100
-"""Names from which on it is worth to write them without a JSON encoder."""
-
-_decoder = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
-
-
-def load_canonical(payload: bytes) -> dict[str, Any]:
-    """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not).
-
-    Raises:
-        ActError: The bytes are not exactly what `encode` writes for some object.
-    """
-    try:
-        text = payload.decode()
-        members = _decoder.decode(text)
-        canonical = _with_names(members) == payload or encode(members) == payload
-    except (ValueError, RecursionError) as fault:
-        raise ActError(_("the payload is not JSON in UTF-8")) from fault
-    if not isinstance(members, dict) or not canonical:
-        refuse(_("the payload is not a compact JSON object with sorted, unique keys"))
-    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
-        refuse(_("the payload holds text that is not in normal form NFC"))
-    return members
-
-
-def _with_names(members: Any) -> bytes | None:  # noqa: ANN401  (any JSON)
-    """What `encode` gives for an object with many canonical names, three times as fast; None for any other."""
-    match members:
-        case {"names": {"domain": list(domain), "host": list(host), **others}} if (
-            not others and len(domain) + len(host) >= _MANY
-        ):
-            with suppress(TypeError):
-                known = {"names": Names(tuple(domain), tuple(host)).encoded()}
-                rest = {key: encode(value) for key, value in members.items() if key != "names"}
-                return b"{%b}" % b",".join(
-                    b"%b:%b" % (encode(key), text) for key, text in sorted((rest | known).items())
-                )
-    return None
-
-
 def _read_fields(members: dict[str, Any], readers: Mapping[str, Any], optional: frozenset[str]) -> dict[str, Any]:
     """Take the fields of `readers` out of `members`, each read by its reader."""
     values = {}
@@ -490,3 +444,17 @@ def read_line(line: bytes) -> SignedAct:
     if signed.line() != line:
         refuse(_("the envelope's base64 is not in its one form"))
     return signed
+
+
+def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
+    """The envelopes of an `acts.jsonl`, of its first `length` octets if that is given.
+
+    Raises:
+        ActError: A line has no end, or no bounds.
+    """
+    left = length
+    while left != 0 and (line := stream.readline(MAX_LINE + 2)):
+        left = None if left is None else left - len(line)
+        if not line.endswith(b"\n") or (left is not None and left < 0):
+            raise ActError(_("a line of acts.jsonl is too long or was cut off"), _("fetch it again"))
+        yield line[:-1]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import reprlib
+import unicodedata
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NoReturn
@@ -98,6 +100,50 @@ _encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",",
 def encode(value: object) -> bytes:
     """Compact UTF-8 JSON with sorted keys: the only encoding of a payload."""
     return _encoder.encode(value).encode()
+
+
+def _no_float(text: str) -> NoReturn:
+    refuse(_("{text} is not a whole number", text=text[:80]))
+
+
+_MANY = 100
+"""Names from which on it is worth to write them without a JSON encoder."""
+
+_decoder = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float)
+
+
+def load_canonical(payload: bytes) -> dict[str, Any]:
+    """Parse canonical JSON and nothing else (RFC 8259 leaves duplicate keys open, so we do not).
+
+    Raises:
+        ActError: The bytes are not exactly what `encode` writes for some object.
+    """
+    try:
+        text = payload.decode()
+        members = _decoder.decode(text)
+        canonical = _with_names(members) == payload or encode(members) == payload
+    except (ValueError, RecursionError) as fault:
+        raise ActError(_("the payload is not JSON in UTF-8")) from fault
+    if not isinstance(members, dict) or not canonical:
+        refuse(_("the payload is not a compact JSON object with sorted, unique keys"))
+    if not text.isascii() and not unicodedata.is_normalized("NFC", text):
+        refuse(_("the payload holds text that is not in normal form NFC"))
+    return members
+
+
+def _with_names(members: Any) -> bytes | None:  # noqa: ANN401  (any JSON)
+    """What `encode` gives for an object with many canonical names, three times as fast; None for any other."""
+    match members:
+        case {"names": {"domain": list(domain), "host": list(host), **others}} if (
+            not others and len(domain) + len(host) >= _MANY
+        ):
+            with suppress(TypeError):
+                known = {"names": Names(tuple(domain), tuple(host)).encoded()}
+                rest = {key: encode(value) for key, value in members.items() if key != "names"}
+                return b"{%b}" % b",".join(
+                    b"%b:%b" % (encode(key), text) for key, text in sorted((rest | known).items())
+                )
+    return None
 
 
 def parse_instant(text: object) -> datetime:

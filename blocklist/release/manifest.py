@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from blocklist.base import durable
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _
-from blocklist.register import acts
 from blocklist.register.decoders import ActError, Ref, parse_instant, read_ref
 
 ACTS, CHANGES, ANNOUNCED = "acts.jsonl", "changes.json", "announced.json"
@@ -92,17 +90,3 @@ def read_since(path: Path) -> tuple[Ref, datetime] | None:
         raise VerificationError(
             _("{path} cannot be read", path=path), _("it is not a release of this program")
         ) from fault
-
-
-def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
-    """The envelopes of an `acts.jsonl`, of its first `length` octets if that is given.
-
-    Raises:
-        ActError: A line has no end, or no bounds.
-    """
-    left = length
-    while left != 0 and (line := stream.readline(acts.MAX_LINE + 2)):
-        left = None if left is None else left - len(line)
-        if not line.endswith(b"\n") or (left is not None and left < 0):
-            raise ActError(_("a line of acts.jsonl is too long or was cut off"), _("fetch it again"))
-        yield line[:-1]

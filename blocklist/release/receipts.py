@@ -16,8 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later
-from blocklist.register.acts import ENVIRONMENTS, authenticated_bytes, load_canonical
-from blocklist.register.decoders import ActError, Ref, encode, format_instant, parse_identifier, parse_instant, read_ref
+from blocklist.register.acts import ENVIRONMENTS, authenticated_bytes
+from blocklist.register.decoders import (
+    ActError,
+    Ref,
+    encode,
+    format_instant,
+    load_canonical,
+    parse_identifier,
+    parse_instant,
+    read_ref,
+)
 from blocklist.register.policy import FORMATS
 
 if TYPE_CHECKING:
