@@ -16,10 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-import kit
-from history import History
-from nginx import Publisher
-from pki import Authority
+from kit import fixed
+from kit.chain import Chain
+from kit.history import History
+from kit.nginx import Publisher
+from kit.pki import Authority
+from kit.site import Site, draft_checksum, no_passphrase
 
 from blocklist.audit.audit import audit_workspace
 from blocklist.base import digests
@@ -83,7 +85,7 @@ def report(what: str, ours: float, theirs: float, limit: float, peak: int = 0, m
 def two_formats(folder: Path) -> Path:
     """The shipped policy with the formats that the yardstick has: a zone and a hosts file."""
     folder.mkdir(parents=True)
-    for name, content in kit.shipped_files().items():
+    for name, content in fixed.shipped_files().items():
         text = re.sub(r"(?m)^formats: .*$", "formats: [rpz, hosts]", content.decode())
         (folder / name).write_text(text)
     return folder
@@ -91,7 +93,7 @@ def two_formats(folder: Path) -> Path:
 
 def grow(folder: Path, count: int) -> str:
     """Make a workspace whose register lists `count` generated names; gives the checksum of the plan to publish it."""
-    site = kit.Site(folder, datetime.now(UTC), lists=two_formats(folder / "shipped"))
+    site = Site(folder, datetime.now(UTC), lists=two_formats(folder / "shipped"))
     entries = [(line, f"name{line:07d}.test") for line in range(1, count + 1)]
     with site.office("agent-1") as office:
         names, refused = propose.sift(office, entries)
@@ -101,24 +103,24 @@ def grow(folder: Path, count: int) -> str:
     with site.office("agent-2") as office:
         for proposed in signed:
             approve.approve(office, proposed.act.seq)
-    return kit.draft_checksum(site)
+    return draft_checksum(site)
 
 
 def grow_old(folder: Path, size: int) -> None:
     """Make a register of `size` acts that ends now, with the keys of its agents."""
     history = History(size, datetime.now(UTC))
     store = Store(folder / "lists", create=True)
-    store.append(kit.LIST, history.chain.signed, history.dossiers)
+    store.append(fixed.LIST, history.chain.signed, history.dossiers)
     store.close()
     (folder / "proof.txt").write_text("no imprint, no answer from the registrar")
-    keys = KeyFolder(folder / "keys", kit.no_passphrase)
+    keys = KeyFolder(folder / "keys", no_passphrase)
     for agent in ("agent-1", "agent-2"):
-        keys.create(agent, kit.key(agent), encrypt=False)
+        keys.create(agent, fixed.key(agent), encrypt=False)
 
 
 def daily_work(folder: Path, blocklist: Path, size: int, turn: int) -> dict[str, float]:
     """Seconds that each command of an agent's day takes, in its `turn`, which adds and approves one name."""
-    says = [word for ask in kit.shipped_policy().grounds["apology"].asks for word in ("--say", f"{ask.id}=yes")]
+    says = [word for ask in fixed.shipped_policy().grounds["apology"].asks for word in ("--say", f"{ask.id}=yes")]
     why = ["--ground", "apology", "--basis", "no-identification", "--ref", "bench", *says]
     proof = ["--evidence", folder / "proof.txt"]
     commands: dict[str, list[object]] = {
@@ -154,7 +156,7 @@ def measure_age(folder: Path, blocklist: Path, turns: int = 9) -> None:
 def grow_everyday(folder: Path) -> None:
     """Make a workspace of `LISTED` names in force and `DECIDED` acts; most of them are reviews, as in any office."""
     now = datetime.now(UTC)
-    site = kit.Site(folder, now - timedelta(days=1), lists=two_formats(folder / "shipped"))
+    site = Site(folder, now - timedelta(days=1), lists=two_formats(folder / "shipped"))
     each = [Name(f"site{number:03d}.test", Scope.DOMAIN) for number in range(LISTED)]
     with site.office("agent-1") as office:
         signed = [propose.propose(office, [name], site.proposal())[0] for name in each]
@@ -165,7 +167,7 @@ def grow_everyday(folder: Path) -> None:
             site.now = now - timedelta(days=1) + timedelta(seconds=number)
             review.review(office, [each[number % LISTED]], "still-unlawful", None, "", ())
     site.now = now
-    site.publish(kit.draft_checksum(site))
+    site.publish(draft_checksum(site))
 
 
 def measure_everyday(folder: Path, blocklist: Path, turns: int = 9) -> None:
@@ -173,7 +175,7 @@ def measure_everyday(folder: Path, blocklist: Path, turns: int = 9) -> None:
     with ProcessPoolExecutor(1) as pool:
         pool.submit(grow_everyday, folder).result()
     keys = str(folder / "keys")
-    says = [word for ask in kit.shipped_policy().grounds["apology"].asks for word in ("--say", f"{ask.id}=yes")]
+    says = [word for ask in fixed.shipped_policy().grounds["apology"].asks for word in ("--say", f"{ask.id}=yes")]
     why = ["--ground", "apology", "--basis", "no-identification", "--ref", "bench", *says]
     proof = ["--evidence", folder / "imprint.txt"]
     exports = folder / "office/exports"
@@ -182,7 +184,7 @@ def measure_everyday(folder: Path, blocklist: Path, turns: int = 9) -> None:
     taken: dict[str, list[float]] = {}
     with Publisher(folder / "nginx", exports, server_files(folder, pki), client, pki.certificate) as nginx:
         provider = folder / "subscription.yaml"
-        pin = ["--list", kit.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
+        pin = ["--list", fixed.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
         tls = ["--ca", pki.certificate, "--client-certificate", client[0], "--client-key", client[1]]
         run([blocklist, "subscribe", nginx.url, *pin, *tls, "--to", f"rpz={folder}/rpz.zone", "-o", provider])
         pull = [blocklist, "pull", "-c", provider]
@@ -213,12 +215,14 @@ def measure_everyday(folder: Path, blocklist: Path, turns: int = 9) -> None:
 def measure_formats(folder: Path, count: int) -> None:
     """Rendering and hashing, from the measures on, as often as needed for a median."""
     decided = [
-        Measure(ground="g", basis="b", added=act, approved=act, since=kit.START, review_by=kit.START + 12 * kit.WEEK)
+        Measure(
+            ground="g", basis="b", added=act, approved=act, since=fixed.START, review_by=fixed.START + 12 * fixed.WEEK
+        )
         for act in range(100)
     ]
     names = {f"name{line:07d}.test": decided[line % len(decided)] for line in range(count)}
-    policy, head = kit.shipped_policy(), Ref(1, "0" * 64)
-    shown = Snapshot("0" * 64, kit.LIST, "test", head, kit.START, policy, Measures(names), ())
+    policy, head = fixed.shipped_policy(), Ref(1, "0" * 64)
+    shown = Snapshot("0" * 64, fixed.LIST, "test", head, fixed.START, policy, Measures(names), ())
 
     def seconds(*format_ids: str) -> float:
         started = time.perf_counter()
@@ -238,17 +242,17 @@ def measure_formats(folder: Path, count: int) -> None:
 
 def measure_audit(folder: Path, count: int) -> None:
     """An audit of acts that hold one name each, to the bare verification of as many signatures in this process."""
-    chain = kit.Chain(at=datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=count + 60))
+    chain = Chain(at=datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=count + 60))
     for number in range(count // 2):
-        listed = kit.names(f"name{number:07d}.test")
+        listed = fixed.names(f"name{number:07d}.test")
         proposed = chain.add_act("agent-1", chain.proposal(listed), dossier="0" * 64)
-        chain.add_act("agent-2", acts.Approve(act=proposed.ref, names=listed, salt=kit.SALT))
+        chain.add_act("agent-2", acts.Approve(act=proposed.ref, names=listed, salt=fixed.SALT))
     store = Store(folder / "lists", create=True)
-    store.append(kit.LIST, chain.signed, [None] * len(chain.signed))
+    store.append(fixed.LIST, chain.signed, [None] * len(chain.signed))
     store.close()
-    keys = {signed.keyid: kit.key(signed.act.by).public_key() for signed in chain.signed[:5]}
+    keys = {signed.keyid: fixed.key(signed.act.by).public_key() for signed in chain.signed[:5]}
     jobs = [(keys[signed.keyid], signed.signature, acts.authenticated_bytes(signed.payload)) for signed in chain.signed]
-    workspace = Workspace(folder, KeyFolder(folder / "keys", kit.no_passphrase))
+    workspace = Workspace(folder, KeyFolder(folder / "keys", no_passphrase))
     ours, bare = [], []
     for _ in range(3):
         started = time.perf_counter()
@@ -307,7 +311,7 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
     client = pki.issue("provider")
     with Publisher(folder / "nginx", link, server_files(folder, pki), client, pki.certificate) as nginx:
         zone, provider = folder / "rpz.zone", folder / "subscription.yaml"
-        pin = ["--list", kit.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
+        pin = ["--list", fixed.LIST, "--root", exports / "metadata/1.root.json", "--environment", "test"]
         tls = ["--ca", pki.certificate, "--client-certificate", client[0], "--client-key", client[1]]
         run([blocklist, "subscribe", nginx.url, *pin, *tls, "--to", f"rpz={zone}", "-o", provider])
         pull = [blocklist, "pull", "-c", provider]
@@ -343,7 +347,7 @@ def measure_list(folder: Path, blocklist: Path, count: int) -> None:
 
 def add_one(folder: Path) -> None:
     """List one name more."""
-    site = kit.Site.at(folder, datetime.now(UTC).replace(microsecond=0))
+    site = Site.at(folder, datetime.now(UTC).replace(microsecond=0))
     site.block("one-more.test")
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from kit import DAY, SALT, START, WEEK, key, key_text, members, names
+from kit.fixed import DAY, SALT, START, WEEK, key, key_text, names
+from kit.forged import members
 
 from blocklist.keys.public import signer
 from blocklist.register import acts

@@ -20,7 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kit import START, Chain, canonical, envelope, key, key_text, names
+from kit.chain import Chain
+from kit.fixed import START, key, key_text, names
+from kit.forged import canonical, envelope
+from kit.paths import TESTS
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
@@ -32,7 +35,7 @@ from blocklist.register import acts, decoders
 from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
 from blocklist.register.decoders import MAX_NAMES, ActError, Head, Ref, parse_instant, read_names
 
-VECTORS = Path(__file__).parent / "vectors/acts"
+VECTORS = TESTS / "vectors/acts"
 ADD, FOUND, REQUEST = (print_vectors.signed(kind) for kind in ("add", "found", "request"))
 
 

@@ -12,7 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from kit import DAY, HOUR, LIST, START, Site
+from kit.fixed import DAY, HOUR, LIST, START
+from kit.site import Site
 
 from blocklist.audit.audit import Audit, audit_workspace
 from blocklist.base.errors import UsageError

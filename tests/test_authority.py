@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from seal_kit import DAY, HOUR, NOW, SECOND, Office, key_usage, new_key, new_office, revocation_list
+from kit.seal import DAY, HOUR, NOW, SECOND, Office, key_usage, new_key, new_office, revocation_list
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.seal.ca import issue_certificate, new_authority, new_revocation_list

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hostile import key_of
-from kit import LIST, Site
-from nginx import DOCS, Clients, Publisher, certificates
-from pki import Authority
+from kit.fixed import LIST
+from kit.hostile import key_of
+from kit.nginx import DOCS, Clients, Publisher, certificates
+from kit.pki import Authority
+from kit.site import Site
 
 from blocklist.seal.ca import new_revocation_list
 

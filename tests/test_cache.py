@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
-from history import STEP, History
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kit import DAY, LIST, SALT, START, WEEK, Chain, key_text, names
+from kit.chain import Chain
+from kit.fixed import DAY, LIST, SALT, START, WEEK, key_text, names
+from kit.history import STEP, History
+from kit.random_acts import new_world, step
 from msgspec import defstruct
-from test_fold import new_world, step
 
 from blocklist.base.digests import Written
 from blocklist.base.errors import VerificationError

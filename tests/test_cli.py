@@ -17,8 +17,9 @@ from zoneinfo import ZoneInfo
 
 import click
 import pytest
-from kit import LIST, LISTS, Site
-from shell import SAYS, WHY, Shell
+from kit.fixed import LIST, LISTS
+from kit.shell import SAYS, WHY, Shell
+from kit.site import Site
 
 from blocklist.base.errors import TargetError
 from blocklist.cli import GROUPS, MODULES, main

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kit import LIST, SAYS, Site
-from postgres import Postgres
+from kit.fixed import LIST, SAYS
+from kit.postgres import Postgres
+from kit.site import Site
 
 from blocklist.office import appoint, propose
 from blocklist.register import acts

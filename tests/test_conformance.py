@@ -17,9 +17,10 @@ from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from hostile import Scene, public_key, under_another_id
-from kit import DAY, HOUR, LIST, Provider, key
-from memory import URL, Memory, MemoryStage, tuf_clock
+from kit.fixed import DAY, HOUR, LIST, key
+from kit.hostile import Scene, public_key, under_another_id
+from kit.memory import URL, Memory, MemoryStage, tuf_clock
+from kit.provider import Provider
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import DelegatedRole, Delegations, Key, Metadata, MetaFile, Root, Targets
 

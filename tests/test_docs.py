@@ -13,7 +13,10 @@ from pathlib import Path
 import click
 import pytest
 import yaml
-from kit import LIST, LISTS, Provider, Site
+from kit.docs import DOCS, ROOT, TEXT, blocks, rows, section, section_below
+from kit.fixed import LIST, LISTS
+from kit.provider import Provider
+from kit.site import Site
 
 import blocklist
 from blocklist.cli import MODULES, main
@@ -22,17 +25,7 @@ from blocklist.names import guards
 from blocklist.register import acts
 from blocklist.register.lifecycle import MAY_SIGN
 
-ROOT = Path(__file__).parent.parent
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-TEXT = {path.name: path.read_text() for path in DOCS}
 DEMO = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/blocklist demo"
-
-
-def blocks(text: str, *languages: str) -> Iterator[str]:
-    """The code blocks of these languages, continued lines joined."""
-    for language, code in re.findall(r"(?ms)^```(\w+)\n(.*?)^```$", text):
-        if language in languages:
-            yield code.replace("\\\n", " ")
 
 
 def command_lines() -> Iterator[tuple[str, list[str]]]:
@@ -170,16 +163,6 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 # Tables that repeat the code
-
-
-def rows(text: str) -> list[list[str]]:
-    """The rows of the one table in `text`, without its head."""
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
-
-
-def section(name: str, title: str) -> str:
-    return re.split(r"(?m)^#", TEXT[name].split(f"# {title}\n")[1])[0]
 
 
 def test_the_kinds_of_acts_are_those_of_the_code() -> None:
@@ -323,10 +306,6 @@ def test_one_act_can_be_verified_by_hand(tmp_path: Path) -> None:
     assert shown[-1] == shown[-2]
     line = (release / "acts.jsonl").read_bytes().splitlines()[4]
     assert shown[0] == f"{acts.read_line(line).id}  payload"
-
-
-def section_below(name: str, title: str) -> str:
-    return TEXT[name].split(f"### {title}\n")[1].split("\n### ")[0]
 
 
 def _bash(script: str, folder: Path) -> str:

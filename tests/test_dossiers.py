@@ -12,8 +12,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from kit import HOUR, LIST, START, Site
-from shell import WHY, Shell
+from kit.fixed import HOUR, LIST, START
+from kit.shell import WHY, Shell
+from kit.site import Site
 
 from blocklist.audit.audit import Audit, audit_workspace
 from blocklist.audit.case_file import Exported, export_measure

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kit import DAY, HOUR, WEEK, Site
+from kit.fixed import DAY, HOUR, WEEK
+from kit.site import Site
 
 from blocklist.base.i18n import shown
 from blocklist.names.domain_name import Name, Scope

@@ -10,7 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from kit import START
+from kit.fixed import START
 
 from blocklist.base import durable
 from blocklist.base.errors import TargetError, UsageError

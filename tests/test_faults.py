@@ -20,9 +20,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from faults_disk import HOWS, Machine, Resolvers
-from faults_world import World, serial_of
-from kit import HOUR, KILLS, LIST, MANY_KILLS, Provider, Site, draft_checksum
+from kit.faults_disk import HOWS, Machine, Resolvers
+from kit.faults_world import World, serial_of
+from kit.fixed import HOUR, LIST
+from kit.kills import KILLS, MANY_KILLS
+from kit.provider import Provider
+from kit.site import Site, draft_checksum
 
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError

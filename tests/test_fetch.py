@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import HOUR, LIST, Provider, Site
-from pki import Authority
+from kit.fixed import HOUR, LIST
+from kit.pki import Authority
+from kit.provider import Provider
+from kit.site import Site
 
 from blocklist.base.errors import BlocklistError
 from blocklist.client import transport

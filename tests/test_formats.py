@@ -22,8 +22,9 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kit import LIST, START, Chain, shipped_policy
-from shell import Shell
+from kit.chain import Chain
+from kit.fixed import LIST, START, shipped_policy
+from kit.shell import Shell
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.instants import folder_instant, folder_name

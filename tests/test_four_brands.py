@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from kit import HOUR, Provider, Site
-from servers import Kresd, Named, Recursor, Server, Unbound, until
-from upstream import ADDRESSES, Upstream
+from kit.fixed import HOUR
+from kit.provider import Provider
+from kit.servers import Kresd, Named, Recursor, Server, Unbound, until
+from kit.site import Site
+from kit.upstream import ADDRESSES, Upstream
 
 from blocklist.base.errors import RefusedError, TargetError
 from blocklist.client.outcome import Outcome

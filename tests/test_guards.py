@@ -9,6 +9,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.paths import TESTS
 from publicsuffixlist import PublicSuffixList
 
 from blocklist.names.domain_name import Name, NameRefused, Scope, normalise
@@ -16,7 +17,7 @@ from blocklist.names.guards import SPECIAL_USE, TEST_DOMAINS, Finding, Guards, S
 from blocklist.names.name_set import Names
 from blocklist.register.measures import parents_of
 
-VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
+VECTORS = yaml.safe_load((TESTS / "vectors/names.yaml").read_text("utf-8"))
 
 TEST = Suffixes(test=True)
 PRODUCTION = Suffixes(test=False)

@@ -13,12 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from faults_world import World, remarks_of, serial_of
-from hostile import Heads, Thief, key_of, next_line, published_acts, ref_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from kit import DAY, HOUR, LIST, SALT, WEEK, Site, names
-from shell import WHY, Shell
+from kit.faults_world import World, remarks_of, serial_of
+from kit.fixed import DAY, HOUR, LIST, SALT, WEEK, names
+from kit.hostile import Heads, Thief, key_of, next_line, published_acts, ref_of
+from kit.shell import WHY, Shell
+from kit.site import Site
 
 from blocklist.base import digests, durable
 from blocklist.base.errors import (

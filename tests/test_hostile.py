@@ -11,19 +11,23 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from hostile import (
+from kit.fixed import DAY, HOUR, LIST, SALT, names
+from kit.hostile import (
+    EVIL,
+    MINUTE,
     Scene,
     Stage,
     Thief,
     envelope,
     fold_anyway,
-    key_of,
     next_line,
     other_signature,
     payload_of,
     ref_of,
+    signed_by_two,
 )
-from kit import DAY, HOUR, LIST, SALT, Provider, Site, names
+from kit.provider import Provider
+from kit.site import Site
 from tuf.api.metadata import Metadata, TargetFile
 
 from blocklist.base.errors import BlocklistError
@@ -36,9 +40,6 @@ from blocklist.register import acts
 from blocklist.register.decoders import Ref
 from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES
 from blocklist.release.plan import BrakeError
-
-MINUTE = timedelta(minutes=1)
-EVIL = Name("evil.example", Scope.DOMAIN)
 
 
 @pytest.fixture
@@ -1166,21 +1167,6 @@ def test_every_file_of_a_release_altered_without_a_key(scene: Scene, tmp_path: P
 
 
 # --- Promise 6: what would break the internet -------------------------------------------------------------------------
-
-
-def signed_by_two(site: Site, lines: list[bytes], *domains: str, at: datetime) -> list[bytes]:
-    """Names listed by two agents with their own keys and without our program, hence without its guards."""
-    wanted = names(*domains)
-    body = acts.Add(
-        commitment=wanted.commitment(SALT),
-        count=len(wanted),
-        ground="apology",
-        basis="no-identification",
-        review_by=at + 30 * DAY,
-    )
-    lines = [*lines, next_line(lines, "agent-1", key_of(site, "agent-1"), body, at)]
-    approval = acts.Approve(act=ref_of(lines), names=wanted, salt=SALT)
-    return [*lines, next_line(lines, "agent-2", key_of(site, "agent-2"), approval, at)]
 
 
 def test_promise_6_a_protected_name_that_two_agents_signed_is_not_rendered(stage: Stage) -> None:

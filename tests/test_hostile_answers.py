@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from hostile import Scene
-from kit import HOUR, LIST, Provider
-from memory import (
+from kit.fixed import HOUR, LIST
+from kit.hostile import Scene
+from kit.memory import (
     URL,
     Asked,
     Memory,
@@ -33,6 +33,7 @@ from memory import (
     tag,
     tuf_clock,
 )
+from kit.provider import Provider
 
 from blocklist.base.errors import BlocklistError, StaleError, UnreachableError
 from blocklist.client import transport

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import Scene, fold_anyway, public_key, under_another_id
-from kit import LIST, Chain, Provider
-from memory import URL, Memory, MemoryStage, endless
+from kit.chain import Chain
+from kit.fixed import LIST
+from kit.hostile import MINUTE, Scene, fold_anyway, public_key, under_another_id
+from kit.memory import URL, Memory, MemoryStage, endless
+from kit.provider import Provider
 from test_conformance import signed_twice
-from test_hostile import MANY, MINUTE, braked, listed, removed
+from test_hostile import MANY, braked, listed, removed
 from test_hostile_answers import OK, Wire, read, said, slowly
 from test_hostile_answers import way as way
 from tuf.api.metadata import MetaFile
@@ -212,7 +214,7 @@ def test_promise_6_a_whole_list_that_ended_does_not_come_back_unasked(stage: Mem
 
 
 def test_a_digest_that_is_no_file_name(scene: Scene, tmp_path: Path) -> None:
-    from hostile import Stage
+    from kit.hostile import Stage
 
     stage = Stage(scene, tmp_path)
     stage.thief.offer([*stage.acts, *stage.scene.news], stage.now)

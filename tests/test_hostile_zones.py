@@ -11,8 +11,8 @@ from pathlib import Path
 import dns.flags
 import dns.rcode
 import pytest
-from servers import CONFIGURATIONS, Dnsmasq, Kresd, Named, Recursor, Server, Unbound, until
-from upstream import ADDRESSES, Upstream
+from kit.servers import CONFIGURATIONS, Dnsmasq, Kresd, Named, Recursor, Server, Unbound, until
+from kit.upstream import ADDRESSES, Upstream
 
 HOSTILE = CONFIGURATIONS / "hostile"
 SERVERS: Mapping[str, tuple[type[Server], str]] = {

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from kit import Breaking
+from kit.breaking import Breaking
 
 from blocklist.base.durable import digest_of
 from blocklist.base.errors import RefusedError, TargetError

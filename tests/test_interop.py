@@ -23,10 +23,12 @@ from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from hostile import Thief
-from kit import LIST, Site
-from test_repository import FILES, OPENSSL, copied
-from test_trust_rotation import HUGE, ceremony, fingerprint, release, rotate, shown, sign, steal
+from kit.fixed import LIST
+from kit.heads import HUGE, ceremony, fingerprint, release, rotate, shown, sign, steal
+from kit.hostile import Thief
+from kit.paths import ROOT
+from kit.site import Site, copied
+from kit.tree import FILES, OPENSSL
 from tuf.api.exceptions import RepositoryError
 from tuf.ngclient import Updater
 
@@ -35,7 +37,7 @@ from blocklist.trust.genesis import keep_key
 from blocklist.trust.seal_certificates import renew, revoke
 
 SCRIPT = Path(__file__).parent / "interop/update.cjs"
-MODULES = Path(__file__).parent.parent / "build/interop/node_modules"
+MODULES = ROOT / "build/interop/node_modules"
 
 # --- The history ------------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kit.paths import ROOT
 from print_rooms import BEGIN, END, layers, table
 
-PACKAGE = Path(__file__).parent.parent / "blocklist"
-DESIGN = PACKAGE.parent / "docs/design.md"
+PACKAGE = ROOT / "blocklist"
+DESIGN = ROOT / "docs/design.md"
 
 PURE = (
     "base/instants", "base/strict_yaml", "names", "keys/encryption", "seal", "register", "release", "lint",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from kit.paths import ROOT
 from print_lifecycle import BEGIN, END, table
 
 from blocklist.register.lifecycle import LIFECYCLE, Stage
 from blocklist.register.measures import State
 
-DESIGN = Path(__file__).parent.parent / "docs/design.md"
+DESIGN = ROOT / "docs/design.md"
 
 
 def test_the_documents_hold_the_lifecycle_table() -> None:

@@ -13,8 +13,9 @@ import dns.rdatatype
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import Kresd, Named, Recursor, Server, Unbound, until
-from upstream import Upstream
+from kit.servers import Kresd, Named, Recursor, Server, Unbound, until
+from kit.upstream import Upstream
+from kit.zones import FIRST, HEAD, HOSTILE, LAST, body
 
 from blocklist.lint.rules import EXAMPLES, RULES, SERVERS, affected
 from blocklist.lint.text import TextLinter
@@ -22,17 +23,9 @@ from blocklist.lint.zone import ZoneLinter, lint_zone
 from blocklist.lint.zone_reader import MAX_LINE, EntryError, record, ttl
 from blocklist.release import formats
 
-HOSTILE = Path(__file__).parent / "resolvers/hostile"
-HEAD = b"$TTL 300\n@ SOA localhost. hostmaster.localhost. 1795348800 300 60 2419200 60\n@ NS localhost.\n"
-FIRST = b"before.example CNAME .\n*.before.example CNAME .\n"
-LAST = b"after.example CNAME .\n*.after.example CNAME .\n"
 KEY = b"mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="
 LONGEST = b".".join([b"a" * 63, b"b" * 63, b"c" * 63, b"d" * 56])
 """Of 248 octets: a name of its own, and none in a zone."""
-
-
-def body(lines: bytes) -> bytes:
-    return HEAD + FIRST + lines + LAST
 
 
 CHECKZONE, UNREADY, RESOLVES, BLOCKS = "named-checkzone", "does not start", "resolves", "is blocked"

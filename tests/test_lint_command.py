@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostile import later
-from kit import HOUR, LIST, Site
-from shell import Shell
-from test_lint import FIRST, HEAD, HOSTILE, LAST, body
+from kit.fixed import HOUR, LIST
+from kit.hostile import later
+from kit.shell import Shell
+from kit.site import Site
+from kit.zones import FIRST, HEAD, HOSTILE, LAST, body
 
 from blocklist.base.errors import RefusedError
 from blocklist.lint.rules import EXAMPLES

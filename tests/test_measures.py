@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import DAY, START
+from kit.fixed import DAY, START
 
 from blocklist.names.domain_name import below, below_or_same, within
 from blocklist.register.measures import Difference, Measure, Measures, difference, parents_of

@@ -14,9 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from kit import LIST, Chain, Site
-from postgres import OWNER, Postgres, only_sqlite
-from shell import WHY, Shell
+from kit.chain import Chain
+from kit.fixed import LIST
+from kit.postgres import OWNER, Postgres, only_sqlite
+from kit.shell import WHY, Shell
+from kit.site import Site
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.keys.public import signer

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 import update_catalog
-from kit import LIST, Chain
+from kit.chain import Chain
+from kit.fixed import LIST
 from update_catalog import MARKS, PACKAGE
 
 from blocklist.base.i18n import _, paris, plain, plural, preferred, shown, speaking

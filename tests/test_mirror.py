@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from kit import HOUR, LIST, Provider, Site
+from kit.fixed import HOUR, LIST
+from kit.provider import Provider
+from kit.site import Site
 
 TIMESTAMP = Path("metadata/timestamp.json")
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import idna
 import pytest
 import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit.paths import TESTS
 
 from blocklist.base.errors import UsageError
 from blocklist.names import domain_name
 from blocklist.names.domain_name import MAX_LENGTH, NameRefused, is_canonical, normalise, require_canonical
 
-VECTORS = yaml.safe_load((Path(__file__).parent / "vectors" / "names.yaml").read_text("utf-8"))
+VECTORS = yaml.safe_load((TESTS / "vectors/names.yaml").read_text("utf-8"))
 
 REASONS = {
     "a-label", "address", "character", "empty", "hyphen", "invisible", "label", "length", "mixed-script", "space",

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import DAY, HOUR, LIST, Provider, Site, draft_checksum
-from nginx import DOCS, Clients, Nginx, Proxy, Publisher, Request, certificates, read_answer
-from pki import Authority
-from shell import Shell
+from kit.fixed import DAY, HOUR, LIST
+from kit.nginx import DOCS, Clients, Nginx, Proxy, Publisher, Request, certificates, read_answer
+from kit.pki import Authority
+from kit.provider import Provider
+from kit.shell import Shell
+from kit.site import Site, draft_checksum
 
 from blocklist.base.errors import BlocklistError
 from blocklist.client import transport

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
-from kit import DAY, HOUR, LIST, WEEK, Chain, names
+from kit.chain import Chain
+from kit.fixed import DAY, HOUR, LIST, WEEK, names
 
 from blocklist.base.i18n import shown, speaking
 from blocklist.register import acts

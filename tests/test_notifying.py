@@ -15,8 +15,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from hostile import key_of, later, next_line
-from kit import HOUR, LIST, Provider, Site, draft_checksum, names
+from kit.fixed import HOUR, LIST, names
+from kit.hostile import key_of, later, next_line
+from kit.paths import ROOT
+from kit.provider import Provider
+from kit.site import Site, draft_checksum
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError, VerificationError
 from blocklist.base.i18n import shown, speaking
@@ -302,7 +305,7 @@ def test_a_damaged_record(site: Site, post: Post, content: str) -> None:
 
 
 def test_the_script_of_the_guide(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = (Path(__file__).parent.parent / "docs/notify.sh").read_text()
+    script = (ROOT / "docs/notify.sh").read_text()
     for name, body in (("notify", script), ("sendmail", f"#!/bin/sh\n(echo \"$@\"; cat) > '{tmp_path}/mail'\n")):
         (tmp_path / name).write_text(body)
         (tmp_path / name).chmod(0o755)

@@ -14,7 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kit import HOUR, LIST, LISTS, START, Chain, Site, draft_checksum, shipped_files, shipped_policy
+from kit.chain import Chain
+from kit.fixed import HOUR, LIST, LISTS, START, shipped_files, shipped_policy
+from kit.site import Site, draft_checksum
 
 from blocklist.base.errors import RefusedError, UsageError
 from blocklist.base.instants import format_instant

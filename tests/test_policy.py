@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit.fixed import LISTS
 
 from blocklist.base.errors import BlocklistError
 from blocklist.base.strict_yaml import MAX_FILE, RESERVED_IDS
@@ -32,7 +32,6 @@ from blocklist.register.policy import (
     own_names,
 )
 
-LISTS = Path(__file__).parent.parent / "lists"
 ID = "apology-of-terrorism"
 MAIN = f"{ID}.yaml"
 FILES = {name: (LISTS / name).read_bytes() for name in (MAIN, "protected.yaml", "platforms.yaml")}

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from kit import LIST, Chain, Site
-from postgres import OWNER, Postgres, program
-from shell import WHY, Shell
-from test_store import SMALL, folded, forked, next_act
+from kit.chain import Chain
+from kit.fixed import LIST
+from kit.postgres import OWNER, Postgres, program
+from kit.shell import WHY, Shell
+from kit.site import Site
+from kit.stored import SMALL, folded, forked, next_act
 
 from blocklist.base.errors import TargetError, UnreachableError, UsageError, VerificationError
 from blocklist.register import acts

@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-from kit import Site
-from pki import Authority
-from postgres import Postgres, running
-from shell import WHY, Shell
+from kit.paths import ROOT
+from kit.pki import Authority
+from kit.postgres import Postgres, running
+from kit.shell import WHY, Shell
+from kit.site import Site
 
-GUIDE = (Path(__file__).parent.parent / "docs/administrators.md").read_text()
+GUIDE = (ROOT / "docs/administrators.md").read_text()
 SERVER = "db.office.example"
 FILES, AUTHORITY = "/etc/postgresql/tls", "/etc/blocklist/office-ca.pem"
 

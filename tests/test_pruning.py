@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from kit import DAY, LIST, Provider, Site
+from kit.fixed import DAY, LIST
+from kit.provider import Provider
+from kit.site import Site
 from tuf.ngclient import Updater
 
 from blocklist.audit.audit import audit_workspace

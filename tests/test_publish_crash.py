@@ -14,12 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from crash_office import STEP, VERBS, Life, Office, Readers, Watch
-from kit import HOUR, KILLS, LIST, MANY_KILLS, Site, draft_checksum
-from test_lists import OTHER, Both
-from test_lists import with_tuf as list_with_tuf
-from test_repository import adopt, copied, current, verified
-from test_trust_rotation import MINUTE, Watchers, release, rotate
+from kit.crash_office import STEP, VERBS, Life, Office, Readers, Watch
+from kit.fixed import HOUR, LIST
+from kit.heads import MINUTE, Watchers, release, rotate
+from kit.kills import KILLS, MANY_KILLS
+from kit.site import Site, adopt, copied, draft_checksum
+from kit.tree import current, verified
+from kit.two_lists import OTHER, Both
+from kit.two_lists import with_tuf as list_with_tuf
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Targets
 

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import key_of, later, next_line
-from kit import DAY, HOUR, LIST, LISTS, WEEK, Provider, Site, names, no_passphrase
-from shell import Shell
-from test_repository import clean, verified
+from kit.fixed import DAY, HOUR, LIST, LISTS, WEEK, names
+from kit.hostile import key_of, later, next_line
+from kit.provider import Provider
+from kit.shell import Shell
+from kit.site import Site, no_passphrase
+from kit.tree import clean, verified
 
 from blocklist.base import durable
 from blocklist.base.errors import RefusedError, UsageError, VerificationError

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import DAY, HOUR, LIST, Breaking, Provider, Site
+from kit.breaking import Breaking
+from kit.fixed import DAY, HOUR, LIST
+from kit.provider import Provider
+from kit.site import Site
 
 from blocklist.base import digests, durable
 from blocklist.base.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError

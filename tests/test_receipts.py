@@ -18,9 +18,12 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
-from kit import DAY, HOUR, LIST, WEEK, Breaking, Provider, Site, key, no_passphrase
+from kit.breaking import Breaking
+from kit.fixed import DAY, HOUR, LIST, WEEK, key
+from kit.provider import Provider
+from kit.shell import Shell
+from kit.site import Site, no_passphrase
 from securesystemslib.dsse import Envelope
-from shell import Shell
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import quietly, shown

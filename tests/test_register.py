@@ -12,24 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kit import (
-    DAY,
-    HOUR,
-    LIST,
-    SALT,
-    START,
-    WEEK,
-    Chain,
-    canonical,
-    envelope,
-    forged_line,
-    key_text,
-    members,
-    names,
-    refused,
-    resigned,
-    snapshot,
-)
+from kit.chain import Chain, refused, snapshot
+from kit.fixed import DAY, HOUR, LIST, SALT, START, WEEK, key_text, names
+from kit.forged import canonical, envelope, forged_line, members, resigned
 
 from blocklist.base.errors import BlocklistError, VerificationError
 from blocklist.base.instants import format_instant

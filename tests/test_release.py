@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kit import DAY, HOUR, START, WEEK, Chain, key, names, no_passphrase, shipped_policy
+from kit.chain import Chain
+from kit.fixed import DAY, HOUR, START, WEEK, key, names, shipped_policy
+from kit.paths import TESTS
+from kit.site import no_passphrase
 from tuf.api.metadata import Metadata
 
 from blocklist.base import durable
@@ -31,7 +34,7 @@ from blocklist.release.render import require_publishable
 from blocklist.release.snapshot import Snapshot
 from blocklist.trust.online_keys import sealed
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = TESTS / "golden"
 NONE = Names()
 LIMITS = Brakes(added=20, added_percent=30, removed=20)
 

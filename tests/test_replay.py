@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 
 import pytest
-from kit import DAY, HOUR, SALT, START, WEEK, Chain, envelope, forged_line, key_text, names, resigned, snapshot
+from kit.chain import Chain, snapshot
+from kit.fixed import DAY, HOUR, SALT, START, WEEK, key_text, names
+from kit.forged import envelope, forged_line, resigned
 
 from blocklist.base.errors import RefusedError, VerificationError
 from blocklist.base.instants import CLOCK_TOLERANCE, format_instant

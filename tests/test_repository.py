@@ -3,89 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import re
 import shutil
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from faults_disk import HOWS, Machine, Resolvers
-from kit import DAY, HOUR, LIST, Breaking, Site, no_passphrase
-from tuf.api.exceptions import DownloadHTTPError
+from kit.breaking import Breaking
+from kit.faults_disk import HOWS, Machine, Resolvers
+from kit.fixed import DAY, HOUR, LIST
+from kit.site import Site, adopt, copied
+from kit.tree import FILES, clean, current, verified, with_openssl, with_tuf
 from tuf.api.metadata import Metadata
-from tuf.ngclient import FetcherInterface, Updater
 
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.client.verify import verify
-from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import remove
-from blocklist.register import acts
-from blocklist.release import formats
-from blocklist.release.manifest import ACTS, ANNOUNCED, CHANGES, SEAL, SUMS
-from blocklist.workspace import Workspace
-
-FILES = (*sorted((ACTS, ANNOUNCED, CHANGES, *(entry.file for entry in formats.FORMATS.values()))), SUMS, SEAL)
-OPENSSL = "cms -verify -cades -binary -inform DER -in SHA256SUMS.p7s -content SHA256SUMS -no-CApath -no-CAstore"
-
-
-class Plain(FetcherInterface):
-    """The whole of what python-tuf needs to read a tree on a disk."""
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        path = Path(urlsplit(url).path)
-        if not path.exists():
-            raise DownloadHTTPError(f"{path} is not there", 404)
-        return iter([path.read_bytes()])
-
-
-def with_tuf(exports: Path, folder: Path, root: bytes, names: Sequence[str] = FILES) -> dict[str, bytes]:
-    """Every file of the current release, as python-tuf's own client gets it."""
-    folder.mkdir(exist_ok=True)
-    (folder / "metadata").mkdir(exist_ok=True)
-    url = exports.as_uri()
-    client = Updater(
-        str(folder / "metadata"), f"{url}/metadata", str(folder), f"{url}/targets", fetcher=Plain(), bootstrap=root
-    )
-    client.refresh()
-    got = {}
-    for name in names:
-        target = client.get_targetinfo(f"{LIST}/{name}")
-        assert target is not None, name
-        got[name] = Path(client.download_target(target)).read_bytes()
-    assert client.get_targetinfo(f"registers/{LIST}.json") is not None
-    return got
-
-
-def with_openssl(folder: Path, authority: Path) -> str:
-    """What the header of every export tells people to run; returns what went wrong, or nothing."""
-    seal = ["openssl", *OPENSSL.split(), "-CAfile", str(authority), "-out", "/dev/null"]
-    for command in (seal, ["sha256sum", "--strict", "--ignore-missing", "-c", "SHA256SUMS"]):
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            return done.stdout + done.stderr
-    return ""
-
-
-def current(site: Site) -> Path:
-    return site.exports / LIST / (site.exports / LIST / "latest").read_text().strip()
-
-
-def copied(site: Site, folder: Path) -> Site:
-    """The same site at another place, with its hard links."""
-    subprocess.run(["cp", "-a", site.folder, folder], check=True)
-    other = copy.copy(site)
-    other.folder, other.keys = folder, KeyFolder(folder / "keys", no_passphrase)
-    other.workspace = Workspace(folder / "office", other.keys)
-    return other
+from blocklist.release.manifest import SEAL, SUMS
 
 
 @pytest.fixture(scope="module")
@@ -319,39 +259,6 @@ def test_a_key_of_the_publisher_is_missing(fresh: Site, role: str) -> None:
 # --- A disk that fails ------------------------------------------------------------------------------------------------
 
 
-def clean(site: Site) -> bool:
-    """Nothing unfinished, and nothing that no committed release refers to."""
-    exports = site.exports
-    unfinished = [path.name for path in exports.rglob(".tmp-*")]
-    roles = {int(path.name.split(".")[0]): path for path in (exports / "metadata").glob(f"*.{LIST}.json")}
-    snapshots = {int(path.name.split(".")[0]) for path in (exports / "metadata").glob("*.snapshot.json")}
-    folders = {
-        int(datetime.strptime(path.name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
-        for path in (exports / LIST).glob("2*Z")
-        if {entry.name for entry in path.iterdir()} != {SUMS, SEAL}  # what a prune leaves
-    }
-    wanted = {
-        target.get_prefixed_paths()[0]
-        for path in roles.values()
-        for target in Metadata.from_file(str(path)).signed.targets.values()
-    }
-    there = {f"{LIST}/{path.name}" for path in (exports / "targets" / LIST).iterdir()}
-    assert unfinished == []
-    assert snapshots == set(roles) == folders
-    assert there == wanted
-    return True
-
-
-def verified(site: Site, folder: Path, names: Sequence[str] = FILES) -> int:
-    """The release that TUF shows, every file of it downloaded; and the one that `latest` names is a sealed one."""
-    got = with_tuf(site.exports, folder, site.root.read_bytes(), names)
-    latest = verify(current(site), site.exports / "seal.pem", site.founded.register, site.now)
-    assert latest.missing == ()
-    number = int(Metadata.from_file(str(site.exports / "metadata/timestamp.json")).signed.version)
-    assert f"({number})".encode() in got["rpz.zone"]
-    return number
-
-
 class Disk(Machine):
     """A disk that fails at one step of one file. Two threads write a release, so that a step has a name and no number.
 
@@ -398,12 +305,6 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Site:
     made.block("four.example")
     shutil.rmtree(made.keys.path / "seen")
     return made
-
-
-def adopt(site: Site, **changes: object) -> None:
-    with site.office("head-1") as office:
-        policy = office.register.policy.to_json() | changes
-        office.state(acts.Adopt(policy=policy, files={"a.yaml": "0" * 64}, rules=1))
 
 
 STAGES = {

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+from kit.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 GUIDES = sorted((ROOT / "docs").rglob("*.md"))
 SHOWN = re.compile(r"<!-- from: (\S+) -->\n+```\w*\n(.*?)^```$", re.M | re.S)
 POLICY = re.compile(r"^[ \t]*(?://|#|--) policy:\n(.*?)^[ \t]*(?://|#|--) end of policy\n", re.M | re.S)

@@ -19,10 +19,12 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 import pytest
-from kit import HOUR, Provider, Site
-from load import RATE, Load
-from servers import Dnsmasq, DnsmasqRestarted, Kresd, Named, Recursor, Server, Unbound, UnboundLocal, until
-from upstream import ADDRESSES, CHAINS, DOWN, LONGEST, Upstream
+from kit.fixed import HOUR
+from kit.load import RATE, Load
+from kit.provider import Provider
+from kit.servers import Dnsmasq, DnsmasqRestarted, Kresd, Named, Recursor, Server, Unbound, UnboundLocal, until
+from kit.site import Site
+from kit.upstream import ADDRESSES, CHAINS, DOWN, LONGEST, Upstream
 
 LANDING = {"A": "192.0.2.1", "AAAA": "2001:db8::1"}
 KINDS = ("A", "AAAA", "MX", "TXT", "HTTPS", "ANY")

@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hostile import later
-from kit import HOUR, LIST, Site
+from kit.fixed import HOUR, LIST
+from kit.hostile import later
+from kit.site import Site
 from test_auditing import altered
 from test_publishing import everything
 

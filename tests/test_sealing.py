@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hostile import key_of
-from kit import DAY, HOUR, LIST, Site
-from seal_kit import new_key, new_office, pem_key
-from shell import Shell
-from test_repository import FILES, OPENSSL, copied, current, with_openssl, with_tuf
+from kit.fixed import DAY, HOUR, LIST
+from kit.hostile import key_of
+from kit.seal import new_key, new_office, pem_key
+from kit.shell import Shell
+from kit.site import Site, copied
+from kit.tree import FILES, OPENSSL, current, signer_of, with_openssl, with_revocations, with_tuf
 
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.client.verify import verify
@@ -44,27 +45,6 @@ def release(site: Site) -> Path:
     site.now += 7 * HOUR
     assert site.publish().changed
     return current(site)
-
-
-def signer_of(folder: Path) -> str:
-    """The fingerprint of the key that sealed a release."""
-    got = subprocess.run(
-        ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "SHA256SUMS.p7s", "-content", "SHA256SUMS",
-         "-noverify", "-signer", "/dev/stdout", "-out", "/dev/null"],
-        cwd=folder, capture_output=True, check=True,
-    )  # fmt: skip
-    return PublicKey.wrap(x509.load_pem_x509_certificate(got.stdout).public_key()).fingerprint
-
-
-def with_revocations(folder: Path, exports: Path, at: datetime | None = None) -> str:
-    """The command of the providers' guide that looks at the revocation list, too; returns what went wrong."""
-    both = folder.parent / "seal-and-crl.pem"
-    both.write_bytes((exports / "seal.pem").read_bytes() + (exports / "seal.crl").read_bytes())
-    when = ["-attime", str(int(at.timestamp()))] if at else []
-    command = ["openssl", *OPENSSL.split(), "-CAfile", str(both), "-crl_check", *when, "-out", "/dev/null"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    both.unlink()
-    return done.stderr if done.returncode else ""
 
 
 # --- Renewing ---------------------------------------------------------------------------------------------------------
@@ -141,7 +121,7 @@ def test_a_key_that_cannot_seal(site: Site) -> None:
 
 def test_a_stolen_authority_is_replaced_by_hand(site: Site) -> None:
     """Providers who use stock tools get a new `seal.pem`; root, register and subscriptions stay."""
-    from kit import LISTS
+    from kit.fixed import LISTS
 
     from blocklist.office.init import init
 

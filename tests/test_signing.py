@@ -27,8 +27,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kit import START, Chain, key_text, names
-from shell import Shell
+from kit.chain import Chain
+from kit.fixed import START, key_text, names
+from kit.shell import Shell
 
 from blocklist.base import digests, durable
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError

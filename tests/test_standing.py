@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import HOUR, LIST, Provider
+from kit.fixed import HOUR, LIST
+from kit.provider import Provider
+from kit.shell import WHY, Shell
+from kit.two_lists import OTHER, Both, other_of  # noqa: F401  (its fixtures)
 from prometheus_client.parser import text_string_to_metric_families
-from shell import WHY, Shell
-from test_lists import OTHER, Both, other_of  # noqa: F401  (its fixtures)
-from test_lists import both as both
-from test_lists import made as made
 
 
 def stand(shell: Shell, config: Path, expect: int = 0) -> dict[str, Any]:

@@ -15,23 +15,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kit import LIST, START, Chain, key, names
-from postgres import Postgres, only_sqlite
+from kit.chain import Chain
+from kit.fixed import LIST, names
+from kit.postgres import Postgres, only_sqlite
+from kit.stored import SMALL, folded, forked, next_act
 
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.keys.public import signer
 from blocklist.register import acts
-from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Ref
 from blocklist.register.fold import Register
-from blocklist.register.replay import fold, replay
+from blocklist.register.replay import fold
 from blocklist.store.backend import ConflictError
 from blocklist.store.head_memory import HeadMemory
 from blocklist.store.store import Dossier, Store
 
 # Python 3.12 warns of a fork in a process with threads; a child here takes no lock that a thread may hold.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-SMALL = {"protected": ["protected.example"], "platforms": {}}
 
 
 @pytest.fixture
@@ -59,30 +58,6 @@ def filled(folder: Path, chain: Chain) -> Store:
     store = Store(folder, create=True)
     store.append(LIST, chain.signed, [None] * len(chain.signed))
     return store
-
-
-def next_act(head: Ref, register: str, dossier: Dossier | None = None, by: str = "agent-1", at=START) -> SignedAct:
-    """A request on top of `head`; agents may make them at any time, so any number of them is a register."""
-    act = Act(
-        seq=head.seq + 1,
-        at=at.replace(minute=59),
-        by=by,
-        body=acts.Request(to="platform"),
-        register=register,
-        prev=head.id,
-        dossier=dossier.commitment if dossier else None,
-    )
-    return acts.sign(act, signer(key(by)))
-
-
-def folded(folder: Path) -> Register:
-    """What the database holds, checked in full."""
-    store = Store(folder)
-    try:
-        *_, (_, register) = replay(store.lines(LIST), START.replace(hour=23))
-    finally:
-        store.close()
-    return register
 
 
 def kept_dossiers(folder: Path) -> set[str]:
@@ -188,24 +163,6 @@ def test_two_lists_do_not_meet(store: Store, chain: Chain) -> None:
     store.append("other", other.signed, [None])
     assert store.lists() == sorted([LIST, "other"])
     assert (store.head(LIST), store.head("other")) == (chain.head, other.head)
-
-
-def forked(work: Callable[[int], None]) -> tuple[int, int]:
-    """Run `work` in a process of its own, with the end of a pipe to write to; returns its id and the other end."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(reading)
-            work(writing)
-            code = 0
-        except BaseException as fault:
-            os.write(writing, f"FAILED {fault!r}\n".encode())
-        finally:
-            os._exit(code)
-    os.close(writing)
-    return child, reading
 
 
 def test_sixteen_processes_lose_and_fork_nothing(place: Path, chain: Chain) -> None:

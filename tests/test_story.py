@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from kit import DAY, HOUR, SALT, WEEK, Site, names
-from shell import NO_PROOF, SAYS, WHY, Shell
+from kit.fixed import DAY, HOUR, SALT, WEEK, names
+from kit.shell import NO_PROOF, SAYS, WHY, Shell
+from kit.site import Site
 
 from blocklist.cli import main
 from blocklist.register import acts

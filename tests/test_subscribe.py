@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from kit import LIST
-from shell import Shell
+from kit.fixed import LIST
+from kit.shell import Shell
 
 from blocklist.client import subscription
 from blocklist.client.subscription import Target

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from kit import key
+from kit.fixed import key
 from tuf.api.metadata import Metadata, Root, Snapshot
 
 from blocklist.base.errors import BlocklistError, TargetError, UsageError

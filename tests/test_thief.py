@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import test_thief_places
 import test_thief_trust
-from kit import HOUR, LIST, WEEK, Chain, Site
-from shell import WHY, Shell
-from test_hostile import EVIL, signed_by_two
-from test_repository import with_openssl
-from test_sealing import signer_of, with_revocations
-from thief_kit import COLUMNS, MINUTE, PROVEN, TABLE, Theft, appoint, holding, propose, stolen
+from kit.chain import Chain
+from kit.fixed import HOUR, LIST, WEEK
+from kit.hostile import EVIL, signed_by_two
+from kit.shell import WHY, Shell
+from kit.site import Site
+from kit.thief import COLUMNS, MINUTE, PROVEN, TABLE, Theft, appoint, holding, propose, stolen
+from kit.tree import signer_of, with_openssl, with_revocations
 
 from blocklist.base.instants import format_instant
 from blocklist.register import acts

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from kit import HOUR, LIST, no_passphrase
-from shell import Shell
-from test_check import Fake, landing
-from thief_kit import MINUTE, Theft, holding, propose, stolen
+from kit.fake_resolver import Fake, landing
+from kit.fixed import HOUR, LIST
+from kit.shell import Shell
+from kit.site import no_passphrase
+from kit.thief import MINUTE, Theft, holding, propose, stolen
 from tuf.api.metadata import Metadata
 
 from blocklist.base.errors import UsageError

@@ -9,13 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from hostile import key_of, public_key, published_acts, ref_of
-from kit import Site
-from seal_kit import openssl_verifies
-from test_hostile import EVIL, signed_by_two
-from test_repository import with_openssl
-from test_sealing import signer_of, with_revocations
-from thief_kit import MINUTE, Theft, stolen
+from kit.hostile import EVIL, key_of, public_key, published_acts, ref_of, signed_by_two
+from kit.seal import openssl_verifies
+from kit.site import Site
+from kit.thief import MINUTE, Theft, stolen
+from kit.tree import signer_of, with_openssl, with_revocations
 from tuf.api.metadata import Metadata, Root
 
 from blocklist.keys.public import PublicKey, signer

@@ -25,14 +25,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from kit import LIST, START, Chain, Provider, Site
-from kit import key as key_file
+from kit.chain import Chain
+from kit.fixed import LIST, START
+from kit.fixed import key as key_file
+from kit.provider import Provider
+from kit.seal import CONTENT, NOW, openssl_verifies
+from kit.seal import Office as SealOffice
+from kit.seal import write as write_sealed
+from kit.shell import WHY, Shell
+from kit.site import Site
+from kit.softhsm import MODULE, PIN, Hsm, Token, instead_of, right_pin
 from pkcs11 import Attribute, ObjectClass
-from seal_kit import CONTENT, NOW, openssl_verifies
-from seal_kit import Office as SealOffice
-from seal_kit import write as write_sealed
-from shell import WHY, Shell
-from softhsm import MODULE, PIN, Hsm, Token, instead_of, right_pin
 from tuf.api.metadata import Metadata, Root, Targets, Timestamp
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError

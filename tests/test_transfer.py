@@ -20,9 +20,11 @@ import dns.rdatatype
 import dns.rrset
 import dns.tsigkeyring
 import pytest
-from kit import HOUR, Provider, Site
-from servers import Knotd, Named, RecursorSecondary, Server, Unbound, free_port, new_secret, until
-from upstream import ADDRESSES, Upstream
+from kit.fixed import HOUR
+from kit.provider import Provider
+from kit.servers import Knotd, Named, RecursorSecondary, Server, Unbound, free_port, new_secret, until
+from kit.site import Site
+from kit.upstream import ADDRESSES, Upstream
 
 LANDING = "192.0.2.1"
 STRANGER, MEMBER = "127.0.0.9", "127.0.0.3"

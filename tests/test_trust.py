@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from kit import DAY, LIST, START, Site, no_passphrase
+from kit.fixed import DAY, LIST, START
+from kit.shell import Shell
+from kit.site import Site, no_passphrase
 from securesystemslib.signer import SSlibKey
-from shell import Shell
 from tuf.api.metadata import Metadata, TargetFile
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError

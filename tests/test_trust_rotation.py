@@ -6,99 +6,29 @@ import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hostile import Thief, key_of, next_line, ref_of
-from kit import HOUR, LIST, SALT, Breaking, Provider, Site, draft_checksum, names
-from shell import Shell
-from test_repository import FILES, Plain, copied, current, with_openssl, with_tuf
+from kit.breaking import Breaking
+from kit.fixed import HOUR, LIST, SALT, names
+from kit.heads import HUGE, MINUTE, Watchers, ceremony, fingerprint, release, rotate, shown, sign, steal
+from kit.hostile import Thief, key_of, next_line, ref_of
+from kit.provider import Provider
+from kit.shell import Shell
+from kit.site import Site, copied, draft_checksum
+from kit.tree import Plain, current, with_openssl, with_tuf
 from tuf.api.exceptions import BadVersionNumberError, RepositoryError
-from tuf.api.metadata import Metadata
 from tuf.ngclient import Updater
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.register import acts
-from blocklist.trust.ceremony import Ceremony, Signed, checkpoint
-from blocklist.trust.proposal import Proposal
+from blocklist.trust.ceremony import checkpoint
 from blocklist.trust.roles import Pin
 from blocklist.trust.seal_certificates import renew, revoke
-
-HUGE = 4_000_000_000
-MINUTE = timedelta(minutes=1)
-
-
-def ceremony(site: Site) -> Ceremony:
-    return Ceremony(site.tree.heads, site.keys, site.now)
-
-
-def sign(site: Site) -> Signed:
-    """Sign what waits with all keys, which puts it in force."""
-    heads = ceremony(site)
-    waiting = heads.waiting()
-    assert waiting is not None
-    signed = heads.sign(waiting, heads.path)
-    assert signed.published
-    site.tree.mend()
-    return signed
-
-
-def rotate(site: Site, *roles: str, stolen: bool = False) -> Proposal:
-    ceremony(site).rotate(roles, None, None, stolen=stolen, encrypt=False)
-    return sign(site).proposal
-
-
-def shown(site: Site, name: str = "timestamp.json") -> Any:
-    return Metadata.from_file(str(site.exports / "metadata" / name)).signed
-
-
-class Watchers:
-    """All who follow one published tree from its first root on."""
-
-    def __init__(self, site: Site, folder: Path) -> None:
-        self.site, self.folder = site, folder
-        self.root = site.root.read_bytes()
-        self.provider = Provider(folder / "provider", site.exports.as_uri(), self.root)
-        self.newcomers = 0
-
-    def look(self) -> None:
-        """Everybody sees the current release: who looks every time, who looks for the first time, who has openssl."""
-        site = self.site
-        here = {name: (current(site) / name).read_bytes() for name in FILES}
-        assert with_tuf(site.exports, self.folder / "tuf", self.root) == here
-        self.newcomers += 1
-        assert with_tuf(site.exports, self.folder / f"tuf-{self.newcomers}", self.root) == here
-        assert with_openssl(current(site), site.exports / "seal.pem") == ""
-        outcome = self.provider.pull(site.now, accept="any")
-        assert not outcome.failures
-        assert outcome.release == int(site.now.timestamp())
-        assert f"({outcome.release})" in self.provider.installed()
 
 
 @pytest.fixture
 def site(founded: Site, tmp_path: Path) -> Site:
     return copied(founded, tmp_path / "site")
-
-
-def release(site: Site, name: str = "", after: timedelta = MINUTE) -> None:
-    """The next release, of one more name; the publisher needs nobody for it."""
-    site.now += after
-    if name:
-        site.block(name)
-    assert site.publish().changed
-
-
-def steal(site: Site, folder: Path, number: int = HUGE) -> Thief:
-    """A thief with every key of the publisher overwrites the office's own tree with versions as high as it likes."""
-    in_use = {keyid[:16] for _role, keyid, _key in ceremony(site).heads.trust().every_key()}
-    for path in site.keys.path.glob("*-????????????????.pem"):
-        if path.stem[-16:] not in in_use and not path.stem.startswith("seal"):
-            path.unlink()  # keys of before a rotation, which the office destroyed
-    thief = Thief(site, folder)
-    thief.offer(number=number)
-    shutil.rmtree(site.exports)
-    shutil.copytree(thief.exports, site.exports)
-    return thief
 
 
 # --- The whole story --------------------------------------------------------------------------------------------------
@@ -286,12 +216,6 @@ def test_a_theft_with_the_highest_versions_needs_no_provider(site: Site, tmp_pat
     assert provider.pull(site.now).changed
     assert "two.example" in provider.installed()
     assert not list((site.exports / "metadata").glob(f"{HUGE}.*"))
-
-
-def fingerprint(site: Site, role: str) -> str:
-    from blocklist.keys.public import PublicKey
-
-    return PublicKey.wrap(key_of(site, role).public_key()).fingerprint
 
 
 def test_a_theft_without_keys_of_the_tree_is_believed_until_the_heads_say_so(
@@ -482,7 +406,7 @@ def test_a_checkpoint_is_published_although_nothing_else_changed(site: Site, tmp
 
 
 def test_one_publish_signs_what_the_other_list_published_last(site: Site, tmp_path: Path) -> None:
-    from kit import LISTS
+    from kit.fixed import LISTS
 
     from blocklist.office.init import init
     from blocklist.publisher.publish import publish

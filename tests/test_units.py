@@ -11,8 +11,9 @@ from pathlib import Path
 
 import click
 import pytest
-from kit import Provider, Site
-from nginx import DOCS
+from kit.nginx import DOCS
+from kit.provider import Provider
+from kit.site import Site
 
 from blocklist.cli import main
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from hostile import Thief, key_of, next_line
-from kit import DAY, HOUR, LIST, Site, names
+from kit.fixed import DAY, HOUR, LIST, names
+from kit.hostile import Thief, key_of, next_line
+from kit.site import Site
 
 from blocklist.base.errors import BlocklistError, StaleError, UsageError, VerificationError
 from blocklist.client.verify import Verified, verify

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from servers import Named, free_port
+from kit.servers import Named, free_port
 
 ADDRESSES = {"A": "203.0.113.7", "AAAA": "2001:db8::7"}
 RECORDS = {

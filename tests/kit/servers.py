@@ -26,8 +26,9 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import dns.query
+from kit.paths import TESTS
 
-CONFIGURATIONS = Path(__file__).parent / "resolvers"
+CONFIGURATIONS = TESTS / "resolvers"
 PATIENCE = 60.0
 """Seconds until waiting has failed. Nothing needs as long."""
 TRIES, ANSWER_WITHIN = 4, 3.0

@@ -21,7 +21,9 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from kit import HOUR, LIST, Provider, Site
+from kit.fixed import DAY, HOUR, LIST, SALT, names
+from kit.provider import Provider
+from kit.site import Site
 from securesystemslib.formats import encode_canonical
 from securesystemslib.signer import SSlibKey
 from tuf.api.metadata import (
@@ -506,3 +508,22 @@ class Stage:
         self.accepted(self.scene.site.now)
         assert "four.example" in self.provider.installed()
         assert "evil.example" not in self.provider.installed()
+
+
+MINUTE = timedelta(minutes=1)
+EVIL = Name("evil.example", Scope.DOMAIN)
+
+
+def signed_by_two(site: Site, lines: list[bytes], *domains: str, at: datetime) -> list[bytes]:
+    """Names listed by two agents with their own keys and without our program, hence without its guards."""
+    wanted = names(*domains)
+    body = acts.Add(
+        commitment=wanted.commitment(SALT),
+        count=len(wanted),
+        ground="apology",
+        basis="no-identification",
+        review_by=at + 30 * DAY,
+    )
+    lines = [*lines, next_line(lines, "agent-1", key_of(site, "agent-1"), body, at)]
+    approval = acts.Approve(act=ref_of(lines), names=wanted, salt=SALT)
+    return [*lines, next_line(lines, "agent-2", key_of(site, "agent-2"), approval, at)]

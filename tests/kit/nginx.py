@@ -25,10 +25,11 @@ from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from typing import Any
 
-from pki import Authority
-from servers import free_port, until
+from kit.paths import ROOT
+from kit.pki import Authority
+from kit.servers import free_port, until
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = ROOT / "docs"
 FILES = DOCS / "nginx"
 
 _AROUND = """\

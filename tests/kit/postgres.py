@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from servers import free_port
+from kit.servers import free_port
 
 from blocklist.store.postgres import SCHEMA
 

@@ -21,8 +21,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Self
 
-from kit import Site
-from test_repository import current, with_openssl, with_tuf
+from kit.paths import TESTS
+from kit.site import Site
+from kit.tree import current, with_openssl, with_tuf
 from tuf.api.metadata import Metadata
 
 from blocklist.names.domain_name import Name, Scope
@@ -155,7 +156,10 @@ class Process:
     def __init__(self, role: str, site: Site) -> None:
         self.site = site
         self._process = subprocess.Popen(
-            [sys.executable, __file__, role, str(site.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-m", "kit.crash_office", role, str(site.folder)],
+            cwd=TESTS,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self._read = b""
         assert self.line() == "ready"

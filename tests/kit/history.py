@@ -6,7 +6,8 @@ from collections import deque
 from datetime import datetime, timedelta
 from itertools import count
 
-from kit import DAY, SALT, WEEK, Chain, names
+from kit.chain import Chain
+from kit.fixed import DAY, SALT, WEEK, names
 
 from blocklist.register import acts
 from blocklist.register.acts import Body, SignedAct

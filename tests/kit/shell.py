@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from kit import LIST
+from kit.fixed import LIST
 
 from blocklist.cli import context, main
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
-from hostile import Scene, Stage, later
-from kit import LIST, Provider
-from shell import WHY, Shell
-from test_docs import rows, section
-from test_hostile import signed_by_two
+from kit.docs import rows, section
+from kit.fixed import LIST
+from kit.hostile import Scene, Stage, later, signed_by_two
+from kit.provider import Provider
+from kit.shell import WHY, Shell
 
 from blocklist.register.acts import read_line
 from blocklist.release import receipts

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hostile import Scene, Stage
+from kit.hostile import Scene, Stage
 from tuf.ngclient._internal import trusted_metadata_set
 
 from blocklist.client.transport import Answer, TransportError

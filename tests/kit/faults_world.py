@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from kit import Provider, Site
+from kit.provider import Provider
+from kit.site import Site
 
 from blocklist.base.i18n import quietly
 from blocklist.client.outcome import Outcome
