@@ -15,7 +15,7 @@ def test_the_documents_hold_the_lifecycle_table() -> None:
     text = DESIGN.read_text()
     assert (text.count(BEGIN), text.count(END)) == (1, 1)
     shown = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert shown == table(), "run 'python tests/print_lifecycle.py' and paste what it prints between the two marks"
+    assert shown == table(), "run 'python tools/print_lifecycle.py' and paste what it prints between the two marks"
 
 
 def test_the_table_shows_every_transition_and_no_other() -> None:

@@ -61,17 +61,17 @@ def untranslated(catalog) -> set[str]:
 
 def test_no_text_is_missing_in_the_catalog(catalog, template):
     missing = update_catalog.required(template) - ids(catalog)
-    assert missing == set(), "run 'python tests/update_catalog.py', then translate"
+    assert missing == set(), "run 'python tools/update_catalog.py', then translate"
 
 
 def test_the_catalog_holds_nothing_that_is_not_said(catalog, template):
     unsaid = ids(filter(update_catalog.is_ours, catalog)) - ids(template)
-    assert unsaid == set(), "run 'python tests/update_catalog.py'"
+    assert unsaid == set(), "run 'python tools/update_catalog.py'"
 
 
 def test_every_text_is_translated(catalog):
     left = untranslated(catalog)
-    assert left == set(), "translate them in blocklist.po, then run 'python tests/update_catalog.py'"
+    assert left == set(), "translate them in blocklist.po, then run 'python tools/update_catalog.py'"
 
 
 def test_an_invented_text_is_found(catalog):

@@ -1,6 +1,6 @@
 """The whole main job on a file of real names, in a test environment, ending at a real `named`.
 
-Usage: python tests/real_names.py FILE
+Usage: python tools/real_names.py FILE
 
 Imports the names with --skip-refused, approves, publishes, lets a provider pull and install, starts BIND with the
 installed zone, and asks it for a sample of listed names (the landing page must answer) and of names that are not

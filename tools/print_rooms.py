@@ -1,4 +1,4 @@
-"""Print the rooms of `blocklist/` as a Markdown table, for `docs/design.md`: `python tests/print_rooms.py`.
+"""Print the rooms of `blocklist/` as a Markdown table, for `docs/design.md`: `python tools/print_rooms.py`.
 
 The rows are those of the layers contract in `pyproject.toml`, what a room answers is the first line of its docstring.
 The table goes between the lines `<!-- rooms -->` and `<!-- /rooms -->`; a test compares it with what stands there.

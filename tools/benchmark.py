@@ -16,13 +16,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from kit import fixed
-from kit.chain import Chain
-from kit.history import History
-from kit.nginx import Publisher
-from kit.pki import Authority
-from kit.site import Site, draft_checksum, no_passphrase
-
 from blocklist.audit.audit import audit_workspace
 from blocklist.base import digests
 from blocklist.keys.folder import KeyFolder
@@ -35,6 +28,15 @@ from blocklist.release.render import exports
 from blocklist.release.snapshot import Snapshot
 from blocklist.store.store import Store
 from blocklist.workspace import Workspace
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+from kit import fixed
+from kit.chain import Chain
+from kit.history import History
+from kit.nginx import Publisher
+from kit.pki import Authority
+from kit.site import Site, draft_checksum, no_passphrase
 
 IMPORTS = "import click, cryptography.hazmat.primitives.asymmetric.ed25519, sqlalchemy, tuf.api.metadata, requests"
 """What every command of an office and of a provider loads beside the program itself: the yardstick of everyday work."""

@@ -1,4 +1,4 @@
-"""Bring the French catalog up to date: `python tests/update_catalog.py`.
+"""Bring the French catalog up to date: `python tools/update_catalog.py`.
 
 It takes every text from the code, from the helps of the commands and from click, keeps what is translated already,
 drops what is no longer said, compiles, and prints what still has to be translated. Translate in `blocklist.po`, then
@@ -50,7 +50,7 @@ A newer click may say more, which stays English until somebody translates it.
 """
 PLURALS = "nplurals=2; plural=(n > 1);"
 """Newer tables of babel have a third form, for whole millions, which no text of ours needs."""
-HEADER = "# The words of blocklist in French. Update with: python tests/update_catalog.py"
+HEADER = "# The words of blocklist in French. Update with: python tools/update_catalog.py"
 
 Text = str | tuple[str, str]
 

@@ -1,4 +1,4 @@
-"""Print the vectors of the kinds of acts: `python tests/print_vectors.py FOLDER` writes one file a kind.
+"""Print the vectors of the kinds of acts: `python tools/print_vectors.py FOLDER` writes one file a kind.
 
 They were written once. What is signed is for ever: a change to a file here is a change of what registers hold.
 """
@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from kit.fixed import DAY, SALT, START, WEEK, key, key_text, names
-from kit.forged import members
-
 from blocklist.keys.public import signer
 from blocklist.register import acts
 from blocklist.register.acts import Act, SignedAct
 from blocklist.register.decoders import Head, Ref
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))  # whose officers sign them
+
+from kit.fixed import DAY, SALT, START, WEEK, key, key_text, names
+from kit.forged import members
 
 _POLICY = {"id": "apology-of-terrorism", "note": "any object is read; what it means is for the register"}
 _FILES = {"apology-of-terrorism.yaml": "ab" * 32, "protected.yaml": "cd" * 32}

@@ -1,4 +1,4 @@
-"""Print the lifecycle of a measure as a Markdown table, for `docs/design.md`: `python tests/print_lifecycle.py`.
+"""Print the lifecycle of a measure as a Markdown table, for `docs/design.md`: `python tools/print_lifecycle.py`.
 
 It goes between the lines `<!-- lifecycle -->` and `<!-- /lifecycle -->`; a test compares it with what stands there.
 """
