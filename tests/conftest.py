@@ -12,12 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from kit.fixed import LIST
-from kit.hostile import Scene
-from kit.memory import Memory
 from kit.postgres import Postgres, running
 from kit.shell import WHY, Shell
 from kit.site import Site, no_passphrase
-from kit.thief import Theft
 from kit.two_lists import Both, other_of
 
 from blocklist.keys.folder import KeyFolder
@@ -90,34 +87,3 @@ def both(founded_both: Both, tmp_path: Path) -> Both:
     mine.first.workspace = Workspace(folder / "office", mine.first.keys, LIST)
     mine.second = other_of(mine.first)
     return mine
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """What a stolen publisher begins with; see kit/hostile.py."""
-    return Scene.make(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Iterator[Theft]:
-    """An office that is robbed, and one subscriber; see kit/thief.py."""
-    made = Theft(tmp_path, monkeypatch)
-    yield made
-    made.shell.forget()
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """A tree in memory, from which every pull reads."""
-    made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A site with one.example published, to be copied by each test that changes it."""
-    made = Site(tmp_path_factory.mktemp("founded") / "site", datetime.now(UTC))
-    made.block("one.example")
-    made.publish()
-    return made

@@ -36,7 +36,7 @@ from blocklist.keys.public import PublicKey
 from blocklist.trust.genesis import keep_key
 from blocklist.trust.seal_certificates import renew, revoke
 
-SCRIPT = Path(__file__).parent / "interop/update.cjs"
+SCRIPT = Path(__file__).parent / "update.cjs"
 MODULES = ROOT / "build/interop/node_modules"
 
 # --- The history ------------------------------------------------------------------------------------------------------

@@ -306,7 +306,8 @@ def test_announcements_are_of_the_last_review_period() -> None:
 
 # --- Promise 5: golden files ------------------------------------------------------------------------------------------
 #
-# To make them anew after a change of the rules (never after a release): python tests/test_release.py
+# To make them anew after a change of the rules (never after a release):
+# PYTHONPATH=tests python tests/unit/test_release.py
 
 
 def golden_policy() -> dict[str, Any]:
