@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
-from hostile import Scene
 from hypothesis import settings
-from kit import Site
-from memory import Memory
-from postgres import Postgres, running
-from shell import WHY, Shell
+from kit.fixed import LIST
+from kit.postgres import Postgres, running
+from kit.shell import WHY, Shell
+from kit.site import Site, no_passphrase
+from kit.two_lists import Both, other_of
 
-if TYPE_CHECKING:
-    from thief_kit import Theft  # it takes helpers from tests, which pytest has to load first
+from blocklist.keys.folder import KeyFolder
+from blocklist.workspace import Workspace
 
 os.environ["LANGUAGE"] = "en"  # what tests compare is English, whatever the machine speaks
 
@@ -58,39 +59,6 @@ def listed(shell: Shell) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """What a stolen publisher begins with; see tests/hostile.py."""
-    return Scene.make(tmp_path_factory.mktemp("scene"))
-
-
-@pytest.fixture
-def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: None) -> Iterator[Theft]:
-    """An office that is robbed, and one subscriber; see tests/thief_kit.py."""
-    from thief_kit import Theft
-
-    made = Theft(tmp_path, monkeypatch)
-    yield made
-    made.shell.forget()
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """A tree in memory, from which every pull reads."""
-    made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A site with one.example published, to be copied by each test that changes it."""
-    made = Site(tmp_path_factory.mktemp("founded") / "site", datetime.now(UTC))
-    made.block("one.example")
-    made.publish()
-    return made
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
     """A real PostgreSQL."""
     with running() as made:
@@ -101,3 +69,21 @@ def server() -> Iterator[Postgres]:
 def kind(request: pytest.FixtureRequest) -> str:
     """Which database a test has: by default it runs on each."""
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def founded_both(tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """Two lists, of which the first has a release."""
+    return Both(tmp_path_factory.mktemp("lists") / "site", datetime.now(UTC))
+
+
+@pytest.fixture
+def both(founded_both: Both, tmp_path: Path) -> Both:
+    """A copy of the two lists, free to be changed; the second has no release yet."""
+    folder = shutil.copytree(founded_both.first.folder, tmp_path / "site")
+    mine = copy.copy(founded_both)
+    mine.first = copy.copy(founded_both.first)
+    mine.first.folder, mine.first.keys = folder, KeyFolder(folder / "keys", no_passphrase)
+    mine.first.workspace = Workspace(folder / "office", mine.first.keys, LIST)
+    mine.second = other_of(mine.first)
+    return mine

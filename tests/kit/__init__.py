@@ -1,0 +1,1 @@
+"""What the tests share: material to build with, real servers, and other people's programs."""
