@@ -59,7 +59,7 @@ def require_approvable(session: Session, entry: Pending) -> None:
     """
     body, officer = entry.act.body, session.require_officer()
     session.register.check_approver(entry, officer)
-    session.register.check_waiting(entry.ref, session.now)
+    session.register.waiting_act(entry.ref, "approve", session.now)
     session.register.check_proposal(body, session.now)
     if not isinstance(body, acts.Add):
         return

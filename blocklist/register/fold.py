@@ -56,10 +56,6 @@ if TYPE_CHECKING:
 _MAX_GAP = 10_000
 
 
-def _either(roles: Iterable[str]) -> str:
-    return ", ".join(sorted(roles))
-
-
 class Register:
     """The state of one register after the acts applied so far. Read its attributes; change them only by `apply`."""
 
@@ -200,7 +196,7 @@ class Register:
                     by=act.by,
                     role=officer.role,
                     kind=act.body.kind,
-                    roles=_either(MAY_SIGN[act.body.kind]),
+                    roles=", ".join(sorted(MAY_SIGN[act.body.kind])),
                 ),
                 _("each role has its acts"),
                 self.policy.article("oversight" if act.body.kind == "recommend" else "officers"),
@@ -245,7 +241,7 @@ class Register:
 
     def _approve(self, signed: SignedAct, body: acts.Approve) -> None:
         act = signed.act
-        pending = self._waiting_act(body.act, "approve", act.at)
+        pending = self.waiting_act(body.act, "approve", act.at)
         proposal = pending.act.body
         self.check_approver(pending, act.by)
         if isinstance(proposal, acts.Add):
@@ -277,7 +273,7 @@ class Register:
             )
 
     def _reject(self, signed: SignedAct, body: acts.Reject) -> None:
-        pending = self._waiting_act(body.act, "reject", signed.act.at)
+        pending = self.waiting_act(body.act, "reject", signed.act.at)
         if signed.act.by != pending.act.by and not self.may_approve(pending, signed.act.by):
             refuse_act(
                 _("{by} cannot reject act {seq}", by=signed.act.by, seq=pending.ref.seq),
@@ -285,15 +281,12 @@ class Register:
             )
         del self.pending[pending.ref.seq]
 
-    def check_waiting(self, ref: Ref, at: datetime) -> None:
-        """Say why an act cannot be approved any more.
+    def waiting_act(self, ref: Ref, event: str, at: datetime) -> Pending:
+        """Return the act that waits, for the event `approve` or `reject`.
 
         Raises:
             RuleError: It does not wait, or has waited too long.
         """
-        self._waiting_act(ref, "approve", at)
-
-    def _waiting_act(self, ref: Ref, event: str, at: datetime) -> Pending:
         pending = self.pending.get(ref.seq)
         if pending is None or pending.ref.id != ref.id:
             raise RuleError(
@@ -348,7 +341,7 @@ class Register:
                 check_request(request, self.policy, at)
             check_add(body, self.policy, at)
         elif isinstance(body, acts.Appoint):
-            check_appoint(body, self.in_office(body.officer), self._holders)
+            check_appoint(body, self.in_office(body.officer), self._holders.get(PublicKey.from_base64(body.key)))
         elif isinstance(body, acts.Revoke):
             check_revoke(body, self.in_office(body.officer), self.heads())
         elif isinstance(body, acts.Adopt):

@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from blocklist.base.errors import VerificationError
 from blocklist.base.i18n import _, later, shown
-from blocklist.keys.encoding import PublicKey
 from blocklist.names.domain_name import Name, below_or_same
 from blocklist.register import acts
 from blocklist.register.acts import Act
@@ -304,19 +303,23 @@ def unnamed(names: Sequence[Name], refs: Sequence[Ref], requests: Mapping[int, R
     ]
 
 
-def check_appoint(body: acts.Appoint, officer: Officer | None, holders: Mapping[PublicKey, str]) -> None:
+def check_appoint(body: acts.Appoint, officer: Officer | None, holder: str | None) -> None:
     """Check that an appointment gives a new id, or one that is free again, a key of its own.
 
+    Args:
+        body: The appointment.
+        officer: Who is in office under its id.
+        holder: The id of whoever has, or had, its key.
+
     Raises:
-        RuleError: The id is in office (`officer`), or the key is somebody else's.
+        RuleError: The id is in office, or the key is somebody else's.
     """
     if officer is not None:
         refuse_act(
             _("{officer} is in office already", officer=body.officer),
             _("revoke the officer first, or choose another id"),
         )
-    holder = holders.get(PublicKey.from_base64(body.key), body.officer)
-    if holder != body.officer:
+    if holder not in (None, body.officer):
         refuse_act(
             _("the key of {officer} belongs to {holder}", officer=body.officer, holder=holder),
             _("one key belongs to one officer only, for ever"),
