@@ -267,13 +267,15 @@ def replay_offer(
         marks.add(offer.since)
     if record is not None:
         marks |= {_mark(record.newest), _mark(record.base), _mark(record.kept[0])}
-    begun = replay.start(state.verified_path, acts.first, min(ref.seq for ref, _instant in marks), now)
-    register, taken = begun.register, dict[Mark, Snapshot]()
+    register, offset, taken = Register(), 0, dict[Mark, Snapshot]()
+    begun = replay.kept(state.verified_path, min(ref.seq for ref, _instant in marks), now)
+    if begun is not None and begun.seen is not None and replay.came_from(begun, acts.first(begun.seen.length)):
+        register, offset = begun.register, begun.seen.length
     known = len(register.ids)
     if known:
         take_marked(register, marks, taken)
     with progress(_("replaying the acts"), min(offer.head.seq, _MANY) - known) as advance:
-        for signed in extend(register, acts.lines(begun.length), now):
+        for signed in extend(register, acts.lines(offset), now):
             if register.id != offer.register:
                 raise _another_register()  # at the first act, however many there are
             if record is not None:

@@ -163,17 +163,12 @@ def _verified_path(workspace: Workspace, list_id: str) -> Path:
 
 
 def _begun(workspace: Workspace, store: Store, list_id: str, marks: Iterable[Mark], now: datetime) -> Register:
-    """The register to begin with, no later than at any of the marks."""
-
-    def first(length: int) -> Iterator[bytes]:
-        for line in store.acts(list_id):
-            if length <= 0:
-                return
-            yield line
-            length -= len(line)
-
+    """Return the register to begin with, no later than at any of the marks."""
     oldest = min((head.seq for head, _instant in marks), default=0)
-    return replay.start(_verified_path(workspace, list_id), first, oldest, now).register
+    state = replay.kept(_verified_path(workspace, list_id), oldest, now)
+    if state is not None and replay.came_from(state, store.acts(list_id, len(state.register.ids))):
+        return state.register
+    return Register()
 
 
 def publish(

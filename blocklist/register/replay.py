@@ -1,4 +1,12 @@
-"""Replaying a register from its envelopes."""
+"""Replaying a register from its envelopes: from the first act, or from a state that was verified and kept in a file.
+
+There are two kinds of file. The publisher and a provider keep a register with the digest of the very bytes of the acts
+that it came from, which are compared each time (`kept`, `came_from`, `keep`). Each account of an office keeps one with
+an index of its acts, bound to the head, in a file that nobody else can have written (`read_own`, `write_own`).
+
+What is read there is trusted like the account that wrote it, and not verified again. Whatever is wrong with a file, it
+is as if there were none, and every act is replayed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +15,7 @@ import hashlib
 import os
 import stat
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -161,29 +169,33 @@ class State:
 # The register and the acts that it came from: the publisher's file, and a provider's
 
 
-class Verified(NamedTuple):
-    """A register, and how many bytes of the acts it has seen."""
-
-    register: Register
-    length: int
-
-
-def start(path: Path, first: Callable[[int], Iterable[bytes]], oldest: int, now: datetime) -> Verified:
-    """Return where a replay can begin: no later than at the act number `oldest`; else with no act.
+def kept(path: Path, oldest: int, now: datetime) -> State | None:
+    """Return the register that was kept in a file, if a replay can begin with it.
 
     Args:
         path: Where a register may have been kept.
-        first: Gives so many bytes of the acts, as far as they go.
         oldest: The first act after which the register is wanted.
         now: The clock.
     """
-    with suppress(*_UNUSABLE):
-        state = decode(durable.read(path, "", _MAX_FILE))
-        register, seen = state.register, state.seen
-        fits = 0 < len(register.ids) <= oldest and register.at <= now
-        if fits and seen is not None and durable.digest(first(seen.length)) == seen:
-            return Verified(register, seen.length)
-    return Verified(Register(), 0)
+    if path.exists():
+        with suppress(*_UNUSABLE):
+            state = decode(durable.read(path, "", _MAX_FILE))
+            if state.seen is not None and 0 < len(state.register.ids) <= oldest and state.register.at <= now:
+                return state
+    return None
+
+
+def came_from(state: State, content: Iterable[bytes]) -> bool:
+    """Tell whether a kept register came from these very bytes.
+
+    Args:
+        state: See `kept`.
+        content: The acts in chunks, as far as `state.seen` goes.
+    """
+    try:
+        return durable.digest(content) == state.seen
+    except (OSError, BlocklistError):
+        return False
 
 
 def keep(path: Path, register: Register, seen: Written) -> None:
