@@ -230,7 +230,7 @@ def read_id(_context: click.Context, _parameter: click.Parameter, text: str) -> 
 
 def clock() -> datetime:
     """Now, in UTC. There is no way to tell the program another time."""
-    return datetime.now(UTC)
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def read_date(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:

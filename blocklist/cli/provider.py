@@ -13,16 +13,17 @@ from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _, later, plural
 from blocklist.cli.commands import Settings, Verb, clock, refuse_store
 from blocklist.cli.terminal import NOTICE, WARNING, agreed, complain, finish, progress, say
-from blocklist.client.outcome import ANY_CHANGE, Options, worst
+from blocklist.client.install import worst
 from blocklist.client.pull import pull
 from blocklist.client.state import locked
+from blocklist.client.subscription import ANY_CHANGE, Options
 from blocklist.register.decoders import folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from blocklist.base.errors import BlocklistError
-    from blocklist.client.outcome import Outcome
+    from blocklist.client.install import Outcome
     from blocklist.client.subscription import Subscription
     from blocklist.release.contents import Plan
 

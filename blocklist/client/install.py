@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from blocklist.client.verify_acts import Edition
     from blocklist.register.decoders import Ref
     from blocklist.release.contents import Plan, Snapshot
+    from blocklist.release.notices import Notice
 
 COMMAND_TIMEOUT = 120
 """Seconds that a check or reload command may take."""
@@ -186,6 +187,45 @@ class Applied:
     failures: tuple[BlocklistError, ...]
 
 
+@dataclass
+class Outcome:
+    """What a pull did about one list. `release` is the number of the one that is accepted, 0 if none is.
+
+    `failures` are targets that could not be changed; `error` is why the list was not brought up to date.
+    """
+
+    list_id: str
+    release: int = 0
+    changed: bool = False
+    installed: tuple[str, ...] = ()
+    plan: Plan | None = None
+    notice: Notice | None = None
+    notes: list[str] = field(default_factory=list)
+    failures: tuple[BlocklistError, ...] = ()
+    error: BlocklistError | None = None
+
+    @property
+    def errors(self) -> tuple[BlocklistError, ...]:
+        """All that went wrong, the worst first."""
+        every = self.failures if self.error is None else (self.error, *self.failures)
+        return tuple(sorted(every, key=lambda fault: _SEVERITY.index(fault.exit_code)))
+
+    @property
+    def exit_code(self) -> int:
+        """That of the worst error, or 0."""
+        return next((fault.exit_code for fault in self.errors), 0)
+
+
+_SEVERITY = (3, 4, 1, 6, 5, 2)
+"""Exit codes, the worst first: what is not genuine, what is stale, what waits for a person, and the rest."""
+
+
+def worst(outcomes: Iterable[Outcome]) -> int:
+    """The exit code of a pull of several lists."""
+    codes = [outcome.exit_code for outcome in outcomes if outcome.exit_code]
+    return min(codes, key=_SEVERITY.index, default=0)
+
+
 @dataclass(slots=True)
 class Candidates:
     """What was rendered beside the targets, to be used as a context: what is not installed then goes away."""
@@ -260,31 +300,32 @@ def _append(path: Path, length: int, news: Path) -> None:
 
 
 def apply(
-    state: ListState,
+    subscription: Subscription,
     before: Record | None,
     after: Record,
     edition: Edition,
     candidates: Candidates,
-    targets: Sequence[Target],
-    receipt: Callable[[Applied], None],
+    plan: Plan | None,
+    now: datetime,
     *,
-    adopt: bool,
+    adopt: bool = False,
 ) -> Applied:
     """Bring the targets to an edition, and keep the record of it.
 
     Args:
-        state: Where the record is kept.
+        subscription: What the provider wrote down.
         before: The record of what is installed now.
         after: What is accepted from now on; its targets are filled in here.
         edition: What is installed.
         candidates: It, rendered beside the targets.
-        targets: All targets of the list.
-        receipt: Writes down for the office what was installed; if the disk fails then, the next pull does it.
+        plan: What the newest release changes, if that was made out.
+        now: The clock.
         adopt: Replace files that this program did not write.
 
     Raises:
         TargetError: The record could not be kept; if that is so before the installation, no target was touched.
     """
+    state, targets = ListState.of(subscription, edition.shown.list_id), subscription.lists[edition.shown.list_id]
     old, shown = before.installed if before else {}, edition.shown
     ours = [candidate.target.path for candidate in candidates.staged if adopt or not _is_foreign(candidate, old)]
     # Until it is changed a target counts as failed, so that the next pull tries again.
@@ -312,7 +353,7 @@ def apply(
     after = replace(after, installing=False, installed=installed)
     applied = Applied(after, tuple(path for path, on in installed.items() if on.sha256), touched, tuple(failures))
     try:
-        receipt(applied)
+        write_receipt(subscription, state, edition, applied, plan, now)
     except BlocklistError as failure:  # the list is installed all the same
         after = replace(after, installing=isinstance(failure, TargetError))
         applied = replace(applied, record=after, failures=(*applied.failures, failure))

@@ -26,12 +26,22 @@ from blocklist.base.errors import (
     VerificationError,
 )
 from blocklist.base.i18n import _, plural
-from blocklist.client import install, unchanged
-from blocklist.client.fetch import Publisher, first_octets
-from blocklist.client.install import Applied, Candidates, clear, write_receipt
-from blocklist.client.outcome import ANY_CHANGE, Options, Outcome
-from blocklist.client.state import MAX_STATE, Accepted, Last, ListState, Record, locked
-from blocklist.client.subscription import Subscription, Target, load
+from blocklist.client import install
+from blocklist.client.fetch import Acts, Publisher, first_octets
+from blocklist.client.install import Candidates, Outcome, clear
+from blocklist.client.state import (
+    MAX_STATE,
+    Accepted,
+    Last,
+    ListState,
+    Record,
+    forget,
+    locked,
+    nothing_new,
+    remember,
+    targets_hold,
+)
+from blocklist.client.subscription import ANY_CHANGE, Options, Subscription, Target, load
 from blocklist.client.transport import Transport, transport
 from blocklist.client.verify_acts import (
     TELL,
@@ -71,7 +81,7 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
     subscription = load(config.absolute())
     with locked(subscription.path), closing(transport(subscription)) as way:
         if not (options.adopt or options.resume):
-            found = unchanged.nothing_new(subscription, way, now, prune_lapsed=options.prune_lapsed)
+            found = nothing_new(subscription, way, now, prune_lapsed=options.prune_lapsed)
             if found is not None:
                 return [Outcome(list_id, release, installed=paths) for list_id, (release, paths) in found.items()]
         for target in itertools.chain(*subscription.lists.values()):
@@ -93,7 +103,7 @@ def _note(state: ListState, outcome: Outcome, now: datetime) -> None:
 
 
 def _take_steps(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
-    unchanged.forget(subscription.path)
+    forget(subscription.path)
     lists = [_ListPull(subscription, list_id, now, options) for list_id in subscription.lists]
     for entry in lists:
         entry.guarded(entry.finish)
@@ -111,7 +121,7 @@ def _take_steps(subscription: Subscription, now: datetime, options: Options, way
         entry.guarded(entry.prune)
     settled = {entry.outcome.list_id: record for entry in lists if (record := entry.settled)}
     if publisher is not None and len(settled) == len(lists):
-        unchanged.remember(subscription, publisher, settled)
+        remember(subscription, publisher, settled)
     return [entry.outcome for entry in lists]
 
 
@@ -199,17 +209,36 @@ class _ListPull:
         self.outcome.notes.append(_("the last pull was interrupted while it installed; it is finished now"))
 
     def run(self, publisher: Publisher) -> None:
-        """Steps 1 to 8."""
-        offer = Offer.read(publisher, self._list_id, self._state.pin_path)  # 1
+        """Take the steps that follow the refresh of the metadata.
+
+        Raises:
+            BlocklistError: A step failed, or a brake stops additions; what is installed is untouched or complete.
+        """
+        offer = Offer.read(publisher, self._list_id, self._state.pin_path)  # 1: what the heads and the publisher signed
         publisher.keep()
-        offer.check(self._list_id, self._subscription.environment, self._record, self._now)  # 2
+        offer.check(self._list_id, self._subscription.environment, self._record, self._now)  # 2: it follows
         if self._record is not None and self._is_unchanged(offer, self._record):
             self._check_fresh(self._record.newest.valid_until)
             self.outcome.installed = tuple(self._record.installed)
             self._say_held(self._record)
             return
         try:
-            self._take(publisher, offer)
+            acts = self._fetch(publisher, offer)  # 3: the acts, as they were signed
+            replayed = self._replay(offer, acts)  # 4: what they say
+            made, plan = self._plans(replayed)
+            braked = self._braked(plan, replayed)  # 5: the provider's own brakes
+            chosen = self._chosen(replayed, braked)
+            with install.render(self._targets, chosen.shown) if chosen else Candidates() as candidates:
+                published = candidates if chosen and not chosen.shown.changed else Candidates()
+                self._check_exports(publisher, replayed, made, published)  # 4: what was published is what they say
+                self.outcome.notes += replayed.notes
+                if chosen is not None:
+                    after = self._keep_acts(offer, acts, self._after(offer, chosen, plan, replayed))
+                    self._apply(chosen, after, candidates, plan)  # 6, 7 and 8: check, install and reload, write down
+                    self._tell(replayed, plan)
+                    self._keep_register(replayed, after)
+            if braked is not None:
+                raise braked
         finally:
             self._state.clear(self._record)
 
@@ -223,7 +252,7 @@ class _ListPull:
         return (
             self._state.holds_acts(record)
             and not record.left_out_early(self._now)
-            and unchanged.targets_hold(record, self._targets)
+            and targets_hold(record, self._targets)
         )
 
     def _check_fresh(self, valid_until: datetime) -> None:
@@ -238,41 +267,33 @@ class _ListPull:
                 _("the list that is installed stays; tell the office if this goes on"),
             )
 
-    # Steps 3 to 8
+    # Steps 3 and 4: the acts, and what they say
 
-    def _take(self, publisher: Publisher, offer: Offer) -> None:
-        record = self._record
-        known = self._state.acts_path(record) if record else self._state.folder / "none"
-        length = record.newest.acts_length if record else 0
-        acts = publisher.download(offer.acts, self._state.news_path, known, length)  # 3
+    def _fetch(self, publisher: Publisher, offer: Offer) -> Acts:
+        """Fetch the acts that follow those that are kept."""
+        known = self._state.acts_path(self._record) if self._record else self._state.folder / "none"
+        length = self._record.newest.acts_length if self._record else 0
+        return publisher.download(offer.acts, self._state.news_path, known, length)
+
+    def _replay(self, offer: Offer, acts: Acts) -> Replayed:
         of = (self._list_id, self._subscription.environment)
-        replayed = replay_offer(offer, acts, self._state, record, of, self._now, self._options.progress)  # 4
+        replayed = replay_offer(offer, acts, self._state, self._record, of, self._now, self._options.progress)
         self._check_fresh(replayed.now.release().valid_until)
-        plan = made = make_plan(replayed.base, replayed.now, replayed.register.measures())
-        if replayed.base and replayed.seen and replayed.seen is not replayed.base:
-            # What was let in once and has ended since is not there any more: listed anew, it is an addition.
-            base, seen = replayed.base, replayed.seen
-            left = replace(base, measures=seen.measures.let_in(base.measures, base.head.seq))
-            plan = replace(plan, added=make_plan(left, replayed.now, replayed.register.measures()).added)
-        braked = self._braked(plan, replayed)  # 5
-        chosen = self._chosen(replayed, braked)
-        with install.render(self._targets, chosen.shown) if chosen else Candidates() as candidates:
-            self._check_exports(
-                publisher, replayed, made, candidates if chosen and not chosen.shown.changed else Candidates()
-            )
-            self.outcome.notes += replayed.notes
-            if chosen is not None:
-                accepted = _accepted(offer, replayed)
-                after = self._after(accepted, chosen, plan, replayed)
-                name = install.commit_acts(self._state, acts, record, accepted.head)
-                after = replace(after, acts=name, acts_stamp=durable.stamp(self._state.folder / name))
-                self._apply(chosen, after, candidates, plan)  # 6, 7 and 8
-                self._tell(replayed, plan)
-                if replayed.count > replay.KEEP_AFTER and replayed.register.head == after.newest.head:
-                    octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
-                    replay.keep(self._state.verified_path, replayed.register, durable.digest(octets))
-        if braked is not None:
-            raise braked
+        return replayed
+
+    @staticmethod
+    def _plans(replayed: Replayed) -> tuple[Plan, Plan]:
+        """Return what the release changes against what is installed, and that plan with what counts as added here.
+
+        What was let in once and has ended since is not there any more: listed anew, it is an addition.
+        """
+        decisions = replayed.register.measures()
+        made = make_plan(replayed.base, replayed.now, decisions)
+        if replayed.base is None or replayed.seen is None or replayed.seen is replayed.base:
+            return made, made
+        left = replayed.seen.measures.let_in(replayed.base.measures, replayed.base.head.seq)
+        added = make_plan(replace(replayed.base, measures=left), replayed.now, decisions).added
+        return made, replace(made, added=added)
 
     def _check_exports(self, publisher: Publisher, replayed: Replayed, plan: Plan, candidates: Candidates) -> None:
         """Step 4: what the publisher signed is what the acts say, byte for byte; `candidates` are rendered already."""
@@ -358,12 +379,12 @@ class _ListPull:
         # Additions wait. What has ended comes back all the same.
         there = installed_edition(replayed.seen, base, record, now).shown.measures
         wanted = edition(replayed.now, record, now, base=base, lapsed_at=now, held=record.held is not None)
-        holds = unchanged.targets_hold(record, self._targets)
+        holds = targets_hold(record, self._targets)
         return None if holds and there.same_names(wanted.shown.measures) else wanted
 
-    def _after(self, accepted: Accepted, chosen: Edition, plan: Plan, replayed: Replayed) -> Record:
+    def _after(self, offer: Offer, chosen: Edition, plan: Plan, replayed: Replayed) -> Record:
         """The record once this edition is installed."""
-        record = self._record
+        record, accepted = self._record, _accepted(offer, replayed)
         if record is None or replayed.moved:
             fresh = Record(replayed.register.id, "", accepted, (accepted,), accepted.release)
             return replace(fresh, serial=record.serial, installed=record.installed) if record else fresh
@@ -376,12 +397,20 @@ class _ListPull:
 
     # Steps 6 to 8
 
-    def _apply(self, chosen: Edition, after: Record, candidates: Candidates, plan: Plan | None) -> None:
-        def receipt(applied: Applied) -> None:
-            write_receipt(self._subscription, self._state, chosen, applied, plan, self._now)
+    def _keep_acts(self, offer: Offer, acts: Acts, after: Record) -> Record:
+        """Keep the acts with those of the releases before; return the record that says where they are."""
+        name = install.commit_acts(self._state, acts, self._record, offer.head)
+        return replace(after, acts=name, acts_stamp=durable.stamp(self._state.folder / name))
 
+    def _keep_register(self, replayed: Replayed, after: Record) -> None:
+        """Keep the verified register, so that the next replay begins there."""
+        if replayed.count > replay.KEEP_AFTER and replayed.register.head == after.newest.head:
+            octets = first_octets(self._state.acts_path(after), after.newest.acts_length)
+            replay.keep(self._state.verified_path, replayed.register, durable.digest(octets))
+
+    def _apply(self, chosen: Edition, after: Record, candidates: Candidates, plan: Plan | None) -> None:
         applied = install.apply(
-            self._state, self._record, after, chosen, candidates, self._targets, receipt, adopt=self._options.adopt
+            self._subscription, self._record, after, chosen, candidates, plan, self._now, adopt=self._options.adopt
         )
         self._record = applied.record
         outcome = self.outcome

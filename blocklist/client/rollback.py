@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from blocklist.base.errors import UsageError
 from blocklist.base.i18n import _
 from blocklist.client import install
-from blocklist.client.install import Applied, write_receipt
+from blocklist.client.install import Applied
 from blocklist.client.state import ListState
 from blocklist.client.verify_acts import edition, installation
 from blocklist.register.decoders import folder_name
@@ -59,13 +59,8 @@ def rollback(
     known = installation(state, record, now, progress, to)
     shown = edition(known.newest, record, now, base=known.base, lapsed_at=now, held=True)
     after = replace(record, let_in=to.release, held=now)
-    targets = subscription.lists[list_id]
-
-    def receipt(applied: Applied) -> None:
-        write_receipt(subscription, state, shown, applied, None, now)
-
-    with install.render(targets, shown.shown) as candidates:
-        applied = install.apply(state, record, after, shown, candidates, targets, receipt, adopt=False)
+    with install.render(subscription.lists[list_id], shown.shown) as candidates:
+        applied = install.apply(subscription, record, after, shown, candidates, None, now)
     return RolledBack(to, applied, shown.waiting, len(known.base.measures) - len(shown.shown.measures))
 
 

@@ -6,23 +6,37 @@ record says how long; what a crash left behind that is read by nobody.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
+import msgspec
+
+from blocklist import __version__
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _
-from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, Ref, format_instant, parse_instant, read_ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Ref
 
-MALFORMED = (ActError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
-"""What reading a JSON value of any shape can raise."""
+if TYPE_CHECKING:
+    from blocklist.client.fetch import Publisher
+    from blocklist.client.subscription import Subscription, Target
+    from blocklist.client.transport import Transport
+
+
+_DAMAGED = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What reading a file of the state can raise, whatever is in it."""
 
 _MAX_NOTE = 64 * 1024
+
+_NUMBERS = range(1, 2**32)
+"""What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
+
+Number = Annotated[int, msgspec.Meta(ge=_NUMBERS.start, lt=_NUMBERS.stop)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def state_folder(config: Path) -> Path:
@@ -65,22 +79,22 @@ def sweep(folder: Path, prefix: str, but: str = "") -> None:
                 path.unlink(missing_ok=True)
 
 
-class Last(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Last:
     """How the last pull of a list ended: `message` is the worst error, `success` is when one ended well."""
 
-    at: datetime
+    at: Instant
     exit_code: int
     message: str
-    success: datetime | None
+    success: Instant | None
 
     @classmethod
     def load(cls, folder: Path) -> Last | None:
-        """What is noted in the folder of a list; None if nothing is, or the note is damaged."""
+        """Return what is noted in the folder of a list; None if nothing is, or the note is damaged."""
         try:
-            members = json.loads(durable.read(folder / _LAST, _("the note of the last pull"), _MAX_NOTE))
-            success = members["success"] and _instant(members["success"])
-            return cls(_instant(members["at"]), int(members["exit_code"]), str(members["message"]), success)
-        except (BlocklistError, OSError, *MALFORMED):
+            content = durable.read(folder / _LAST, _("the note of the last pull"), _MAX_NOTE)
+            return msgspec.json.decode(content, type=cls)
+        except (BlocklistError, *_DAMAGED):
             return None
 
     def save(self, folder: Path) -> None:
@@ -89,36 +103,23 @@ class Last(NamedTuple):
         Raises:
             TargetError: It could not be written.
         """
-        members = {
-            "at": format_instant(self.at),
-            "exit_code": self.exit_code,
-            "message": self.message,
-            "success": self.success and format_instant(self.success),
-        }
-        durable.note(folder / _LAST, json.dumps(members).encode() + b"\n")
+        durable.note(folder / _LAST, msgspec.json.encode(self) + b"\n")
 
 
 _LAST = "last.json"
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 MAX_STATE = 4 * 1024 * 1024
 KEPT = 3
 """Releases that `rollback` can return to, each of other names than the one after it."""
 
-_NUMBERS = range(1, 2**32)
-"""What can be the number of a release: it is the serial of a zone too (RFC 1035, section 3.3.13)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A release that was accepted: `acts_length` octets of the acts are its own, `names` is how many it lists."""
 
-    release: int
-    valid_until: datetime
+    release: Number
+    valid_until: Instant
     head: Ref
     acts_length: int
     checkpoint: Ref
@@ -128,33 +129,6 @@ class Accepted:
     def instant(self) -> datetime:
         """The instant of the release."""
         return datetime.fromtimestamp(self.release, UTC)
-
-    def to_json(self) -> dict[str, object]:
-        """Its part of the record."""
-        return {
-            "release": self.release,
-            "valid_until": format_instant(self.valid_until),
-            "head": self.head.to_json(),
-            "acts_length": self.acts_length,
-            "checkpoint": self.checkpoint.to_json(),
-            "names": self.names,
-        }
-
-    @classmethod
-    def read(cls, members: Mapping[str, Any]) -> Accepted:
-        """From its part of the record.
-
-        Raises:
-            One of `MALFORMED`: It is none.
-        """
-        return cls(
-            read_number(members["release"]),
-            parse_instant(members["valid_until"]),
-            read_ref(members["head"]),
-            int(members["acts_length"]),
-            read_ref(members["checkpoint"]),
-            int(members["names"]),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +176,13 @@ class Record:
     acts: str
     newest: Accepted
     kept: tuple[Accepted, ...]
-    let_in: int
+    let_in: Number
     acts_stamp: str = ""
-    held: datetime | None = None
+    held: Instant | None = None
     serial: int = 0
     names: int = 0
-    lapses: datetime | None = None
-    lapsed_at: datetime | None = None
+    lapses: Instant | None = None
+    lapsed_at: Instant | None = None
     installing: bool = False
     installed: Mapping[str, Installed] = field(default_factory=dict)
 
@@ -234,23 +208,8 @@ class Record:
         return replace(self, newest=accepted, kept=kept, let_in=accepted.release, held=None)
 
     def to_bytes(self) -> bytes:
-        """The record's file."""
-        members = {
-            "register": self.register,
-            "acts": self.acts,
-            "acts_stamp": self.acts_stamp,
-            "newest": self.newest.to_json(),
-            "kept": [accepted.to_json() for accepted in self.kept],
-            "let_in": self.let_in,
-            "held": self.held and format_instant(self.held),
-            "serial": self.serial,
-            "names": self.names,
-            "lapses": self.lapses and format_instant(self.lapses),
-            "lapsed_at": self.lapsed_at and format_instant(self.lapsed_at),
-            "installing": self.installing,
-            "installed": {path: {"sha256": on.sha256, "stamp": on.stamp} for path, on in self.installed.items()},
-        }
-        return json.dumps(members, indent=1).encode() + b"\n"
+        """Return the record's file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
 
     @classmethod
     def load(cls, path: Path) -> Record | None:
@@ -263,34 +222,14 @@ class Record:
             return None
         content = durable.read(path, _("the record of the last pull"), MAX_STATE)
         try:
-            return cls._read(json.loads(content))
-        except MALFORMED as fault:
+            record = msgspec.json.decode(content, type=cls)
+            if Path(record.acts).name != record.acts or record.let_in not in [kept.release for kept in record.kept]:
+                raise ValueError("it does not fit together")
+        except _DAMAGED as fault:
             raise UsageError(
                 _("{path} is damaged", path=path), _("remove it; the next pull then asks as the first one did")
             ) from fault
-
-    @classmethod
-    def _read(cls, members: Mapping[str, Any]) -> Record:
-        made = cls(
-            register=str(members["register"]),
-            acts=str(members["acts"]),
-            newest=Accepted.read(members["newest"]),
-            kept=tuple(map(Accepted.read, members["kept"])),
-            let_in=read_number(members["let_in"]),
-            acts_stamp=str(members["acts_stamp"]),
-            held=members["held"] and parse_instant(members["held"]),
-            serial=int(members["serial"]),
-            names=int(members["names"]),
-            lapses=members["lapses"] and parse_instant(members["lapses"]),
-            lapsed_at=members["lapsed_at"] and parse_instant(members["lapsed_at"]),
-            installing=bool(members["installing"]),
-            installed={
-                str(path): Installed(str(on["sha256"]), str(on["stamp"])) for path, on in members["installed"].items()
-            },
-        )
-        if Path(made.acts).name != made.acts or made.let_in not in [accepted.release for accepted in made.kept]:
-            raise ValueError("it does not fit together")
-        return made
+        return record
 
 
 def read_number(value: object) -> int:
@@ -305,10 +244,6 @@ def read_number(value: object) -> int:
 
 
 ACTS_PREFIX = "acts-"
-
-if TYPE_CHECKING:
-    from blocklist.client.subscription import Subscription
-    from blocklist.register.decoders import Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,3 +319,124 @@ class ListState:
         """Remove what a killed pull left behind, and acts that no record speaks of."""
         sweep(self.folder, durable.TEMPORARY)
         sweep(self.folder, ACTS_PREFIX, record.acts if record else "")
+
+
+# How everything was left: the usual case, every quarter of an hour, is that there is nothing to do. As long as the
+# files are as a pull left them and the publisher shows the timestamp that it verified and no newer root, a pull in full
+# could not bring anything else. Whatever is not exactly so is left to a pull in full, which also says what is wrong.
+
+NO_NEWER_ROOT = (403, 404)
+"""What a publisher answers when it has no further root (TUF specification, section 5.3.3; servers say 403 too)."""
+
+_MAX_KNOWN = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """How a pull left everything, and which timestamp it verified; times are in Unix seconds."""
+
+    of: str
+    files: dict[str, str]
+    begins: float
+    ends: float
+    lapses: float | None
+    root: int
+    marks: dict[str, str]
+    lists: dict[str, tuple[int, tuple[str, ...]]]
+
+    def is_in_time(self, now: datetime, *, prune_lapsed: bool) -> bool:
+        """Tell whether all of it is valid at the instant `now`."""
+        ends = self.ends if self.lapses is None or not prune_lapsed else min(self.ends, self.lapses)
+        return self.begins <= now.timestamp() < ends
+
+    def is_shown(self, url: str, way: Transport) -> bool:
+        """Tell whether the publisher shows the timestamp that was verified, and no newer root."""
+        if not self.marks or way.get(f"{url}/timestamp.json", marks=self.marks).status != 304:
+            return False
+        return way.get(f"{url}/{self.root + 1}.root.json").status in NO_NEWER_ROOT
+
+
+def nothing_new(
+    subscription: Subscription, way: Transport, now: datetime, *, prune_lapsed: bool
+) -> dict[str, tuple[int, tuple[str, ...]]] | None:
+    """Return each list's release and installed paths if a pull would find all as it was left; None if it may not.
+
+    Args:
+        subscription: What would be pulled.
+        way: The way to its publisher.
+        now: The clock.
+        prune_lapsed: Whether names past their review date have to go.
+    """
+    try:
+        content = durable.read(_path(subscription.path), "", _MAX_KNOWN)
+        known = msgspec.json.decode(content, type=_Known)
+        if known.of != _of(subscription.stamp) or not known.is_in_time(now, prune_lapsed=prune_lapsed):
+            return None
+        if any(durable.stamp(Path(path)) != stamp for path, stamp in known.files.items()):
+            return None
+        if not known.is_shown(subscription.metadata_url, way):
+            return None
+        for list_id in known.lists:
+            Last(now, 0, "", now).save(list_folder(subscription.state, list_id))
+    except (BlocklistError, *_DAMAGED):
+        return None
+    return known.lists
+
+
+def remember(subscription: Subscription, publisher: Publisher, records: Mapping[str, Record]) -> None:
+    """Write down how everything was left, after a pull that left nothing undone.
+
+    Args:
+        subscription: What was pulled.
+        publisher: What was verified.
+        records: That of each list.
+    """
+    with suppress(BlocklistError, OSError):
+        root = subscription.state / "root.json"
+        stamps = {str(root): durable.stamp(root)}
+        for list_id, record in records.items():
+            state = ListState.of(subscription, list_id)
+            stamps |= {str(path): durable.stamp(path) for path in (state.record_path, state.acts_path(record))}
+            stamps |= {path: durable.stamp(Path(path)) for path in record.installed}
+            # They are looked at once they have their stamps, so a stamp is never that of a file nobody looked at.
+            if not (state.holds_acts(record) and targets_hold(record, subscription.lists[list_id])):
+                return
+        lapses = [record.lapses.timestamp() for record in records.values() if record.lapses is not None]
+        valid_until = (record.newest.valid_until for record in records.values())
+        known = _Known(
+            of=_of(subscription.stamp),
+            files=stamps,
+            begins=max(map(_begins, records.values())).timestamp(),
+            ends=min(publisher.expires(records), *valid_until).timestamp(),
+            lapses=min(lapses, default=None),
+            root=publisher.root_version,
+            marks=publisher.marks,
+            lists={list_id: (record.newest.release, (*record.installed,)) for list_id, record in records.items()},
+        )
+        durable.replace(_path(subscription.path), msgspec.json.encode(known), 0o600)
+
+
+def _begins(record: Record) -> datetime:
+    """Before that the clock is wrong, or was when names were left out as lapsed."""
+    return max(record.newest.instant, record.lapsed_at or record.newest.instant) - CLOCK_TOLERANCE
+
+
+def targets_hold(record: Record, targets: Iterable[Target]) -> bool:
+    """Whether every target holds what was installed there."""
+    wanted = {str(target.path) for target in targets}
+    return wanted == record.installed.keys() and all(on.holds(Path(path)) for path, on in record.installed.items())
+
+
+def forget(config: Path) -> None:
+    """From now on a pull in full is needed."""
+    with suppress(OSError):
+        _path(config).unlink(missing_ok=True)
+
+
+def _path(config: Path) -> Path:
+    return state_folder(config) / "verified.json"
+
+
+def _of(stamp: str) -> str:
+    """What was verified holds for this file of a subscription, as this program reads it."""
+    return f"{stamp} {__version__}"

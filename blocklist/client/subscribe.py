@@ -11,9 +11,9 @@ from pathlib import Path
 from blocklist.base import durable
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import _
+from blocklist.client.state import NO_NEWER_ROOT
 from blocklist.client.subscription import BRAKES, SHA256, Subscription, Target, parse
 from blocklist.client.transport import KEEP, transport, unusable
-from blocklist.client.unchanged import NO_NEWER_ROOT
 
 MAX_ROOT = 512 * 1024
 _MAX_VERSIONS = 64

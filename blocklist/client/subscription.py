@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
-from blocklist.base.i18n import _
+from blocklist.base.i18n import Progress, _, quietly
 from blocklist.client.state import state_folder
 from blocklist.register.documents import read_yaml
 from blocklist.register.policy import FORMATS, Brakes
 from blocklist.register.policy_reader import Checker, DocumentError, check_name
+
+if TYPE_CHECKING:
+    from blocklist.release.contents import Plan
+
 
 BRAKES = Brakes(added=20, added_percent=30, removed=0)
 """The provider's brakes unless it writes others; endings are never braked at a provider, so `removed` is not used."""
@@ -212,3 +217,27 @@ def require_list(subscription: Subscription, list_id: str | None) -> str:
             _("check --list"),
         )
     return list_id
+
+
+ANY_CHANGE = "any"
+"""What `--accept` without a checksum stands for; it is enough for a first pull only."""
+
+
+class Options(NamedTuple):
+    """What the operator said to one pull.
+
+    Attributes:
+        accept: `ANY_CHANGE` lets a first pull in; a plan's checksum lets exactly that plan through the brakes.
+        adopt: Replace files at the targets' paths that this program did not write.
+        resume: Go on after a rollback.
+        prune_lapsed: Leave out names whose review date has passed while no newer release comes.
+        confirm: Asked at a first pull without `accept`.
+        progress: Told about long work.
+    """
+
+    accept: str | None = None
+    adopt: bool = False
+    resume: bool = False
+    prune_lapsed: bool = False
+    confirm: Callable[[Plan], bool] = lambda _: False
+    progress: Progress = quietly

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, later
-from blocklist.client.state import MALFORMED, Accepted, ListState, Record, read_number
+from blocklist.client.state import Accepted, ListState, Record, read_number
 from blocklist.register import replay
 from blocklist.register.acts import read_lines
-from blocklist.register.decoders import CLOCK_TOLERANCE, Ref, folder_name, format_instant, read_ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, Ref, folder_name, format_instant, read_ref
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures
 from blocklist.register.replay import extend, from_beginning
@@ -104,6 +104,9 @@ def _remarks(base: Snapshot | None, serial: int, waiting: int, lapsed: int, held
 
 
 TELL = later("the installed list stays; tell the office")
+MALFORMED = (ActError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What reading a JSON value of any shape can raise."""
+
 _MAX_PIN = 64 * 1024
 
 

@@ -20,7 +20,8 @@ from kit.site import Site
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, RefusedError, StaleError, TargetError, UsageError, VerificationError
 from blocklist.client import subscription
-from blocklist.client.outcome import ANY_CHANGE, Outcome
+from blocklist.client.install import Outcome
+from blocklist.client.subscription import ANY_CHANGE
 from blocklist.register import acts
 from blocklist.register.policy import Brakes
 from blocklist.release import formats, receipts

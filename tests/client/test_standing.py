@@ -191,8 +191,9 @@ def provider_of_both(both: Both, folder: Path) -> Provider:
 
 
 def test_two_lists_in_one_subscription(both: Both, tmp_path: Path) -> None:
-    from blocklist.client.outcome import ANY_CHANGE, Options, worst
+    from blocklist.client.install import worst
     from blocklist.client.pull import pull
+    from blocklist.client.subscription import ANY_CHANGE, Options
 
     both.mirror("copy.example")
     both.second.publish()
@@ -222,7 +223,7 @@ def test_the_worst_of_several_counts() -> None:
         UsageError,
         VerificationError,
     )
-    from blocklist.client.outcome import Outcome, worst
+    from blocklist.client.install import Outcome, worst
 
     faults = [UsageError("u"), UnreachableError("n"), TargetError("t"), RefusedError("r"), StaleError("s")]
     faults.append(VerificationError("v"))

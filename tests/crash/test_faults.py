@@ -31,7 +31,7 @@ from blocklist.base import durable
 from blocklist.base.errors import BlocklistError
 from blocklist.base.i18n import quietly
 from blocklist.client import subscribe
-from blocklist.client.outcome import Outcome
+from blocklist.client.install import Outcome
 from blocklist.client.rollback import RolledBack, rollback
 from blocklist.client.state import Installed, Record
 from blocklist.register.policy import Brakes

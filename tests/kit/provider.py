@@ -12,10 +12,10 @@ from typing import Any
 from kit.fixed import LIST
 
 from blocklist.client import subscribe
-from blocklist.client.outcome import Options, Outcome
+from blocklist.client.install import Outcome
 from blocklist.client.pull import pull
 from blocklist.client.state import ListState
-from blocklist.client.subscription import Subscription, Target, load
+from blocklist.client.subscription import Options, Subscription, Target, load
 
 
 def _yaml(subscription: Subscription) -> str:

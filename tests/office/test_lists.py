@@ -17,7 +17,7 @@ from kit.two_lists import OTHER, SAYS, Both, found, other_of, with_tuf
 from tuf.api.metadata import Metadata
 
 from blocklist.base.errors import BlocklistError, RefusedError, TargetError, UsageError, VerificationError
-from blocklist.client.outcome import ANY_CHANGE
+from blocklist.client.subscription import ANY_CHANGE
 from blocklist.keys.folder import KeyFolder
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import approve, propose

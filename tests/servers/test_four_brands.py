@@ -21,7 +21,7 @@ from kit.site import Site
 from kit.upstream import ADDRESSES, Upstream
 
 from blocklist.base.errors import RefusedError, TargetError
-from blocklist.client.outcome import Outcome
+from blocklist.client.install import Outcome
 from blocklist.client.subscription import Target
 
 LANDING = "192.0.2.1"

@@ -237,7 +237,7 @@ def test_exit_codes_are_those_of_the_program() -> None:
 
 
 def test_the_worst_exit_code_is_that_of_the_program() -> None:
-    from blocklist.client.outcome import _SEVERITY
+    from blocklist.client.install import _SEVERITY
 
     (order,) = re.findall(r"the worst decides, in this order: ([\d, ]+\d)\.", section("providers.md", "Exit codes"))
     assert order == ", ".join(map(str, _SEVERITY))
