@@ -106,20 +106,22 @@ def draft(workspace: Workspace, now: datetime, progress: Progress = quietly) -> 
     Raises:
         VerificationError: The register or the tree is not what was signed.
     """
-    list_id = workspace.only_list()
     with closing(workspace.open_store()) as store:
-        return _draft(workspace, store, list_id, now, progress)
+        list_id = workspace.chosen(store.lists())
+        return _draft(workspace, Repository.of(workspace), store, list_id, now, progress)
 
 
 def _draft(
     workspace: Workspace,
+    tree: Repository,
     store: Store,
     list_id: str,
     now: datetime,
     progress: Progress,
     outbox: Outbox | None = None,
 ) -> Draft:
-    memory, tree = HeadMemory(workspace.keys.path), Repository.of(workspace)
+    """Replay the register, and compare what it says now with the release that is current."""
+    memory = HeadMemory(workspace.keys.path)
     tree.require_not_ahead(
         now, _("check this machine's clock; else the heads run: blocklist trust rotate publisher --stolen")
     )
@@ -193,72 +195,59 @@ def publish(
         VerificationError: The register or the tree is not what was signed, or the record of notices does not fit them.
         TargetError: The tree could not be written; the last release is still the current one.
     """
-    with durable.locked(workspace.lists / "publish.lock", "publish"):
-        list_id = workspace.only_list()
+    with durable.locked(workspace.lists / "publish.lock", "publish"), closing(workspace.open_store()) as store:
+        list_id, tree = workspace.chosen(store.lists()), Repository.of(workspace)
         outbox = Outbox(workspace.lists, list_id, notify) if notify is not None else None
-        with closing(workspace.open_store()) as store:
-            Repository.of(workspace).mend()
-            made = _draft(workspace, store, list_id, now, progress, outbox)
-            try:
-                result = _release(workspace, store, made, accept)
-            except BlocklistError as fault:
-                # A brake may wait for days; the news of what was published before does not.
-                failure = _tell(outbox, made, published=False)[1]
-                if failure is not None:
-                    fault.hint = f"{fault.hint}\n{failure.message}"
-                raise
-            notified, failure = _tell(outbox, made, published=result.changed)
-            return replace(result, notified=notified, failure=failure or result.failure)
+        tree.mend()
+        made = _draft(workspace, tree, store, list_id, now, progress, outbox)  # replay, snapshot, compare
+        try:
+            if accept not in (None, made.plan.checksum):
+                raise RefusedError(
+                    _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
+                    _("look at 'blocklist plan': something changed"),
+                )
+            clear(tree, list_id, made.now.release().number)
+            if made.current is not None and not made.due and not tree.damaged(list_id):
+                result = Result(made, made.current.number, made.current.path, False)
+            else:
+                _require_unbraked(made, accept)
+                require_publishable(made.now)
+                failure = _prune(tree, made)
+                result = replace(_release(workspace, tree, store, made), failure=failure)
+        except BlocklistError as fault:
+            # A brake may wait for days; the news of what was published before does not.
+            failure = _tell(outbox, made, published=False)[1]
+            if failure is not None:
+                fault.hint = f"{fault.hint}\n{failure.message}"
+            raise
+        notified, failure = _tell(outbox, made, published=result.changed)
+        return replace(result, notified=notified, failure=failure or result.failure)
 
 
-def _tell(outbox: Outbox | None, made: Draft, *, published: bool) -> tuple[bool, TargetError | None]:
-    """Hand over what is outstanding; whatever comes of it, what is published stays published."""
-    notice = made.outstanding(published=published) if outbox else None
-    if outbox is None or notice is None:
-        return False, None
-    try:
-        return outbox.hand_over(notice), None
-    except TargetError as failure:
-        return False, failure
-
-
-def _release(workspace: Workspace, store: Store, made: Draft, accept: str | None) -> Result:
-    """Make the release of a draft, if it is due and nothing stops it."""
-    if accept is not None and accept != made.plan.checksum:
-        raise RefusedError(
-            _("the plan is {checksum}, not {accept}", checksum=made.plan.checksum, accept=accept),
-            _("look at 'blocklist plan': something changed"),
-        )
-    tree = Repository.of(workspace)
-    clear(tree, made.list_id, made.now.release().number)
-    if not made.due and made.current is not None and not tree.damaged(made.list_id):
-        return Result(made, made.current.number, made.current.path, False)
+def _require_unbraked(made: Draft, accept: str | None) -> None:
     if made.braked and accept is None:
         hint = _(
             "look at 'blocklist plan'; if it is meant: blocklist publish --accept {checksum}",
             checksum=made.plan.checksum,
         )
         raise BrakeError("; ".join(made.braked), hint, made.plan)
-    require_publishable(made.now)
-    failure = _prune(workspace, made)
-    return replace(_write(workspace, store, made), failure=failure)
 
 
-def _prune(workspace: Workspace, made: Draft) -> TargetError | None:
+def _prune(tree: Repository, made: Draft) -> TargetError | None:
     """Make room first; an old file that cannot be removed holds no news, and is told."""
     if made.current is None:
         return None
     keep = timedelta(seconds=made.now.policy.keep)
     try:
-        prune(workspace.exports, made.list_id, made.current, keep, made.now.instant)
+        prune(tree.path, made.list_id, made.current, keep, made.now.instant)
     except TargetError as failure:
         return failure
     return None
 
 
-def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
+def _release(workspace: Workspace, tree: Repository, store: Store, made: Draft) -> Result:
     """Render, lint, seal, sign and commit the release of a draft."""
-    release, tree, keys = made.now.release(), Repository.of(workspace), workspace.keys
+    release, keys = made.now.release(), workspace.keys
     signing = release_keys(tree, made.list_id, keys)
     since = None if made.before is None else {"number": made.plan.since, "head": made.before.head.to_json()}
     with staged(tree, release) as folder:
@@ -272,6 +261,17 @@ def _write(workspace: Workspace, store: Store, made: Draft) -> Result:
     if made.replayed > replay.KEEP_AFTER:
         replay.keep(_verified_path(workspace, made.list_id), made.register, written[ACTS])
     return Result(made, release.number, path, True)
+
+
+def _tell(outbox: Outbox | None, made: Draft, *, published: bool) -> tuple[bool, TargetError | None]:
+    """Hand over what is outstanding; whatever comes of it, what is published stays published."""
+    notice = made.outstanding(published=published) if outbox else None
+    if outbox is None or notice is None:
+        return False, None
+    try:
+        return outbox.hand_over(notice), None
+    except TargetError as failure:
+        return False, failure
 
 
 def _contents(store: Store, made: Draft) -> Iterator[tuple[str, Iterator[bytes]]]:
