@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -124,7 +124,7 @@ class _Life:
             self._until = body.review_by
         elif self._until is not None and self._ends(body):
             self._until = None
-            yield from self._dropped(signed.act.at, lambda head, _instant: head >= seq)
+            yield from self._dropped(signed.act.at, self._releases.first_with(seq))
 
     def lapsed(self, now: datetime) -> Iterator[Event]:
         """The end of the measure by its date, if that has come."""
@@ -132,7 +132,7 @@ class _Life:
         if until is not None and until <= now:
             self._until = None
             yield Event(None, until, "", _("lapsed: nobody verified it again by its review date"))
-            yield from self._dropped(until, lambda _head, instant: instant >= until)
+            yield from self._dropped(until, self._releases.first_since(until))
 
     def _is_last(self, body: acts.Approve, seq: int) -> bool:
         """Whether this is the approval by which it was listed: with several, the last one is."""
@@ -147,14 +147,13 @@ class _Life:
         return names is not None and (self._text in names.domain or self._text in names.host)
 
     def _carried(self, seq: int, since: datetime) -> Iterator[Event]:
-        at = self._releases.first(lambda head, _instant: head >= seq)
+        at = self._releases.first_with(seq)
         if at is not None:
             reports = self._reported.reports(since, at, lambda receipt: receipt.let_in.head.seq >= seq, self._now)
             what = _("first release that carries it: providers block before {before}", before=shown(at + DELAY))
             yield _told(at, what, reports, _BLOCKED, _NOT_BLOCKED)
 
-    def _dropped(self, since: datetime, holds: Callable[[int, datetime], bool]) -> Iterator[Event]:
-        at = self._releases.first(holds)
+    def _dropped(self, since: datetime, at: datetime | None) -> Iterator[Event]:
         if at is not None:
             reports = self._reported.reports(since, at, lambda receipt: receipt.shown.instant >= at, self._now)
             what = _("first release without it: providers restore before {before}", before=shown(at + DELAY))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,12 +32,18 @@ class Releases:
     def __init__(self, folder: Path) -> None:
         self._folders = [path for path in release_folders(folder) if (path / SUMS).exists()]
 
-    def first(self, holds: Callable[[int, datetime], bool]) -> datetime | None:
-        """The instant of the first release for which `holds(number of its head, its instant)` is true.
+    def first_with(self, seq: int) -> datetime | None:
+        """Return the instant of the first release whose head is the act `seq` or a later one.
 
         Heads and instants only grow, so that a few of thousands have to be looked at.
         """
-        place = bisect_left(self._folders, True, key=lambda path: holds(_head(path), folder_instant(path.name)))
+        return self._instant(bisect_left(self._folders, seq, key=_head))
+
+    def first_since(self, instant: datetime) -> datetime | None:
+        """Return the instant of the first release that was made at `instant` or later."""
+        return self._instant(bisect_left(self._folders, instant, key=lambda path: folder_instant(path.name)))
+
+    def _instant(self, place: int) -> datetime | None:
         return folder_instant(self._folders[place].name) if place < len(self._folders) else None
 
     def contradict(self, instant: datetime, head: int) -> bool:
