@@ -17,6 +17,7 @@ import pytest
 from kit.fixed import DAY, HOUR, LIST, LISTS, WEEK, names
 from kit.hostile import key_of, later, next_line
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.shell import Shell
 from kit.site import Site, no_passphrase
 from kit.tree import clean, verified
@@ -40,7 +41,11 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """One name, published an hour ago."""
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example")
     made.publish()
     later(made, HOUR)

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from kit.breaking import Breaking
 from kit.fixed import DAY, HOUR, LIST, WEEK, key
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.shell import Shell
 from kit.site import Site, no_passphrase
 from securesystemslib.dsse import Envelope
@@ -263,7 +264,7 @@ class World:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
-        self.site = Site(shell.folder, RELEASED - HOUR)
+        self.site = ready_made(shell.folder, RELEASED - HOUR, Site)
         self.providers: dict[str, Provider] = {}
         self.keys = KeyFolder(shell.folder / "provider-keys", no_passphrase)
         self.wait(HOUR)
