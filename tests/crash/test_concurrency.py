@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ EACH = {"sqlite": 2, "postgres": 1}
 
 def start(site: Site, officer: str, *words: str) -> Forked:
     common = ("-C", str(site.workspace.path), "--as", officer, "--json")
-    return Forked(*common, *words, BLOCKLIST_KEYS=str(site.keys.path), LANGUAGE="en")
+    return Forked(*common, *words, env=os.environ | {"BLOCKLIST_KEYS": str(site.keys.path), "LANGUAGE": "en"})
 
 
 def finish(running: list[Forked]) -> list[dict[str, object]]:

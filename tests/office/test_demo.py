@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from kit.forked import Forked
+from kit.forked import run_forked
 
 from blocklist.cli import demo
 from blocklist.cli.commands import main
@@ -114,20 +112,11 @@ def test_what_the_end_says_is_there(run: Run) -> None:
     assert "\nbrief.example A 192.0.2.1\n" in previous  # it was blocked until its date
 
 
-def run_forked(command: list[str], *, cwd: Path, env: dict[str, str], **_: object) -> subprocess.CompletedProcess[str]:
-    """A command of ours, in a process of its own that need not import it: `run` has started each as a user does."""
-    assert command[:3] == [sys.executable, "-m", "blocklist"]
-    running = Forked(*command[3:], folder=cwd, **env)
-    said = b"".join(running.communicate()).decode()
-    assert running.returncode is not None
-    return subprocess.CompletedProcess(command, running.returncode, said)
-
-
 def test_without_stock_tools_and_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for slow in ("_let_lapse", "_look_back"):
         monkeypatch.setattr(demo, slow, lambda *_: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
-    monkeypatch.setattr(demo.subprocess, "run", run_forked)
+    monkeypatch.setattr(demo.subprocess, "run", run_forked)  # for `run`, each command was started as a user does
     result = CliRunner().invoke(main, ["--json", "--lang", "fr", "demo", str(tmp_path / "new/folder")])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

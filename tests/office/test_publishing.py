@@ -293,7 +293,8 @@ def test_two_publishers_at_once(site: Site) -> None:
 
 def publisher(site: Site) -> Forked:
     """The command as a timer starts it."""
-    return Forked("-C", str(site.workspace.path), "publish", BLOCKLIST_KEYS=str(site.keys.path))
+    keys = {"BLOCKLIST_KEYS": str(site.keys.path)}
+    return Forked("-C", str(site.workspace.path), "publish", env=os.environ | keys)
 
 
 def ended(running: Forked) -> int:
