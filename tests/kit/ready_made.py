@@ -38,7 +38,7 @@ def ready_made(folder: Path, now: datetime, make: Callable[[Path, datetime], _Ma
         place = Path(tempfile.mkdtemp(dir=_shelf().name))
         made = make(place, now)
         known.append((now, place, made))
-    _copy(place, folder)
+    copy_tree(place, folder)
     return made.moved(folder)
 
 
@@ -47,7 +47,7 @@ def _shelf() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="blocklist-ready-")
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_tree(source: Path, target: Path) -> None:
     """Copy a folder with its hard links."""
     seen: dict[int, str] = {}
 

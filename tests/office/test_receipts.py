@@ -264,10 +264,10 @@ class World:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
-        self.site = ready_made(shell.folder, RELEASED - HOUR, Site)
+        self.site = ready_made(shell.folder, RELEASED - HOUR, _listed)
         self.providers: dict[str, Provider] = {}
         self.keys = KeyFolder(shell.folder / "provider-keys", no_passphrase)
-        self.wait(HOUR)
+        shell.at(self.site.now)
 
     @property
     def now(self) -> datetime:
@@ -353,12 +353,18 @@ def restored(provider: str, at: datetime, remarks: str) -> str:
 CARRIES, WITHOUT = "first release that carries it", "first release without it"
 
 
+def _listed(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
+    made.now += HOUR
+    made.block("bad.example")
+    made.publish()
+    return made
+
+
 @pytest.fixture
 def world(empty: Shell) -> World:
     """bad.example is listed and published; isp-one has it, and wrote a receipt."""
     made = World(empty)
-    made.site.block("bad.example")
-    made.site.publish()
     made.wait(MINUTE)
     made.subscribe("isp-one")
     return made
