@@ -34,6 +34,7 @@ from blocklist.base.errors import (
 )
 from blocklist.client.outcome import Outcome
 from blocklist.register import acts
+from blocklist.register.decoders import folder_name
 from blocklist.register.policy import Brakes
 from blocklist.release import formats, receipts
 from blocklist.release.contents import BrakeError
@@ -114,7 +115,7 @@ def test_back_to_the_release_before(world: World) -> None:
     serial = world.serial
     done = world.rollback()
     assert world.names == {"one.example", "two.example"}
-    assert formats.folder_name(done.to.instant) == folders(world)[1]
+    assert folder_name(done.to.instant) == folders(world)[1]
     assert (done.waiting, done.ended, done.applied.changed, done.applied.failures) == (1, 0, True, ())
     assert set(done.applied.installed) == {str(target.path) for target in world.provider.targets}
     assert world.serial > serial
@@ -628,7 +629,7 @@ def says_since_when(message: str, world: World) -> None:
     """That the list stays, which one, and until when it was valid."""
     newest = world.record.newest
     assert f"valid until {newest.valid_until:%Y-%m-%dT%H:%M:%SZ}" in message
-    assert f"release {formats.folder_name(newest.instant)}" in message
+    assert f"release {folder_name(newest.instant)}" in message
     assert "stays installed" in message
 
 

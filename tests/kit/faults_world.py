@@ -23,7 +23,7 @@ from blocklist.client.state import ListState, Record, locked
 from blocklist.client.subscription import Subscription
 from blocklist.names.domain_name import Name, Scope
 from blocklist.office import review
-from blocklist.register.decoders import parse_instant
+from blocklist.register.decoders import folder_name, parse_instant
 from blocklist.release import formats
 
 FORMATS = ("rpz", "hosts", "json")
@@ -111,7 +111,7 @@ class World:
     @property
     def kept(self) -> list[str]:
         """The folder names of the releases that can be returned to, newest first."""
-        return [formats.folder_name(accepted.instant) for accepted in self.record.kept]
+        return [folder_name(accepted.instant) for accepted in self.record.kept]
 
     @property
     def names(self) -> set[str]:
