@@ -13,7 +13,8 @@ import pytest
 from hypothesis import settings
 from kit.fixed import LIST
 from kit.postgres import Postgres, running
-from kit.shell import WHY, Shell
+from kit.ready_made import ready_made
+from kit.shell import Shell, listed_site
 from kit.site import Site, no_passphrase
 from kit.two_lists import Both, other_of
 
@@ -45,17 +46,15 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: No
 @pytest.fixture
 def shell(empty: Shell) -> Shell:
     """A workspace with head-1, agent-1 and agent-2."""
-    Site(empty.folder, datetime.now(UTC))
+    ready_made(empty.folder, datetime.now(UTC), Site)
     return empty
 
 
 @pytest.fixture
-def listed(shell: Shell) -> Shell:
+def listed(empty: Shell) -> Shell:
     """The same, with bad.example listed and published."""
-    shell("--as", "agent-1", "add", "bad.example", *WHY)
-    shell("--as", "agent-2", "approve", "4")
-    shell("publish")
-    return shell
+    ready_made(empty.folder, datetime.now(UTC), listed_site)
+    return empty
 
 
 @pytest.fixture(scope="module")

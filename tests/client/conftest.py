@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from kit.hostile import Scene
 from kit.memory import Memory
+from kit.ready_made import ready_made
 from kit.thief import Theft
 
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     """What a stolen publisher begins with; see kit/hostile.py."""
-    return Scene.make(tmp_path_factory.mktemp("scene"))
+    now = datetime.now(UTC)  # python-tuf looks at the real clock
+    return ready_made(tmp_path_factory.mktemp("scene"), now, Scene.make)
 
 
 @pytest.fixture

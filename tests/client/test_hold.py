@@ -8,16 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from kit.faults_world import World, remarks_of, serial_of
+from kit.faults_world import Release, World, remarks_of, serial_of
 from kit.fixed import DAY, HOUR, LIST, SALT, WEEK, names
 from kit.hostile import Heads, Thief, key_of, next_line, published_acts, ref_of
+from kit.ready_made import copy_tree, ready_made
 from kit.shell import WHY, Shell
 from kit.site import Site
 
@@ -45,15 +46,46 @@ STAYS = "the installed list stays"
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """Releases of one name, of two, and of three, an hour apart, each pulled; the clock is at the last one."""
-    site = Site(tmp_path / "site", datetime.now(UTC))
-    site.block("one.example")
-    made = World(site, tmp_path / "isp")
-    pulled(made, accept="any")
-    for name in ("two.example", "three.example"):
-        site.now += HOUR
-        made.release(name)
-        pulled(made)
+    past = ready_made(tmp_path / "office", datetime.now(UTC), Past.make)
+    made = World(past.site, tmp_path / "isp")
+    made.releases = past.releases
+    for number, tree in zip(sorted(past.releases), past.trees, strict=True):
+        shutil.rmtree(past.site.exports)
+        tree.rename(past.site.exports)
+        past.site.now = datetime.fromtimestamp(number, UTC)
+        pulled(made, accept="any" if number == min(past.releases) else None)
     return made
+
+
+@dataclass(frozen=True)
+class Past:
+    """A site with releases of one name, of two, and of three, an hour apart, and its tree after each of them."""
+
+    site: Site
+    releases: dict[int, Release]
+    trees: tuple[Path, ...]
+
+    @classmethod
+    def make(cls, folder: Path, now: datetime) -> Past:
+        site = Site(folder / "site", now)
+        site.block("one.example")
+        made, trees = World(site, folder / "nobody"), [folder / "one.example"]
+        copy_tree(site.exports, trees[0])
+        for name in ("two.example", "three.example"):
+            site.now += HOUR
+            made.release(name)
+            trees.append(folder / name)
+            copy_tree(site.exports, trees[-1])
+        return cls(site, made.releases, tuple(trees))
+
+    def moved(self, folder: Path) -> Past:
+        """The same past, whose folder was copied to another place."""
+        site = self.site.moved(folder / "site")
+        releases = {
+            number: replace(release, path=site.exports / release.path.relative_to(self.site.exports))
+            for number, release in self.releases.items()
+        }
+        return Past(site, releases, tuple(folder / tree.name for tree in self.trees))
 
 
 def pulled(world: World, **options: object) -> Outcome:

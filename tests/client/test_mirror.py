@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kit.fixed import HOUR, LIST
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.site import Site
 
 TIMESTAMP = Path("metadata/timestamp.json")
@@ -18,7 +19,11 @@ TIMESTAMP = Path("metadata/timestamp.json")
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example")
     made.publish()
     return made

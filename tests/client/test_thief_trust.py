@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from kit.hostile import EVIL, key_of, public_key, published_acts, ref_of, signed_by_two
+from kit.ready_made import ready_made
 from kit.seal import openssl_verifies
 from kit.site import Site
 from kit.thief import MINUTE, Theft, stolen
@@ -27,7 +28,11 @@ from blocklist.seal.ca import issue_certificate, new_revocation_list
 @pytest.fixture
 def evil(theft: Theft, tmp_path: Path) -> Site:
     """A register of the thief's own, for the same list and environment, published with keys of its own."""
-    made = Site(tmp_path / "evil", theft.scene.at)
+    return ready_made(tmp_path / "evil", theft.scene.at, _evil)
+
+
+def _evil(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("evil.example")
     made.publish()
     return made

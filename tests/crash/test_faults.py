@@ -12,7 +12,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import pytest
 from kit.faults_disk import HOWS, Machine, Resolvers
 from kit.faults_world import World, serial_of
 from kit.fixed import HOUR, LIST
+from kit.forked import OURS, Forked, run_forked
 from kit.kills import KILLS, MANY_KILLS
 from kit.provider import Provider
 from kit.site import Site, draft_checksum
@@ -363,7 +363,7 @@ class Killed:
         config.unlink()
         root = site.root.read_bytes()
         subscribe.write(config, site.exports.as_uri(), "test", root, [(LIST, targets)])
-        self.command = [sys.executable, "-m", "blocklist", "pull", "-c", str(config), "--accept"]
+        self.command = ("pull", "-c", str(config), "--accept")
         self.published = [self.world.publish()]
         self.usual = 0.0
         self.serial = 0
@@ -371,9 +371,10 @@ class Killed:
     def pull(self) -> None:
         """A pull that nobody disturbs: everything is as published, on record, and loaded."""
         started = time.monotonic()
-        done = subprocess.run(self.command, check=False, capture_output=True, text=True)
+        running = Forked(*self.command)
+        _, errors = running.communicate()
         self.usual = time.monotonic() - started
-        assert done.returncode == 0, done.stderr
+        assert running.returncode == 0, errors.decode()
         newest = self.published[-1]
         for target in self.world.provider.targets:
             assert target.path.read_bytes() == newest.file(target.format)
@@ -383,15 +384,13 @@ class Killed:
 
     def pull_killed(self, after: float) -> bool:
         """A pull that is killed with all that it started; False if it was faster than that."""
-        with subprocess.Popen(
-            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        ) as process:
-            try:
-                process.wait(after)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                return process.wait() == -signal.SIGKILL
-        assert process.returncode == 0
+        running = Forked(*self.command)
+        if not running.ends_within(after):
+            running.kill_all()
+        _, errors = running.communicate()
+        if running.returncode == -signal.SIGKILL:
+            return True
+        assert running.returncode == 0, errors.decode()
         self.usual = min(self.usual, after)
         return False
 
@@ -530,9 +529,10 @@ def test_promise_7_a_full_disk_by_command(small_disk: Path, tmp_path: Path) -> N
 
 def blocklist(world: World, *words: str, clock: str = "") -> subprocess.CompletedProcess[str]:
     """The real command, at the real time or at another one."""
-    command = [sys.executable, "-m", "blocklist", words[0], "-c", str(world.subscription.path), *words[1:]]
-    faked = ["faketime", "-f", clock] if clock else []
-    return subprocess.run([*faked, *command], check=False, capture_output=True, text=True)
+    command = [*OURS, words[0], "-c", str(world.subscription.path), *words[1:]]
+    if not clock:
+        return run_forked(command)
+    return subprocess.run(["faketime", "-f", clock, *command], check=False, capture_output=True, text=True)
 
 
 AHEAD, BEHIND = "+365d", "-365d"

@@ -18,6 +18,7 @@ from kit.crash_office import STEP, VERBS, Life, Office, Readers, Watch
 from kit.fixed import HOUR, LIST
 from kit.heads import MINUTE, Watchers, release, rotate
 from kit.kills import KILLS, MANY_KILLS
+from kit.ready_made import ready_made
 from kit.site import Site, adopt, copied, draft_checksum
 from kit.tree import current, verified
 from kit.two_lists import OTHER, Both
@@ -146,7 +147,11 @@ def test_promise_8_killed_at_any_moment(tmp_path: Path) -> None:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """One release of few files."""
-    made = Site(tmp_path / "site", datetime.now(UTC) - HOUR)
+    return ready_made(tmp_path / "site", datetime.now(UTC) - HOUR, _few_files)
+
+
+def _few_files(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     adopt(made, formats=["rpz", "hosts"])
     made.block("one.example")
     made.publish()

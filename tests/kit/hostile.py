@@ -417,8 +417,8 @@ class Scene:
     news: tuple[bytes, ...]
 
     @classmethod
-    def make(cls, folder: Path) -> Scene:
-        site = Site(folder / "site", datetime.now(UTC))  # python-tuf looks at the real clock
+    def make(cls, folder: Path, now: datetime) -> Scene:
+        site = Site(folder / "site", now)
         public = site.keys.create("agent-3", ec.generate_private_key(ec.SECP256R1()), encrypt=False)
         with site.office("head-1") as office:
             appoint.appoint(office, "agent-3", "agent", public)
@@ -435,6 +435,10 @@ class Scene:
         site.remove("one.example")
         site.publish()
         return cls(site, folder / "first", at, tuple(published_acts(site.exports)[seen:]))
+
+    def moved(self, folder: Path) -> Scene:
+        """The same scene, whose folder was copied to another place."""
+        return replace(self, site=self.site.moved(folder / "site"), first=folder / "first")
 
     @property
     def acts(self) -> list[bytes]:

@@ -14,11 +14,15 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from kit.servers import free_port
+from kit.site import Site
 
 from blocklist.store.postgres import SCHEMA
 
@@ -149,15 +153,36 @@ class Postgres:
     def conninfo(self, database: str, account: str = OWNER) -> str:
         return f"host={self.folder} port={self.port} dbname={database} user={account}"
 
-    def database(self, *, bare: bool = False) -> str:
-        """A new database with the shipped tables, or with none; its name."""
+    def database(self, *, bare: bool = False, template: str = _TEMPLATE) -> str:
+        """A new database with the shipped tables, or with those of another one, or with none; its name."""
         name = f"office_{next(self._names)}"
-        self.psql("postgres", f"CREATE DATABASE {name}" + ("" if bare else f" TEMPLATE {_TEMPLATE}"))
+        self.psql("postgres", f"CREATE DATABASE {name}" + ("" if bare else f" TEMPLATE {template}"))
+        return name
+
+    def again(self, lists: Path) -> str:
+        """Give a workspace that was copied a database of its own, with all that is in the first one's; its name."""
+        place = lists / "register.url"
+        name = self.database(template=urlsplit(place.read_text()).path[1:])
+        place.write_text(self.url(name))
         return name
 
     def url(self, database: str, account: str = "hugo") -> str:
         """The URL of a database for somebody."""
         return f"postgresql://{account}@/{database}?host={self.folder}"
+
+
+@dataclass(frozen=True)
+class OnServer:
+    """Makes a site whose register is in a new database of the server; see `ready_made`."""
+
+    server: Postgres
+    make: Callable[[Path, datetime], Site]
+
+    def __call__(self, folder: Path, now: datetime) -> Site:
+        lists = folder / "office/lists"
+        lists.mkdir(parents=True)
+        (lists / "register.url").write_text(self.server.url(self.server.database()))
+        return self.make(folder, now)
 
 
 def _children(parent: int) -> Iterator[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from kit.fixed import LIST
+from kit.site import Site
 
 from blocklist.cli import commands
 from blocklist.cli.commands import main
@@ -92,3 +93,17 @@ class Shell:
     def release(self) -> Path:
         folder = self.office / "exports" / LIST
         return folder / (folder / "latest").read_text().strip()
+
+
+def listed_site(folder: Path, now: datetime) -> Site:
+    """A site where bad.example is listed and published by commands; these are run in its folder, with its keys."""
+    made = Site(folder, now)
+    (folder / "imprint.txt").write_text("no name, no address\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BLOCKLIST_KEYS", str(made.keys.path))
+        patch.chdir(folder)
+        shell = Shell(folder, patch)
+        shell("--as", "agent-1", "add", "bad.example", *WHY)
+        shell("--as", "agent-2", "approve", "4")
+        shell("publish")
+    return made

@@ -62,6 +62,13 @@ class Site:
         made.workspace = Workspace(folder / "office", made.keys)
         return made
 
+    def moved(self, folder: Path) -> Site:
+        """The same site, whose folder was copied to another place."""
+        made = copy.copy(self)
+        made.folder, made.keys = folder, KeyFolder(folder / "keys", no_passphrase)
+        made.workspace = Workspace(folder / "office", made.keys)
+        return made
+
     def office(self, officer: str | None = None) -> Session:
         return Session(self.workspace, lambda: self.now, officer)
 
@@ -97,10 +104,7 @@ def draft_checksum(site: Site) -> str:
 def copied(site: Site, folder: Path) -> Site:
     """The same site at another place, with its hard links."""
     subprocess.run(["cp", "-a", site.folder, folder], check=True)
-    other = copy.copy(site)
-    other.folder, other.keys = folder, KeyFolder(folder / "keys", no_passphrase)
-    other.workspace = Workspace(folder / "office", other.keys)
-    return other
+    return site.moved(folder)
 
 
 def adopt(site: Site, **changes: object) -> None:

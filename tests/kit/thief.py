@@ -12,7 +12,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,6 +21,7 @@ from kit.docs import rows, section
 from kit.fixed import LIST
 from kit.hostile import Scene, Stage, later, signed_by_two
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.shell import WHY, Shell
 
 from blocklist.register.acts import read_line
@@ -66,7 +67,7 @@ class Theft(Stage):
     """
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(Scene.make(folder), folder / "stolen")
+        super().__init__(ready_made(folder, datetime.now(UTC), Scene.make), folder / "stolen")
         self.site = self.scene.site
         self.monkeypatch = monkeypatch
         monkeypatch.setenv("BLOCKLIST_KEYS", str(self.site.keys.path))

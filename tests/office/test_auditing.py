@@ -8,11 +8,12 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from kit.fixed import DAY, HOUR, LIST, START
+from kit.ready_made import ready_made
 from kit.site import Site
 
 from blocklist.audit.audit import Audit, audit_workspace
@@ -28,7 +29,11 @@ from blocklist.workspace import Workspace
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """Acts 1 to 7: bad.example is listed (4, 5), published, and removed (6) with another proposed (7)."""
-    found = Site(tmp_path, START)
+    return ready_made(tmp_path, START, _two_releases)
+
+
+def _two_releases(folder: Path, now: datetime) -> Site:
+    found = Site(folder, now)
     found.block("bad.example")
     found.publish()
     found.now += HOUR

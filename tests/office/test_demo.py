@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kit.forked import run_forked
 
 from blocklist.cli import demo
 from blocklist.cli.commands import main
@@ -115,6 +116,7 @@ def test_without_stock_tools_and_as_json(tmp_path: Path, monkeypatch: pytest.Mon
     for slow in ("_let_lapse", "_look_back"):
         monkeypatch.setattr(demo, slow, lambda *_: None)
     monkeypatch.setattr(shutil, "which", lambda _: None)
+    monkeypatch.setattr(demo.subprocess, "run", run_forked)  # for `run`, each command was started as a user does
     result = CliRunner().invoke(main, ["--json", "--lang", "fr", "demo", str(tmp_path / "new/folder")])
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)

@@ -9,10 +9,12 @@ import shutil
 import sqlite3
 import stat
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from kit.fixed import HOUR, LIST, START
+from kit.ready_made import ready_made
 from kit.shell import WHY, Shell
 from kit.site import Site
 
@@ -36,10 +38,14 @@ BAD = Name("bad.example", Scope.DOMAIN)
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """Act 4 proposes bad.example with a secret reference and its own evidence, act 5 approves, act 6 removes it."""
-    found = Site(tmp_path, START)
-    (tmp_path / "capture.txt").write_text("what was seen")
+    return ready_made(tmp_path, START, _blocked_and_removed)
+
+
+def _blocked_and_removed(folder: Path, now: datetime) -> Site:
+    found = Site(folder, now)
+    (folder / "capture.txt").write_text("what was seen")
     with found.office("agent-1") as office:
-        propose.propose(office, [BAD], found.proposal(reference=SECRET, evidence=(tmp_path / "capture.txt",)))
+        propose.propose(office, [BAD], found.proposal(reference=SECRET, evidence=(folder / "capture.txt",)))
     with found.office("agent-2") as office:
         approve.approve(office, 4)
     found.remove("bad.example")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit.fixed import DAY, HOUR, WEEK
+from kit.ready_made import ready_made
 from kit.site import Site
 
 from blocklist.base.i18n import shown
@@ -23,7 +24,7 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return Site(tmp_path, T0)
+    return ready_made(tmp_path, T0, Site)
 
 
 def due(site: Site, within: timedelta | None = None) -> list[Task]:

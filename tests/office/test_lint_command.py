@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from kit.fixed import HOUR, LIST
 from kit.hostile import later
+from kit.ready_made import ready_made
 from kit.shell import Shell
 from kit.site import Site
 from kit.zones import FIRST, HEAD, HOSTILE, LAST, body
@@ -119,7 +120,11 @@ def test_a_release_after_another(listed: Shell) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example", hosts=["a_b.example"])
     made.publish()
     later(made, HOUR)

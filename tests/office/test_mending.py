@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 from kit.chain import Chain
 from kit.fixed import LIST
-from kit.postgres import OWNER, Postgres, only_sqlite
-from kit.shell import WHY, Shell
+from kit.postgres import OWNER, OnServer, Postgres, only_sqlite
+from kit.ready_made import ready_made
+from kit.shell import WHY, Shell, listed_site
 from kit.site import Site
 
 from blocklist.base.errors import RefusedError, UsageError
@@ -76,15 +77,12 @@ class Office:
 @pytest.fixture
 def office(empty: Shell, kind: str, request: pytest.FixtureRequest) -> Office:
     made = Office(empty)
-    if kind == "postgres":
+    if kind == "sqlite":
+        ready_made(empty.folder, datetime.now(UTC), listed_site)
+    else:
         made.server = request.getfixturevalue("server")
-        made.database = made.server.database()
-        made.lists.mkdir(parents=True)
-        made.as_head()
-    Site(empty.folder, datetime.now(UTC))
-    empty("--as", "agent-1", "add", "bad.example", *WHY)
-    empty("--as", "agent-2", "approve", "4")
-    empty("publish")
+        ready_made(empty.folder, datetime.now(UTC), OnServer(made.server, listed_site))
+        made.database = made.server.again(made.lists)
     return made
 
 

@@ -19,6 +19,7 @@ from kit.fixed import HOUR, LIST, names
 from kit.hostile import key_of, later, next_line
 from kit.paths import ROOT
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.site import Site, draft_checksum
 
 from blocklist.base.errors import RefusedError, TargetError, UsageError, VerificationError
@@ -65,7 +66,11 @@ def _english() -> Iterator[None]:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """One name, published an hour ago."""
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example")
     made.publish()
     later(made, HOUR)
@@ -390,7 +395,11 @@ def run(site: Site, monkeypatch: pytest.MonkeyPatch, *words: str, expect: int = 
 @pytest.fixture
 def present(tmp_path: Path) -> Site:
     """The clock is the real one: one name published, one more approved."""
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_more)
+
+
+def _one_more(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example")
     made.publish()
     made.block("two.example")

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from kit.chain import Chain
 from kit.fixed import HOUR, LIST, LISTS, START, shipped_files, shipped_policy
+from kit.ready_made import ready_made
 from kit.site import Site, draft_checksum
 
 from blocklist.base.errors import RefusedError, UsageError
@@ -57,11 +58,18 @@ def protecting(folder: Path, *names: str) -> Path:
     return path
 
 
+def _for_production(folder: Path, now: datetime) -> Site:
+    return Site(folder, now, "production")
+
+
+_FOUND: dict[str, Callable[[Path, datetime], Site]] = {"test": Site, "production": _for_production}
+
+
 class Office:
     """Runs commands in a workspace with head-1, agent-1 and agent-2."""
 
     def __init__(self, folder: Path, environment: str = "test") -> None:
-        self.site = Site(folder, datetime.now(UTC), environment)
+        self.site = ready_made(folder, datetime.now(UTC), _FOUND[environment])
         self.folder = folder
 
     def __call__(self, *words: str | Path, expect: int = 0) -> Result:

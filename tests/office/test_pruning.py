@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from kit.fixed import DAY, LIST
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.site import Site
 from tuf.ngclient import Updater
 
@@ -28,7 +29,11 @@ def whole(folder: Path) -> bool:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """Four releases in four days of a list whose releases stay for three days; it is the sixth day."""
-    made = Site(tmp_path / "site", datetime.now(UTC) - 5 * DAY)
+    return ready_made(tmp_path / "site", datetime.now(UTC) - 5 * DAY, _four_releases)
+
+
+def _four_releases(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     with made.office("head-1") as office:
         policy = office.register.policy.to_json() | {"keep": int((3 * DAY).total_seconds())}
         office.state(acts.Adopt(policy=policy, files={"a.yaml": "0" * 64}, rules=1))

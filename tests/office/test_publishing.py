@@ -7,16 +7,16 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kit.fixed import DAY, HOUR, LIST, LISTS, WEEK, names
+from kit.forked import Forked
 from kit.hostile import key_of, later, next_line
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.shell import Shell
 from kit.site import Site, no_passphrase
 from kit.tree import clean, verified
@@ -40,7 +40,11 @@ SECOND = timedelta(seconds=1)
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """One name, published an hour ago."""
-    made = Site(tmp_path / "site", datetime.now(UTC))
+    return ready_made(tmp_path / "site", datetime.now(UTC), _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example")
     made.publish()
     later(made, HOUR)
@@ -287,25 +291,21 @@ def test_two_publishers_at_once(site: Site) -> None:
     assert site.publish().changed
 
 
-def publisher(site: Site) -> subprocess.Popen[str]:
+def publisher(site: Site) -> Forked:
     """The command as a timer starts it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "blocklist", "-C", str(site.workspace.path), "publish"],
-        env=os.environ | {"BLOCKLIST_KEYS": str(site.keys.path)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    keys = {"BLOCKLIST_KEYS": str(site.keys.path)}
+    return Forked("-C", str(site.workspace.path), "publish", env=os.environ | keys)
 
 
-def ended(running: subprocess.Popen[str]) -> int:
+def ended(running: Forked) -> int:
     """Its exit code; the only thing that may have gone wrong is that another one was at work."""
     _, errors = running.communicate()
-    refused = "blocklist: error: another publish is running\n" in errors
-    assert running.returncode == (1 if refused else 0), errors
+    refused = b"blocklist: error: another publish is running\n" in errors
+    assert running.returncode == (1 if refused else 0), errors.decode()
     return running.returncode
 
 
-def stopped_while_it_writes(site: Site, running: subprocess.Popen[str]) -> bool:
+def stopped_while_it_writes(site: Site, running: Forked) -> bool:
     """Stop a publisher that has begun a release; False if it was faster."""
     unfinished = f"{durable.TEMPORARY}2*"
     while running.poll() is None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from kit.breaking import Breaking
 from kit.fixed import DAY, HOUR, LIST, WEEK, key
 from kit.provider import Provider
+from kit.ready_made import ready_made
 from kit.shell import Shell
 from kit.site import Site, no_passphrase
 from securesystemslib.dsse import Envelope
@@ -263,10 +264,10 @@ class World:
 
     def __init__(self, shell: Shell) -> None:
         self.shell = shell
-        self.site = Site(shell.folder, RELEASED - HOUR)
+        self.site = ready_made(shell.folder, RELEASED - HOUR, _listed)
         self.providers: dict[str, Provider] = {}
         self.keys = KeyFolder(shell.folder / "provider-keys", no_passphrase)
-        self.wait(HOUR)
+        shell.at(self.site.now)
 
     @property
     def now(self) -> datetime:
@@ -352,12 +353,18 @@ def restored(provider: str, at: datetime, remarks: str) -> str:
 CARRIES, WITHOUT = "first release that carries it", "first release without it"
 
 
+def _listed(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
+    made.now += HOUR
+    made.block("bad.example")
+    made.publish()
+    return made
+
+
 @pytest.fixture
 def world(empty: Shell) -> World:
     """bad.example is listed and published; isp-one has it, and wrote a receipt."""
     made = World(empty)
-    made.site.block("bad.example")
-    made.site.publish()
     made.wait(MINUTE)
     made.subscribe("isp-one")
     return made

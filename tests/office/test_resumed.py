@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from kit.fixed import HOUR, LIST
 from kit.hostile import later
+from kit.ready_made import ready_made
 from kit.site import Site
 from test_auditing import altered
 from test_publishing import everything
@@ -36,7 +37,11 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     """Names of both scopes with all that can become of them, published an hour ago."""
-    made = Site(tmp_path / "site", datetime.now(UTC) - 5 * HOUR)
+    return ready_made(tmp_path / "site", datetime.now(UTC) - 5 * HOUR, _one_release)
+
+
+def _one_release(folder: Path, now: datetime) -> Site:
+    made = Site(folder, now)
     made.block("one.example", "two.example", hosts=["www.three.example"])
     made.remove("two.example", reason="annulled")
     made.publish()

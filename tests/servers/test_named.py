@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+import pytest
 import real_names
+from kit.forked import run_forked
 
 
 def rough_names(folder: Path) -> Path:
@@ -16,7 +18,8 @@ def rough_names(folder: Path) -> Path:
     return path
 
 
-def test_import_to_resolver(tmp_path: Path) -> None:
+def test_import_to_resolver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(real_names.subprocess, "run", run_forked)
     run = real_names.Run(tmp_path)
     register = run.office()
     count, refused = run.curate(rough_names(tmp_path))
