@@ -1,4 +1,4 @@
-"""What a provider wrote down: `subscription.yaml`."""
+"""What a provider wrote down (`subscription.yaml`), and what the operator says to one pull."""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""What accepted, offered or published releases say, from the acts behind them (step 4 of a pull)."""
+"""Steps 1, 2 and 4 of a pull: what is offered, whether it may follow, and what the acts behind it say.
+
+A provider installs an edition of a release. Mostly that is the release itself, byte for byte; additions may have to
+wait, for the provider's word or for the end of a hold, and what has ended never waits. So an edition is never anything
+but a part of what was signed.
+"""
 
 from __future__ import annotations
 
@@ -110,6 +115,9 @@ MALFORMED = (ActError, ValueError, TypeError, KeyError, AttributeError, Overflow
 _MAX_PIN = 64 * 1024
 
 
+# What is offered (steps 1 and 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A release as it is offered: all of it signed, none of it believed before step 4."""
@@ -213,6 +221,9 @@ def _instant(value: object) -> datetime:
 
 _MANY = 10**9
 """Acts, where the publisher says how many there are and nobody has counted yet."""
+
+
+# What the acts say (step 4)
 
 
 @dataclass(slots=True)

@@ -1,4 +1,8 @@
-"""The folders of a list's releases in the published tree, and the head that each release shows."""
+"""The folders of a list's releases in the published tree: which there are, and what leaves them.
+
+Old releases leave by the policy's `keep` (`prune`): what remains for ever are their sums, their seals and every signed
+root. What a publisher that was killed left behind is removed or finished (`clear`).
+"""
 
 from __future__ import annotations
 
@@ -67,6 +71,9 @@ _MAX_SUMS = 1024 * 1024
 _KEPT = frozenset((SUMS, SEAL))
 
 
+# Old releases
+
+
 def prune(exports: Path, list_id: str, current: Published, keep: timedelta, now: datetime) -> int:
     """Remove the exports and metadata of releases that are older than `keep`; returns how many releases.
 
@@ -118,6 +125,9 @@ def _metadata(exports: Path, list_id: str, current: Published, before: datetime)
 def _remove(paths: Iterable[Path]) -> None:
     for path in list(paths):
         path.unlink(missing_ok=True)
+
+
+# What a killed publisher left
 
 
 def clear(tree: Repository, list_id: str, number: int) -> None:

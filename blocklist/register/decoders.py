@@ -1,4 +1,7 @@
-"""The values that acts are made of: each is read strictly, and written back to the very same JSON."""
+"""The values that acts, releases and records are made of, each in its one spelling.
+
+Each is read strictly, and written back to the very same JSON.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Who may sign what, and the lifecycle of what acts are about: names, proposals, removal requests, recommendations."""
+"""What acts decide about: measures with their states, and the lifecycle of proposals, requests and recommendations.
+
+`MAY_SIGN` says which role signs which act, `LIFECYCLE` which act may follow in which state.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The bytes of a release's files.
+"""What a release holds: the register at one instant, what that changes, and the bytes of each file.
 
-Everything here is a function of the register at two instants, so a subscriber renders the same bytes from the same acts
-(promises 4 and 5).
+Everything here is a function of the register at two instants, so a subscriber makes the same plan and renders the same
+bytes from the same acts (promises 4 and 5).
 """
 
 from __future__ import annotations
@@ -78,6 +78,8 @@ def take_marked(register: Register, marks: Iterable[Mark], taken: dict[Mark, Sna
         if register.head == head:
             taken[head, instant] = Snapshot.take(register, instant)
 
+
+# What a release changes against the one before
 
 DELAY = timedelta(hours=24)
 """What providers have to block what a release adds and to restore what it ends (décret 2015-125 art. 3 and 4)."""
@@ -192,6 +194,9 @@ def brakes(plan: Plan, limits: Brakes) -> list[str]:
             )
         )
     return reasons
+
+
+# The files
 
 
 def require_publishable(now: Snapshot) -> None:

@@ -1,6 +1,7 @@
 """The trust folder `lists/trust/`: every version of `root` and `targets` that was ever signed, the seal's certificates.
 
 It is written by the heads alone, and the publisher believes it; the published tree could have been emptied or altered.
+TUF metadata are read as files, verified by the role that delegates, and signed.
 """
 
 from __future__ import annotations
