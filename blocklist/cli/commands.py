@@ -126,6 +126,15 @@ class Verb(click.Command):
         own = {name for parameter in self.params for name in parameter.opts}
         self.params += [option for option in common_options() if not own & set(option.opts)]
 
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (click's own)
+        """Run the command; a `--store` that can name no database is refused by every one, also where it is not used."""
+        store = ctx.ensure_object(Settings).store
+        if store is not None:
+            from blocklist.store.postgres import parsed
+
+            parsed(store)
+        return super().invoke(ctx)
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help."""
         click.Command.format_help(_translated(self), ctx, formatter)
@@ -163,18 +172,10 @@ def keys_path() -> Path:
 
 
 def workspace(settings: Settings, read: Callable[[str], bytes] = passphrase) -> Workspace:
-    """The workspace of `-C`, with the key folder of this user.
-
-    Raises:
-        UsageError: `--store` holds no URL of a database that can be used.
-    """
+    """The workspace of `-C`, with the key folder of this user."""
     from blocklist.keys.folder import KeyFolder
     from blocklist.workspace import Workspace
 
-    if settings.store is not None:
-        from blocklist.store.postgres import parsed
-
-        parsed(settings.store)
     keys = KeyFolder(keys_path(), read, pin=pin)
     return Workspace(settings.folder.absolute(), keys, settings.list_id, settings.store)
 

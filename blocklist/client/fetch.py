@@ -73,7 +73,8 @@ class TransportFetcher(FetcherInterface):
         for chunk in chunks:
             sha256.update(chunk)
             yield chunk
-        self.timestamp = (marks, sha256.hexdigest())
+        # A mark is sent back as it came, and a new header field is ASCII (RFC 9110, section 5.5).
+        self.timestamp = ({name: mark for name, mark in marks.items() if mark.isascii()}, sha256.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -610,7 +610,7 @@ def test_an_authority_is_not_trusted_beyond_its_end(office):
 def test_a_revoked_certificate_is_refused_at_every_instant(office):
     crl = revocation_list(office, office.serial, 4711, now=NOW + 10 * DAY)
     for at in (NOW, NOW + 11 * DAY):
-        with pytest.raises(VerificationError, match="was revoked on 2026-12-02T12:00:00Z"):
+        with pytest.raises(VerificationError, match="was revoked on 2026-12-02 13:00"):
             office.verify(office.sealed, at=at, crl_pem=crl)
 
 
@@ -675,9 +675,9 @@ def test_an_authority_that_may_not_sign_lists_is_refused(office):
 def test_what_cannot_be_sealed_is_refused_at_once(office, stranger):
     with pytest.raises(UsageError, match="seal's certificate is for another key"):
         cms.seal(CONTENT, stranger.key, office.certificate, NOW)
-    with pytest.raises(RefusedError, match="not valid before 2026-11-22T11:00:00Z"):
+    with pytest.raises(RefusedError, match="not valid before 2026-11-22 12:00"):
         cms.seal(CONTENT, office.key, office.certificate, NOW - HOUR - SECOND)
-    with pytest.raises(RefusedError, match="it ended 2027-11-22T12:00:00Z"):
+    with pytest.raises(RefusedError, match="it ended 2027-11-22 13:00"):
         cms.seal(CONTENT, office.key, office.certificate, NOW + 365 * DAY)
 
 

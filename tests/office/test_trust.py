@@ -558,7 +558,7 @@ UNSOUND: dict[Change, str] = {
     new_list_with(list_id="mirrors/x"): "changes more than keys",
     new_list_with(list_id="registers"): "changes more than keys",
     new_list_with(checkpoint=Ref(2, "b" * 64)): "changes more than keys",
-    new_list_with(register="\x1b[2J", checkpoint=Ref(1, "\x1b[2J")): "changes more than keys",
+    new_list_with(register="\x1b[2J", checkpoint=Ref(1, "\x1b[2J")): "of a register cannot be read",
     new_list_for_another: "changes more than keys",
     new_list_that_goes_on: "changes more than keys",
     new_list_without_a_register: "changes more than keys",
