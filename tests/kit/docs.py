@@ -30,3 +30,7 @@ def section(name: str, title: str) -> str:
 
 def section_below(name: str, title: str) -> str:
     return TEXT[name].split(f"### {title}\n")[1].split("\n### ")[0]
+
+
+def ticked(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)

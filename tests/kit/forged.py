@@ -52,3 +52,8 @@ def resigned(signed: SignedAct, signer_id: str | None = None, /, **changes: Any)
     """The act with other fields (None takes one out), signed anew by its first author or by another officer."""
     changed = {name: value for name, value in (members(signed) | changes).items() if value is not None}
     return envelope(canonical(changed), signer_id or signed.act.by)
+
+
+def pae(payload: bytes) -> bytes:
+    """DSSE's pre-authentication encoding by hand, as a shell's printf would do it."""
+    return f"DSSEv1 {len(acts.PAYLOAD_TYPE)} {acts.PAYLOAD_TYPE} {len(payload)} ".encode() + payload

@@ -6,23 +6,20 @@ import base64
 import hashlib
 import json
 import re
-import subprocess
 import unicodedata
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import print_vectors
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain
 from kit.fixed import START, key, key_text, names
-from kit.forged import canonical, envelope
+from kit.forged import canonical, envelope, pae
 from kit.paths import TESTS
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
@@ -30,7 +27,7 @@ from securesystemslib.signer import SSlibKey
 from blocklist.keys.encoding import PublicKey, signer
 from blocklist.names.domain_name import Names
 from blocklist.register import acts, decoders
-from blocklist.register.acts import KINDS, PAYLOAD_TYPE, Act, SignedAct, parse, read_line
+from blocklist.register.acts import KINDS, Act, SignedAct, parse, read_line
 from blocklist.register.decoders import (
     MAX_NAMES,
     RESERVED_IDS,
@@ -91,45 +88,6 @@ def test_a_signature_that_is_encoded_again_leaves_the_id() -> None:
     other = replace(ADD, signature=ADD.signature[::-1])
     assert other.id == ADD.id
     assert other.line() != ADD.line()
-
-
-# --- The signature, by other programs ----------------------------------------------------------------------------
-
-
-def pae(payload: bytes) -> bytes:
-    """DSSE's pre-authentication encoding by hand, as a shell's printf would do it."""
-    return f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(payload)} ".encode() + payload
-
-
-def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_openssl_verifies_an_ed25519_signature(kind: str, tmp_path: Path) -> None:
-    vector = json.loads((VECTORS / f"{kind}.json").read_text())
-    line = json.loads(vector["line"])
-    (tmp_path / "key.der").write_bytes(base64.b64decode(vector["signer"]["key"]))
-    (tmp_path / "signature").write_bytes(base64.b64decode(line["signatures"][0]["sig"]))
-    payload = base64.b64decode(line["payload"])
-    for content, verified in ((pae(payload), True), (pae(payload + b" "), False), (payload, False)):
-        (tmp_path / "content").write_bytes(content)
-        arguments = ("-pubin", "-keyform", "DER", "-inkey", tmp_path / "key.der", "-in", tmp_path / "content")
-        result = openssl("pkeyutl", "-verify", "-rawin", *arguments, "-sigfile", tmp_path / "signature")
-        assert (result.returncode == 0) is verified, result.stderr
-
-
-@pytest.mark.parametrize(("curve", "hashed"), [(ec.SECP384R1(), "-sha384"), (ec.SECP256R1(), "-sha256")])
-def test_openssl_verifies_an_ecdsa_signature(curve: ec.EllipticCurve, hashed: str, tmp_path: Path) -> None:
-    private = ec.generate_private_key(curve)
-    signed = acts.sign(REQUEST.act, signer(private))
-    (tmp_path / "key.pem").write_bytes(PublicKey.wrap(private.public_key()).to_pem())
-    (tmp_path / "signature").write_bytes(signed.signature)
-    for content, verified in ((pae(signed.payload), True), (pae(signed.payload) + b" ", False)):
-        (tmp_path / "content").write_bytes(content)
-        arguments = ("-verify", tmp_path / "key.pem", "-signature", tmp_path / "signature", tmp_path / "content")
-        result = openssl("dgst", hashed, *arguments)
-        assert (result.returncode == 0) is verified, result.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -584,13 +542,6 @@ def test_commitments_bind_names_scope_and_salt() -> None:
     sets = (names("a.example"), names(hosts=["a.example"]), names("a.example", hosts=["a.example"]), names("b.example"))
     commitments = {found.commitment(salt) for found in sets for salt in salts}
     assert len(commitments) == len(sets) * len(salts)
-    by_hand = subprocess.run(
-        ["openssl", "dgst", "-sha256", "-mac", "HMAC", "-macopt", f"hexkey:{salts[1]}"],
-        input=b'{"domain":["a.example"],"host":[]}',
-        capture_output=True,
-        check=True,
-    )
-    assert by_hand.stdout.split()[-1].decode() == names("a.example").commitment(salts[1])
 
 
 # --- Anything at all ---------------------------------------------------------------------------------------------

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import pytest
 import yaml
-from kit.docs import DOCS, ROOT, TEXT, blocks, rows, section, section_below
+from kit.docs import DOCS, ROOT, TEXT, blocks, rows, section, ticked
 from kit.fixed import LIST, LISTS
-from kit.provider import Provider
-from kit.site import Site
 
 import blocklist
 from blocklist.cli.commands import MODULES, main
@@ -105,8 +101,8 @@ def test_every_command_is_documented() -> None:
 def test_the_readme_names_every_command_once_for_each_role() -> None:
     table = section("README.md", "Commands by role")
     for _who, commands in rows(table):
-        assert len(_ticked(commands)) == len(set(_ticked(commands)))
-    named = {name for _who, commands in rows(table) for name in _ticked(commands)}
+        assert len(ticked(commands)) == len(set(ticked(commands)))
+    named = {name for _who, commands in rows(table) for name in ticked(commands)}
     assert named == {name for name, _ in verbs()}
 
 
@@ -178,7 +174,7 @@ def test_the_kinds_of_acts_are_those_of_the_code() -> None:
 
 def test_what_the_grounds_ask_is_the_shipped_policy() -> None:
     policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
-    written = {row[0].strip("`"): _ticked(row[1]) for row in rows(section("agents.md", "What the grounds ask"))}
+    written = {row[0].strip("`"): ticked(row[1]) for row in rows(section("agents.md", "What the grounds ask"))}
     assert written == {ground: [ask["id"] for ask in said["asks"]] for ground, said in policy["grounds"].items()}
 
 
@@ -200,10 +196,10 @@ def test_every_guard_is_explained() -> None:
 
 def test_the_policy_table_is_the_shipped_policy() -> None:
     policy = yaml.safe_load((LISTS / f"{LIST}.yaml").read_text())
-    written = {field: row for row in rows(section("heads.md", "Fields of the policy")) for field in _ticked(row[0])}
+    written = {field: row for row in rows(section("heads.md", "Fields of the policy")) for field in ticked(row[0])}
     assert written.keys() == policy.keys()
     for field, value in policy.items():
-        shown = _ticked(written[field][1])
+        shown = ticked(written[field][1])
         if field in ("id", "regime", "notice", "review", "warn", "ttl", "freshness", "keep", "probe"):
             assert shown == [str(value)]
         elif field in ("approvals", "brakes"):
@@ -212,10 +208,6 @@ def test_the_policy_table_is_the_shipped_policy() -> None:
             assert shown == list(value)
         elif field == "action":
             assert shown == [value["kind"]]
-
-
-def _ticked(text: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", text)
 
 
 def test_the_messages_that_are_explained_exist() -> None:
@@ -244,32 +236,16 @@ def test_the_worst_exit_code_is_that_of_the_program() -> None:
 
 
 def test_the_keys_of_a_subscription_are_explained() -> None:
-    written = {key for row in rows(section("providers.md", "The subscription")) for key in _ticked(row[0])}
+    written = {key for row in rows(section("providers.md", "The subscription")) for key in ticked(row[0])}
     known = f"{subscription._REQUIRED} {subscription._OPTIONAL}".split()
     assert written == set(known)
-
-
-def test_every_file_of_the_state_folder_is_explained(tmp_path: Path) -> None:
-    """After a pull and one that found nothing new there is no other; of a short register no state is kept."""
-    site = Site(tmp_path / "site", datetime.now(UTC))
-    site.block("bad.example")
-    site.publish()
-    provider = Provider(tmp_path / "isp", site.exports.as_uri(), site.root.read_bytes())
-    for _ in range(2):
-        provider.pull(site.now, accept="any")
-    state = provider.state
-    found = {str(path.relative_to(state)) for path in state.rglob("*") if path.is_file()}
-    found = {re.sub(r"acts-.*\.jsonl", "acts-….jsonl", name).replace(LIST, "<list>", 1) for name in found}
-    found = {"metadata/" if name.startswith("metadata/") else name for name in found}
-    written = {name for row in rows(section("providers.md", "The state folder")) for name in _ticked(row[0])}
-    assert written == found | {"lists/<list>/state.json"}
 
 
 def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
     from blocklist.client.status import _METRICS
 
     text = TEXT["providers.md"].split("\n## Monitoring\n")[1].split("\n## ")[0]
-    assert [_ticked(row[0])[0] for row in rows(text)] == [f"blocklist_{name}" for name in _METRICS]
+    assert [ticked(row[0])[0] for row in rows(text)] == [f"blocklist_{name}" for name in _METRICS]
     alerts = yaml.safe_load((ROOT / "docs/prometheus/blocklist.rules.yaml").read_text())
     (group,) = alerts["groups"]
     named = {name for rule in group["rules"] for name in re.findall(r"blocklist_\w+", rule["expr"])}
@@ -278,40 +254,6 @@ def test_every_metric_is_explained_and_alerts_name_no_other() -> None:
 
 
 # What is to be typed into other programs
-
-
-def _stock_command() -> str:
-    (command,) = [code for code in blocks(TEXT["verify.md"], "sh") if "release=$(curl" in code]
-    return re.sub(r" +", " ", command[command.index("openssl") : command.index(" &&\ngrep")])
-
-
-def test_the_stock_verification_is_the_one_in_the_headers(tmp_path: Path) -> None:
-    site = Site(tmp_path, datetime.now(UTC))
-    site.block("bad.example")
-    release = site.publish().path
-    head = (release / "SHA256SUMS").read_text()
-    assert f"Verify: {_stock_command()}\n" in head
-    shutil.copy(site.exports / "seal.pem", release)
-    _bash(_stock_command(), release)
-
-
-def test_one_act_can_be_verified_by_hand(tmp_path: Path) -> None:
-    site = Site(tmp_path, datetime.now(UTC))
-    site.block("bad.example", hosts=["www.worse.example"])
-    release = site.publish().path
-    script = "\n".join(blocks(section_below("design.md", "Verifying one act by hand"), "sh"))
-    shown = _bash(f"set -e\n{script}", release).splitlines()
-    assert "Signature Verified Successfully" in shown
-    assert re.fullmatch("[0-9a-f]{64}", shown[-1])
-    assert shown[-1] == shown[-2]
-    line = (release / "acts.jsonl").read_bytes().splitlines()[4]
-    assert shown[0] == f"{acts.read_line(line).id}  payload"
-
-
-def _bash(script: str, folder: Path) -> str:
-    done = subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 SERVER_COMMANDS = {

@@ -2,97 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import tracemalloc
-from collections.abc import Iterator
-from pathlib import Path
 
-import dns.message
-import dns.rcode
-import dns.rdatatype
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kit.servers import Kresd, Named, Recursor, Server, Unbound, until
-from kit.upstream import Upstream
-from kit.zones import FIRST, HEAD, HOSTILE, LAST, body
+from kit.lint_cases import CASES, RULE_OF
+from kit.zones import FIRST, HEAD, HOSTILE, body
 
 from blocklist.lint import TextLinter
 from blocklist.lint.rules import EXAMPLES, RULES, SERVERS, affected
 from blocklist.lint.zone import ZoneLinter, lint_zone
 from blocklist.lint.zone_reader import MAX_LINE, EntryError, record, ttl
 from blocklist.release import formats
-
-KEY = b"mdsswUyr3DPW132mOi8V9xESWE8jTo0dxCjjnopKl+GqJxpVXckHAeF+KkxLbxILfDLUT0rAK9iUzy1L53eKGQ=="
-LONGEST = b".".join([b"a" * 63, b"b" * 63, b"c" * 63, b"d" * 56])
-"""Of 248 octets: a name of its own, and none in a zone."""
-
-
-CHECKZONE, UNREADY, RESOLVES, BLOCKS = "named-checkzone", "does not start", "resolves", "is blocked"
-
-CASES = {
-    # rule: the zone, what confirms it (a server, what is seen, of which name)
-    "crlf": (body(b"").replace(b"\n", b"\r\n"), (Kresd, RESOLVES, "after.example")),
-    "control": (body(b"n\0l.example CNAME .\n"), (CHECKZONE,)),
-    "control-in-the-middle": (body(b"nl.example\x0cCNAME .\n"), (CHECKZONE,)),
-    "line-limit": (body(b"a.example TXT" + b' "x"' * 20_000 + b"\n"), (Unbound, UNREADY)),
-    "empty": (b"", (CHECKZONE,)),
-    "syntax-quote": (body(b'a.example TXT "x\n'), (CHECKZONE,)),
-    "syntax-open": (body(b"a.example CNAME ( .\n"), (CHECKZONE,)),
-    "syntax-close": (body(b"a.example CNAME . )\n"), (CHECKZONE,)),
-    "syntax-alone": (body(b"a.example\n"), (CHECKZONE,)),
-    "directive": (body(b"$GENERATE 1-2 g$.example CNAME .\n"), (Kresd, RESOLVES, "after.example")),
-    "directive-include": (body(b"$INCLUDE /nowhere\n"), (CHECKZONE,)),
-    "directive-unknown": (body(b"$FOO bar\n"), (CHECKZONE,)),
-    "origin": (b"$ORIGIN other.invalid.\n" + body(b""), (CHECKZONE,)),
-    "class": (body(b"a.example CH CNAME .\n"), (CHECKZONE,)),
-    "type": (body(b"a.example FOO .\n"), (CHECKZONE,)),
-    "data": (body(b"a.example A 1.2.3\n"), (CHECKZONE,)),
-    "data-family": (body(b"a.example AAAA 1.2.3.4\n"), (CHECKZONE,)),
-    "data-soa": (body(b"").replace(b"1795348800", b"99999999999"), (CHECKZONE,)),
-    "ttl": (body(b"a.example 99999999999 CNAME .\n"), (CHECKZONE,)),
-    "no-owner": (b"$TTL 300\n" + b"  SOA localhost. hostmaster.localhost. 1 300 60 2419200 60\n" + FIRST, (CHECKZONE,)),
-    "soa-missing": (b"$TTL 300\n@ NS localhost.\n" + FIRST, (CHECKZONE,)),
-    "soa-twice": (body(b"@ SOA localhost. hostmaster.localhost. 2 300 60 2419200 60\n"), (CHECKZONE,)),
-    "soa-late": (b"$TTL 300\n" + FIRST + HEAD + LAST, (Recursor, RESOLVES, "after.example")),
-    "ns-missing": (body(b"").replace(b"@ NS localhost.\n", b""), (CHECKZONE,)),
-    "ns-in-zone": (body(b"").replace(b"NS localhost.", b"NS ns"), (CHECKZONE,)),
-    "apex": (body(b"@ A 192.0.2.1\n"), (Unbound, BLOCKS, ".")),
-    "dnssec": (body(b"@ DNSKEY 257 3 13 " + KEY + b"\n"), (Recursor, BLOCKS, ". DNSKEY")),
-    "label": (body(b"a" * 64 + b".example CNAME .\n"), (CHECKZONE,)),
-    "label-empty": (body(b"a..example CNAME .\n"), (CHECKZONE,)),
-    "too-long": (body(LONGEST + b" CNAME .\n"), (CHECKZONE,)),
-    "character": (body(b"http://a.example/ CNAME .\n"), (Kresd, RESOLVES, "after.example")),
-    "character-alphabet": (body("é.example CNAME .\n".encode()), (Kresd, RESOLVES, "after.example")),
-    "absolute-owner": (body(b"outside.example. CNAME .\n"), (Unbound, UNREADY)),
-    "everything": (body(b"* CNAME .\n"), (Recursor, BLOCKS, "elsewhere.test")),
-    "trigger": (body(b"bad.rpz-ip CNAME .\n"), (Recursor, UNREADY)),
-    "other-trigger": (body(b"32.7.113.0.203.rpz-ip CNAME .\n"), (Named, BLOCKS, "elsewhere.test")),
-    "host-name": (body(b"a_b.example A 192.0.2.1\n"), (Named, RESOLVES, "after.example")),
-    "host-name-hyphen": (body(b"-a.example A 192.0.2.1\n"), (Named, RESOLVES, "after.example")),
-    "duplicate": (body(b"before.example CNAME .\n"), (Recursor, RESOLVES, "before.example")),
-    "duplicate-case": (body(b"BEFORE.example 60 IN CNAME .\n"), (Recursor, RESOLVES, "before.example")),
-    "two-actions": (body(b"before.example A 192.0.2.1\n"), (CHECKZONE,)),
-    "two-actions-cname": (body(b"before.example CNAME *.\n"), (CHECKZONE,)),
-    "below-wildcard": (body(b"www.sub.after.example CNAME .\n"), (Named, RESOLVES, "sub.after.example")),
-    "below-wildcard-child": (body(b"www.after.example CNAME .\n"), (Unbound, RESOLVES, "y.www.after.example")),
-    "relative-target": (body(b"bad.example CNAME rpz-passthru\n"), (Named, BLOCKS, "bad.example")),
-    "final-newline": (body(b"")[:-1], (CHECKZONE, "does not end with newline")),
-    "ttl-missing": (body(b"").replace(b"$TTL 300\n", b""), (CHECKZONE, "no TTL specified")),
-    "half": (body(b"*.bad.example CNAME .\n"), (Named, RESOLVES, "bad.example")),
-    "name-only": (body(b"bad.example CNAME *.\n"), (Recursor, RESOLVES, "www.bad.example")),
-    "landing-cname": (body(b"bad.example CNAME landing.test.\n"), (Kresd, RESOLVES, "bad.example")),
-    "dname": (body(b"bad.example DNAME landing.test.\n"), (Kresd, RESOLVES, "bad.example")),
-    "odd-name": (body(b"a\\.b.example CNAME .\n"), ()),
-    "subtree": (body(b"bad.example CNAME .\n"), ()),
-    "wildcard-address": (body(b"bad.example A 192.0.2.1\n*.bad.example A 192.0.2.1\n"), ()),
-    "action": (body(b"bad.example CNAME rpz-passthru.\n"), ()),
-}  # fmt: skip
-NOT_RUN = {"odd-name", "subtree", "wildcard-address", "action"}
-"""Effects on Knot Resolver 6, which cannot be run here, and a name that nobody can ask for."""
-KEPT = {"directive", "character", "below-wildcard", "half", "name-only", "landing-cname", "dname", "relative-target"}
-"""Faults that leave what comes before them in force, so that one can wait for that."""
-RULE_OF = {case: next(rule for rule in sorted(RULES, key=len, reverse=True) if case.startswith(rule)) for case in CASES}
 
 
 def found(content: bytes, **options: str | int) -> dict[str, int]:
@@ -115,68 +37,6 @@ def test_every_rule_has_a_hostile_zone() -> None:
 def test_a_clean_zone_has_no_findings() -> None:
     assert found(body(b"")) == {}
     assert found((HOSTILE / "clean.zone").read_bytes()).keys() <= {"name-only", "subtree"}
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
-    with Upstream(tmp_path_factory.mktemp("servers") / "upstream") as running:
-        yield running
-
-
-CONFIGURATIONS: dict[type[Server], str] = {
-    Named: "bind-rpz.conf", Unbound: "unbound-rpz.conf", Kresd: "kresd-rpz.conf", Recursor: "recursor.conf",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", [case for case, (_, confirm) in CASES.items() if confirm and confirm[0] == CHECKZONE])
-def test_bind_says_the_same(case: str, tmp_path: Path) -> None:
-    content, (_program, *words) = CASES[case]
-    path = tmp_path / "case.zone"
-    path.write_bytes(content)
-    done = subprocess.run([CHECKZONE, "blocked", path], capture_output=True, text=True, check=False)
-    assert done.returncode == (0 if words else 1), done.stdout
-    assert all(word in done.stdout + done.stderr for word in words)
-
-
-@pytest.mark.parametrize("case", [case for case, (_, confirm) in CASES.items() if confirm and confirm[0] != CHECKZONE])
-def test_a_server_shows_it(case: str, tmp_path: Path, upstream: Upstream) -> None:
-    content, (server, seen, *names) = CASES[case]
-    path = tmp_path / "case.zone"
-    path.write_bytes(content)
-    running = server(tmp_path / "server", CONFIGURATIONS[server], upstream.port, path, upstream.anchor)
-    try:
-        if seen == UNREADY:
-            with pytest.raises(AssertionError, match="has ended"):
-                running.start()
-            return
-        running.start()
-        if RULE_OF[case] in KEPT:
-            until(lambda: running.ask("before.example").rcode() == dns.rcode.NXDOMAIN, "the policy", running.log)
-        name, _, kind = names[0].partition(" ")
-        with_us = running.ask(name, kind or "A")
-        without_us = upstream.ask(name, kind or "A")
-        assert (answers(with_us) == answers(without_us)) is (seen == RESOLVES)
-    finally:
-        running.stop()
-
-
-@pytest.mark.parametrize("server", CONFIGURATIONS)
-def test_a_server_blocks_what_is_right(server: type[Server], tmp_path: Path, upstream: Upstream) -> None:
-    """The other half of the proof: without the fault, the same server does as it should."""
-    path = tmp_path / "clean.zone"
-    path.write_bytes(body(b""))
-    with server(tmp_path / "server", CONFIGURATIONS[server], upstream.port, path, upstream.anchor) as running:
-        for name in ("before.example", "www.before.example", "after.example"):
-            until(
-                lambda name=name: running.ask(name).rcode() == dns.rcode.NXDOMAIN, f"{name} to be blocked", running.log
-            )
-        assert running.ask("elsewhere.test").answer
-
-
-def answers(response: dns.message.Message) -> tuple[int, frozenset[str]]:
-    return response.rcode(), frozenset(
-        rdata.to_text() for rrset in response.answer for rdata in rrset if rdata.rdtype != 46
-    )
 
 
 # What is no fault
