@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from kit.effort import EXAMPLES
 from kit.fixed import LIST
 from kit.postgres import Postgres, running
 from kit.ready_made import ready_made
@@ -23,7 +24,8 @@ from blocklist.workspace import Workspace
 
 os.environ["LANGUAGE"] = "en"  # what tests compare is English, whatever the machine speaks
 
-settings.register_profile("blocklist", deadline=None)  # a busy machine is no fault of the code
+# A busy machine is no fault of the code.
+settings.register_profile("blocklist", deadline=None, max_examples=100 * EXAMPLES)
 settings.load_profile("blocklist")
 
 

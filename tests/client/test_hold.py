@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from kit.effort import EXAMPLES
 from kit.faults_world import Release, World, remarks_of, serial_of
 from kit.fixed import DAY, HOUR, LIST, SALT, WEEK, names
 from kit.hostile import Heads, Thief, key_of, next_line, published_acts, ref_of
@@ -943,7 +944,7 @@ _NUMBERS = itertools.count()
 
 
 @settings(
-    max_examples=40,
+    max_examples=40 * EXAMPLES,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # making a failing sequence shorter takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -19,11 +19,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from kit.effort import KILLS, MANY_KILLS
 from kit.faults_disk import HOWS, Machine, Resolvers
 from kit.faults_world import World, serial_of
 from kit.fixed import HOUR, LIST
 from kit.forked import OURS, Forked, run_forked
-from kit.kills import KILLS, MANY_KILLS
 from kit.provider import Provider
 from kit.site import Site, draft_checksum
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from kit.crash_office import STEP, VERBS, Life, Office, Readers, Watch
+from kit.effort import KILLS, MANY_KILLS
 from kit.fixed import HOUR, LIST
 from kit.heads import MINUTE, Watchers, release, rotate
-from kit.kills import KILLS, MANY_KILLS
 from kit.ready_made import ready_made
 from kit.site import Site, adopt, copied, draft_checksum
 from kit.tree import current, verified

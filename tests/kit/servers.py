@@ -37,11 +37,14 @@ _POLICY = re.compile(r"^[ \t]*(?://|#|--) policy:\n.*?(?://|#|--) end of policy\
 
 
 def free_port() -> int:
-    """A port that is free for UDP and for TCP, and was not given out before."""
+    """A port that is free for UDP and for TCP, and was not given out before.
+
+    None that the kernel gives to whoever asks something: a server that is started again would find it taken.
+    """
     while True:
+        port = 10_000 + secrets.randbelow(22_000)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp, suppress(OSError):
-            udp.bind(("127.0.0.1", 0))
-            port: int = udp.getsockname()[1]
+            udp.bind(("127.0.0.1", port))
             tcp.bind(("127.0.0.1", port))
             if port not in _given:
                 _given.add(port)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain
+from kit.effort import EXAMPLES
 from kit.fixed import DAY, LIST, SALT, START, WEEK, key_text, names
 from kit.history import STEP, History
 from kit.random_acts import new_world, step
@@ -160,7 +161,7 @@ def test_what_is_written_apart_has_every_field() -> None:
         assert len(fields(cls)) == len(get_args(get_args(row)[0]))
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=25 * EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from((1, 2)))
 def test_state_from_any_cut_and_the_acts_after_it_are_the_register(data: st.DataObject, approvals: int) -> None:
     world = new_world(approvals)

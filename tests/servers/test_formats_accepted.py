@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain
+from kit.effort import EXAMPLES
 from kit.fixed import START
 from kit.rendered import ACTIONS, LONG_TITLE, LONGEST, ODD_LISTS, ZONE, measures, render, with_action
 
@@ -75,7 +76,7 @@ def test_servers_accept_every_kind_of_name_with_every_action(action: str, tmp_pa
     accepted_by_all({format_id: render(format_id, valid) for format_id in valid.formats}, tmp_path)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 * EXAMPLES, deadline=None)
 @given(ODD_LISTS, ODD_LISTS, st.sampled_from(list(ACTIONS)))
 def test_servers_accept_any_list(domains: set[str], hosts: set[str], action: str) -> None:
     shown, valid = measures(sorted(domains), sorted(hosts | {"probe.example"})), with_action(action)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain
+from kit.effort import EXAMPLES
 from kit.fixed import START, key, key_text, names
 from kit.forged import canonical, envelope, pae
 from kit.paths import TESTS
@@ -552,7 +553,7 @@ JSON = st.recursive(
     max_leaves=12,
 )
 FIELDS = sorted({name for kind in KINDS for name in payload_of(kind)})
-FAST = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FAST = settings(max_examples=150 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def only_act_error(read: Any, content: bytes) -> None:
@@ -656,7 +657,7 @@ BODIES: dict[str, st.SearchStrategy[acts.Body]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25 * EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_every_valid_act_reads_back(kind: str, data: st.DataObject) -> None:
     first = kind == "found"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain, snapshot
+from kit.effort import EXAMPLES
 from kit.fixed import DAY, SALT, WEEK, names
 from kit.random_acts import PROTECTED, SECOND, World, new_world, step
 from kit.replaying import audit, fold
@@ -116,7 +117,7 @@ def check_replay(world: World, prefixes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("approvals", [1, 2])
-@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=80 * EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_whatever_is_tried(approvals: int, data: st.DataObject) -> None:
     world = new_world(approvals)
@@ -137,7 +138,7 @@ def test_whatever_is_tried(approvals: int, data: st.DataObject) -> None:
     check_replay(world, prefixes)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40 * EXAMPLES, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_names_that_were_listed_together_part_without_harm(data: st.DataObject) -> None:
     """One dictionary and shared measures against the plainest model: one record for each name."""

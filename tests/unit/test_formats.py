@@ -19,6 +19,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kit.chain import Chain
+from kit.effort import EXAMPLES
 from kit.fixed import LIST, START
 from kit.rendered import (
     ACTIONS,
@@ -546,7 +547,7 @@ def meant(format_id: str, shown: Measures) -> Scopes:
     return domains, hosts
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * EXAMPLES, deadline=None)
 @given(ODD_LISTS, ODD_LISTS, st.sampled_from(list(ACTIONS)))
 def test_every_format_describes_the_same_set(domains: set[str], hosts: set[str], action: str) -> None:
     shown, valid = measures(sorted(domains), sorted(hosts | {"probe.example"})), with_action(action)
@@ -562,7 +563,7 @@ def names_in(format_id: str, text: str, valid: Policy) -> Iterator[str]:
 
 
 @given(ODD_LISTS, ODD_LISTS, st.sampled_from(list(ACTIONS)))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40 * EXAMPLES)
 def test_no_format_renders_a_name_below_a_listed_domain(domains: set[str], hosts: set[str], action: str) -> None:
     shown, valid = measures(sorted(domains), sorted(hosts | {"probe.example"})), with_action(action)
     for format_id in valid.formats:
