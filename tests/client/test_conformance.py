@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from kit.fixed import DAY, HOUR, LIST, key
-from kit.hostile import Scene, public_key, under_another_id
+from kit.hostile import Scene, public_key, signed_twice, under_another_id
 from kit.memory import URL, Memory, MemoryStage, tuf_clock
 from kit.provider import Provider
 from securesystemslib.signer import CryptoSigner
@@ -454,16 +454,6 @@ def doubled(kind: str, spell: Callable[[str], str]) -> tuple[CryptoSigner, list[
     """A signer, and its public key under two ids."""
     made = CryptoSigner(made_key(kind))
     return made, [made.public_key, under_another_id(made.public_key, 7, spell)]
-
-
-def signed_twice(signed: Any, by: CryptoSigner, keys: Iterable[Key], *others: Any) -> bytes:
-    metadata: Metadata[Any] = Metadata(signed)
-    for other in others:
-        metadata.sign(signer(other), append=True)
-    made = metadata.sign(by, append=True)
-    for entry in keys:
-        metadata.signatures[entry.keyid] = type(made)(entry.keyid, made.signature)
-    return metadata.to_bytes()
 
 
 @pytest.mark.parametrize("role", ["root", "timestamp", "snapshot", "targets"])

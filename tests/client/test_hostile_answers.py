@@ -290,52 +290,7 @@ def pull_refused(stage: MemoryStage) -> BlocklistError:
 # --- Answers that are none --------------------------------------------------------------------------------------------
 
 
-def with_more(memory: Memory, asked: Asked) -> Answer:
-    made = honest(memory, asked)
-    return Answer(made.status, made.marks, iter([b"".join(made.chunks) + b"x"]))
-
-
 EVERY_FILE = ["timestamp.json", "snapshot.json", f".{LIST}.json", ACTS]
-
-ANSWERS: dict[str, tuple[Reply, int]] = {
-    "moved": (status(302), 5),
-    "nothing": (status(200), 3),
-    "no content": (status(204), 5),
-    "a part that nobody asked for": (body(b"{}", 206), 5),
-    "not modified": (status(304), 5),
-    "forbidden": (status(403), 5),
-    "gone": (status(410), 5),
-    "broken": (status(503), 5),
-    "a number that is no status": (status(0), 5),
-    "a page": (body(b"<html>Please log in</html>"), 3),
-    "endless": (endless(), 3),
-    "endless and small": (endless(b"x", 20_000_000), 3),
-    "broken off": (broken_off(), 5),
-    "broken off at once": (broken_off(0), 5),
-    "one octet more": (with_more, 3),
-}
-
-
-@pytest.mark.parametrize("word", EVERY_FILE)
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_is_none(news: MemoryStage, name: str, word: str) -> None:
-    reply, code = ANSWERS[name]
-    (news.provider.state / "verified.json").unlink()  # or a timestamp that is "not modified" ends it
-    news.memory.answer(word, reply)
-    error = pull_refused(news)
-    assert error.exit_code == code, error
-    assert news.memory.sent < 6_000_000  # and not more than the largest metadata may have
-    takes_news(news)
-
-
-@pytest.mark.parametrize("word", ["timestamp.json", "snapshot.json", f".{LIST}.json", ACTS, "2.root.json"])
-def test_a_connection_that_fails_at_once(news: MemoryStage, word: str) -> None:
-    def gone(memory: Memory, asked: Asked) -> Answer:
-        raise TransportError("no route")
-
-    news.memory.answer(word, gone)
-    assert pull_refused(news).exit_code == 5
-    takes_news(news)
 
 
 def test_octet_by_octet(news: MemoryStage) -> None:
@@ -667,3 +622,51 @@ def test_a_cookie_is_not_brought_back(way: HttpsTransport) -> None:
         for _ in range(2):
             assert read(way, wire) == (200, b"")
     assert len(heard) == 2
+
+
+GZIP = b"Content-Encoding: gzip\r\n\r\n"
+
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+EMPTY_BLOCK = b"\x00\x00\x00\xff\xff"
+
+
+@pytest.mark.parametrize("number", [301, 302, 303, 307, 308])
+def test_the_body_of_a_redirection_is_not_read(way: HttpsTransport, number: int) -> None:
+    moved = f"HTTP/1.1 {number} Moved\r\nLocation: http://127.0.0.1:1/\r\n\r\n".encode()
+    with closing(Wire(said(moved, then=b" " * 65536))) as wire:
+        assert way.get(wire.url).status == number
+        way.close()
+        assert wire.sent < 16_000_000
+
+
+def test_the_body_of_a_broken_server_is_not_read(way: HttpsTransport) -> None:
+    with closing(Wire(said(b"HTTP/1.1 503 Busy\r\nConnection: close\r\n\r\n", then=b" " * 65536))) as wire:
+        assert way.get(wire.url).status == 503
+        way.close()
+        assert wire.sent < 64_000_000
+
+
+NEVER_DONE = {
+    "trailers without an end": said(OK, CHUNKED, b"5\r\nhello\r\n0\r\n", then=b"A: b\r\n" * 1000),
+    "nothing, compressed": said(OK, GZIP, gzip.compress(b"")[:10], then=EMPTY_BLOCK * 20),
+    "nothing, compressed again and again": said(OK, GZIP, then=gzip.compress(b"") * 500),
+    "a slow length": slowly(OK, CHUNKED, b"1;", then=b"a" * 1000),
+}
+
+
+@pytest.mark.parametrize("name", NEVER_DONE)
+def test_an_answer_of_which_nothing_comes(way: HttpsTransport, name: str) -> None:
+    with closing(Wire(NEVER_DONE[name])) as wire:
+        with pytest.raises(TransportError, match="too slowly"):
+            read(way, wire)
+        assert wire.sent < wire.MOST
+
+
+def test_a_range_of_too_many_digits(way: HttpsTransport) -> None:
+    stated = b"bytes " + b"5" * 5000 + b"-9/10"
+    answer = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: %b\r\n\r\n56789" % stated
+    with closing(Wire(said(answer))) as wire, pytest.raises(TransportError, match="another range"):
+        read(way, wire, offset=5)

@@ -25,7 +25,7 @@ from kit.fixed import DAY, HOUR, LIST, SALT, names
 from kit.provider import Provider
 from kit.site import Site
 from securesystemslib.formats import encode_canonical
-from securesystemslib.signer import SSlibKey
+from securesystemslib.signer import CryptoSigner, SSlibKey
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -530,3 +530,13 @@ def signed_by_two(site: Site, lines: list[bytes], *domains: str, at: datetime) -
     lines = [*lines, next_line(lines, "agent-1", key_of(site, "agent-1"), body, at)]
     approval = acts.Approve(act=ref_of(lines), names=wanted, salt=SALT)
     return [*lines, next_line(lines, "agent-2", key_of(site, "agent-2"), approval, at)]
+
+
+def signed_twice(signed: Any, by: CryptoSigner, keys: Iterable[Key], *others: Any) -> bytes:
+    metadata: Metadata[Any] = Metadata(signed)
+    for other in others:
+        metadata.sign(signer(other), append=True)
+    made = metadata.sign(by, append=True)
+    for entry in keys:
+        metadata.signatures[entry.keyid] = type(made)(entry.keyid, made.signature)
+    return metadata.to_bytes()
