@@ -9,7 +9,6 @@ record, no acts, no receipt. What is let in, and attacks that take more than one
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -543,10 +542,6 @@ ATTACKS = {
             "history was rewritten",
         ),
         # When it is.
-        "a release of the future": (
-            lambda s: s.thief.offer(at=s.now + 5 * MINUTE + timedelta(seconds=1)),
-            "in the future",
-        ),
         **{
             f"release number {number:.0e}": (
                 lambda s, number=number: s.thief.offer(number=number),
