@@ -139,8 +139,8 @@ class Registered:
         return bool(self._store.mentioning(sha256))
 
     def check(self, register_ids: list[str]) -> Iterator[str]:
-        """Nothing more."""
-        return iter(())
+        """What of the database is not as it was made."""
+        return iter(self._store.alterations())
 
     def close(self) -> None:
         """See `Source`."""

@@ -42,7 +42,7 @@ from blocklist.client.state import (
     targets_hold,
 )
 from blocklist.client.subscription import ANY_CHANGE, Options, Subscription, Target, load
-from blocklist.client.transport import Transport, transport
+from blocklist.client.transport import Deadline, Transport, transport
 from blocklist.client.verify_acts import (
     TELL,
     Edition,
@@ -79,7 +79,8 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
             cannot be used.
     """
     subscription = load(config.absolute())
-    with locked(subscription.path), closing(transport(subscription)) as way:
+    deadline = Deadline(subscription.deadline)
+    with locked(subscription.path), closing(transport(subscription, deadline)) as way:
         if not (options.adopt or options.resume):
             found = nothing_new(subscription, way, now, prune_lapsed=options.prune_lapsed)
             if found is not None:
@@ -87,7 +88,7 @@ def pull(config: Path, now: datetime, options: Options) -> list[Outcome]:
         for target in itertools.chain(*subscription.lists.values()):
             with suppress(OSError):
                 clear(target.path)
-        outcomes = _take_steps(subscription, now, options, way)
+        outcomes = _take_steps(subscription, now, options, way, deadline)
         for outcome in outcomes:
             with suppress(BlocklistError):  # a full disk is told by the targets, and must not hide what they did
                 _note(ListState.of(subscription, outcome.list_id), outcome, now)
@@ -102,9 +103,11 @@ def _note(state: ListState, outcome: Outcome, now: datetime) -> None:
     Last(now, outcome.exit_code, message, success).save(state.folder)
 
 
-def _take_steps(subscription: Subscription, now: datetime, options: Options, way: Transport) -> list[Outcome]:
+def _take_steps(
+    subscription: Subscription, now: datetime, options: Options, way: Transport, deadline: Deadline
+) -> list[Outcome]:
     forget(subscription.path)
-    lists = [_ListPull(subscription, list_id, now, options) for list_id in subscription.lists]
+    lists = [_ListPull(subscription, list_id, now, options, deadline) for list_id in subscription.lists]
     for entry in lists:
         entry.guarded(entry.finish)
     publisher: Publisher | None = None
@@ -140,12 +143,15 @@ def _pinned_root(subscription: Subscription) -> bytes:
 class _ListPull:
     """The pull of one list; `outcome` says how far it came."""
 
-    def __init__(self, subscription: Subscription, list_id: str, now: datetime, options: Options) -> None:
+    def __init__(
+        self, subscription: Subscription, list_id: str, now: datetime, options: Options, deadline: Deadline
+    ) -> None:
         self.outcome = Outcome(list_id)
         self._subscription = subscription
         self._list_id = list_id
         self._now = now
         self._options = options
+        self._deadline = deadline
         self._state = ListState.of(subscription, list_id)
         self._record: Record | None = None
 
@@ -277,7 +283,9 @@ class _ListPull:
 
     def _replay(self, offer: Offer, acts: Acts) -> Replayed:
         of = (self._list_id, self._subscription.environment)
-        replayed = replay_offer(offer, acts, self._state, self._record, of, self._now, self._options.progress)
+        replayed = replay_offer(
+            offer, acts, self._state, self._record, of, self._now, self._options.progress, self._deadline
+        )
         self._check_fresh(replayed.now.release().valid_until)
         return replayed
 

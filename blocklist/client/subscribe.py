@@ -13,7 +13,7 @@ from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.client.state import NO_NEWER_ROOT
 from blocklist.client.subscription import BRAKES, SHA256, Subscription, Target, parse
-from blocklist.client.transport import KEEP, transport, unusable
+from blocklist.client.transport import KEEP, Deadline, transport, unusable
 
 MAX_ROOT = 512 * 1024
 _MAX_VERSIONS = 64
@@ -139,7 +139,7 @@ def fetch_root(draft: Subscription) -> bytes:
         VerificationError: The publisher shows no root with that digest.
         UnreachableError: It does not answer.
     """
-    with closing(transport(draft)) as way:
+    with closing(transport(draft, Deadline(draft.deadline))) as way:
         for version in range(1, _MAX_VERSIONS + 1):
             url = f"{draft.metadata_url}/{version}.root.json"
             answer = way.get(url)

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 from blocklist.base import durable
 from blocklist.base.errors import UsageError
-from blocklist.base.i18n import Progress, _, quietly
+from blocklist.base.i18n import Progress, _, later, quietly
 from blocklist.client.state import state_folder
 from blocklist.register.documents import read_yaml
-from blocklist.register.policy import FORMATS, Brakes
-from blocklist.register.policy_reader import Checker, DocumentError, check_name
+from blocklist.register.policy import DAY, FORMATS, MINUTE, Brakes, Range
+from blocklist.register.policy_reader import Checker, check_name
 
 if TYPE_CHECKING:
     from blocklist.release.contents import Plan
@@ -29,7 +29,8 @@ ENVIRONMENTS = ("test", "production")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_FILE = 1024 * 1024
 _REQUIRED = "url environment root lists"
-_OPTIONAL = "brakes never_block ca client_certificate client_key proxy provider receipt_key"
+_OPTIONAL = "brakes never_block deadline ca client_certificate client_key proxy provider receipt_key"
+_DEADLINE = Range(MINUTE, DAY, later("1m to 1d"))
 _FILES = ("ca", "client_certificate", "client_key", "receipt_key")
 
 
@@ -50,7 +51,7 @@ class Target:
 class Subscription:
     """A valid subscription; every path is absolute. `lists` has the targets of each list.
 
-    `stamp` is how the file system saw the file before it was read.
+    `stamp` is how the file system saw the file before it was read; `deadline` is in seconds.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Subscription:
     ca: Path | None = None
     client_certificate: Path | None = None
     client_key: Path | None = None
+    deadline: int = 10 * MINUTE
     proxy: str = ""
     provider: str = ""
     receipt_key: Path | None = None
@@ -101,11 +103,10 @@ def parse(content: bytes, path: Path, stamp: str = "") -> Subscription:
     Raises:
         DocumentError: It is not valid; every fault is named.
     """
-    checker = Checker(written=True)
+    checker = Checker(str(path), written=True)
     entries = checker.section(read_yaml({path.name: content}, path.name, "", checker), "", _REQUIRED, _OPTIONAL)
     subscription = _read(checker, entries, path.absolute(), stamp)
-    if checker.faults:
-        raise DocumentError(str(path), checker.faults)
+    checker.finish()
     return subscription
 
 
@@ -122,6 +123,7 @@ def _read(checker: Checker, entries: Mapping[str, object], path: Path, stamp: st
         lists=_lists(checker, entries["lists"], folder),
         brakes=_brakes(checker, entries["brakes"]) if "brakes" in entries else BRAKES,
         never_block=_never_block(checker, entries.get("never_block", [])),
+        deadline=checker.duration(entries.get("deadline", "10m"), "deadline", _DEADLINE),
         proxy=checker.text(entries["proxy"], "proxy") if "proxy" in entries else "",
         provider=checker.identifier(entries["provider"], "provider") if "provider" in entries else "",
         **named,

@@ -1,7 +1,7 @@
 """Bytes from a publisher: over HTTPS, or from a published tree on this machine. Nothing here knows what they mean.
 
-Everything is bounded: the time until an answer begins, the speed at which it goes on, the tries. How many bytes an
-answer may have is up to whoever reads it, since only that one knows.
+Everything is bounded: the time until an answer begins, the speed at which it goes on, the tries, and all of that
+together. How many bytes an answer may have is up to whoever reads it, since only that one knows.
 """
 
 from __future__ import annotations
@@ -59,6 +59,30 @@ class Answer:
     chunks: Iterator[bytes] = field(default_factory=lambda: iter(()))
 
 
+class Deadline:
+    """When a pull gives up on what it fetches and verifies, whatever a server or the acts make of it.
+
+    Args:
+        seconds: From now on.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        self.at = time.monotonic() + seconds
+        self._seconds = seconds
+
+    def require(self) -> None:
+        """Go on, unless it has passed.
+
+        Raises:
+            TransportError: It has.
+        """
+        if time.monotonic() >= self.at:
+            raise TransportError(
+                _("the pull was not done after {seconds} seconds", seconds=self._seconds),
+                _("the list that is installed stays; on a slow line, give 'deadline' in the subscription more time"),
+            )
+
+
 class Transport(Protocol):
     """A way to one publisher."""
 
@@ -78,15 +102,15 @@ class Transport(Protocol):
         """Leave nothing open."""
 
 
-def transport(subscription: Subscription) -> Transport:
-    """The way to the publisher of a subscription."""
-    return HttpsTransport(subscription) if subscription.url.startswith("https://") else FileTransport()
+def transport(subscription: Subscription, deadline: Deadline) -> Transport:
+    """The way to the publisher of a subscription, on which nothing is waited for after the deadline."""
+    return HttpsTransport(subscription, deadline) if subscription.url.startswith("https://") else FileTransport()
 
 
 class HttpsTransport:
     """HTTPS through `requests`; the environment is not consulted, so no variable can replace the trusted CA."""
 
-    def __init__(self, subscription: Subscription) -> None:
+    def __init__(self, subscription: Subscription, deadline: Deadline) -> None:
         import requests
         from requests.adapters import HTTPAdapter
         from urllib3.util.retry import Retry
@@ -108,6 +132,7 @@ class HttpsTransport:
             self._session.proxies = {"https": subscription.proxy}
         self._session.headers["User-Agent"] = f"blocklist/{__version__}"
         self._response: requests.Response | None = None
+        self._deadline = deadline
 
     def close(self) -> None:
         """Close every connection, also that of an answer which nobody wanted to read to its end."""
@@ -122,6 +147,7 @@ class HttpsTransport:
     def get(self, url: str, offset: int = 0, marks: Mapping[str, str] | None = None) -> Answer:
         """See `Transport`."""
         self._drop()
+        self._deadline.require()
         headers = {_CONDITIONS[name]: value for name, value in (marks or {}).items() if name in _CONDITIONS}
         if offset:
             headers |= {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
@@ -143,9 +169,14 @@ class HttpsTransport:
             if turn > 1:  # the first time at once, as for a connection that failed
                 time.sleep(BACK_OFF * 2 ** (turn - 1))
             self._drop()
+            self._deadline.require()
             late = TimeoutError(_("no answer within {seconds} seconds", seconds=PATIENCE))
             response = self._response = _within(
-                started + PATIENCE, late, url, partial(self._ask, url, headers), lambda answer: answer.close()
+                min(started + PATIENCE, self._deadline.at),
+                late,
+                url,
+                partial(self._ask, url, headers),
+                lambda answer: answer.close(),
             )
             if response.status_code < 500:
                 break
@@ -158,8 +189,11 @@ class HttpsTransport:
         received, read, slow = 0, _reader(response), TimeoutError(_("it sends too slowly"))
         # Not iter_content: it waits until a chunk is full, however slowly that fills. And not in this thread: there is
         # much that a server can send without end of which no octet ever comes out.
-        while chunk := _within(started + PATIENCE + received / SLOWEST, slow, response.url, read):
+        while chunk := _within(
+            min(started + PATIENCE + received / SLOWEST, self._deadline.at), slow, response.url, read
+        ):
             received += len(chunk)
+            self._deadline.require()
             yield chunk
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from blocklist.base.errors import UsageError, VerificationError
 from blocklist.base.i18n import Progress, _, later
 from blocklist.client.state import Accepted, ListState, Record, read_number
 from blocklist.register import replay
-from blocklist.register.acts import read_lines
+from blocklist.register.acts import id_of, read_lines
 from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, Ref, folder_name, format_instant, read_ref
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from blocklist.client.fetch import Acts, Publisher
     from blocklist.client.state import Record
     from blocklist.client.subscription import Subscription
+    from blocklist.client.transport import Deadline
     from blocklist.release.contents import Snapshot
 
 
@@ -261,6 +263,7 @@ def replay_offer(
     of: tuple[str, str],
     now: datetime,
     progress: Progress,
+    deadline: Deadline,
 ) -> Replayed:
     """Check every act that a release rests on, and give what they say.
 
@@ -272,9 +275,11 @@ def replay_offer(
         of: The list and the environment that were subscribed to.
         now: The clock.
         progress: Told about long work.
+        deadline: When to give up.
 
     Raises:
         VerificationError: The acts are not genuine, not these, backdated, or of a history that was rewritten.
+        TransportError: The deadline has passed.
     """
     marks: set[Mark] = {(offer.head, offer.instant)}
     if offer.since is not None:
@@ -286,12 +291,16 @@ def replay_offer(
     if begun is not None and begun.seen is not None and replay.came_from(begun, acts.first(begun.seen.length)):
         register, offset = begun.register, begun.seen.length
     known = len(register.ids)
+    lines = acts.lines(offset)
     if known:
+        if register.id != offer.register:
+            raise _another_register()
         take_marked(register, marks, taken)
+    else:
+        lines = _of_register(lines, offer.register)
     with progress(_("replaying the acts"), min(offer.head.seq, _MANY) - known) as advance:
-        for signed in extend(register, acts.lines(offset), now):
-            if register.id != offer.register:
-                raise _another_register()  # at the first act, however many there are
+        for signed in extend(register, lines, now):
+            deadline.require()
             if record is not None:
                 _check_not_backdated(record.newest, register, signed.act.seq)
             take_marked(register, marks, taken)
@@ -311,6 +320,14 @@ def replay_offer(
         if replayed.seen is None or replayed.base is None:
             _move_over(offer, state, record, replayed, now)
     return replayed
+
+
+def _of_register(lines: Iterator[bytes], register_id: str) -> Iterator[bytes]:
+    """The lines, once the first is known to found this register: what a stranger founded is not even read."""
+    first = next(lines, None)
+    if first is not None and id_of(first) != register_id:
+        raise _another_register()
+    return lines if first is None else chain([first], lines)
 
 
 def _mark(accepted: Accepted) -> Mark:

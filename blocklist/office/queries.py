@@ -161,6 +161,7 @@ def _warnings(opened: Session, in_force: Measures, current: Published | None) ->
     register, heads = opened.register, len(opened.register.heads())
     if register.environment == "production" and heads < MANY_HEADS:
         yield _("heads in office: {count}; with fewer than three, one lost key can stop the office", count=heads)
+    yield from opened.store.alterations()
     yield from against_rules(opened, in_force)
     if current is not None:
         valid_until = datetime.fromtimestamp(current.number, UTC) + timedelta(seconds=register.policy.freshness)

@@ -446,6 +446,15 @@ def read_line(line: bytes) -> SignedAct:
     return signed
 
 
+def id_of(line: bytes) -> str | None:
+    """The id that an envelope's act would have, before anything of it is judged; None if the line is no envelope."""
+    match = _LINE.fullmatch(line)
+    try:
+        return None if match is None else hashlib.sha256(binascii.a2b_base64(match[1])).hexdigest()
+    except binascii.Error:
+        return None
+
+
 def read_lines(stream: BinaryIO, length: int | None = None) -> Iterator[bytes]:
     """The envelopes of an `acts.jsonl`, of its first `length` octets if that is given.
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from blocklist.base.i18n import _
 from blocklist.register.policy import Policy
-from blocklist.register.policy_reader import BAD, Checker, Fault, PolicyError, join, policy_of
+from blocklist.register.policy_reader import BAD, Checker, PolicyError, join, policy_of
 
 MAX_FILE: Final = 1 << 20
 _MAX_DEPTH: Final = 8
@@ -124,8 +124,8 @@ def load(files: Mapping[str, bytes], list_id: str) -> Policy:
     Raises:
         PolicyError: Anything is wrong in any of the files; it holds every fault.
     """
-    checker = Checker(written=True)
     main = f"{list_id}.yaml"
+    checker = Checker(main, PolicyError, written=True)
     tree = read_yaml(files, main, "", checker)
     if isinstance(tree, dict):
         for key in ("protected", "platforms"):
@@ -134,8 +134,7 @@ def load(files: Mapping[str, bytes], list_id: str) -> Policy:
     policy = policy_of(tree, checker)
     if policy.id not in (list_id, ""):
         checker.fault("id", policy.id, _("{list_id}, as the file is called", list_id=list_id))
-    if checker.faults:
-        raise PolicyError(main, checker.faults)
+    checker.finish()
     return policy
 
 
@@ -145,12 +144,12 @@ def file_names(content: bytes, list_id: str) -> tuple[str, ...]:
     Raises:
         PolicyError: The policy's own file cannot be read.
     """
-    checker = Checker(written=True)
     main = f"{list_id}.yaml"
+    checker = Checker(main, PolicyError, written=True)
     tree = read_yaml({main: content}, main, "", checker)
-    if not isinstance(tree, dict):
-        raise PolicyError(main, checker.faults or [Fault(main, _("no keys"), _("a policy"))])
-    others = (tree.get(key) for key in ("protected", "platforms"))
+    entries = checker.pairs(tree, "")
+    checker.finish()
+    others = (entries.get(key) for key in ("protected", "platforms"))
     return (main, *(name for name in others if isinstance(name, str) and _FILE.fullmatch(name)))
 
 

@@ -311,8 +311,10 @@ class Register:
             self.policies.append((at, read_policy(body.policy, self.list_id)))
         elif isinstance(body, acts.Revoke):
             self.officers[body.officer] = replace(self.officers[body.officer], until=at)
-            # What a revoked officer proposed has no author in office any more, so nobody can approve it.
-            self.pending = {seq: other for seq, other in self.pending.items() if other.act.by != body.officer}
+            # What a revoked officer proposed is void, and what that officer approved goes on waiting for another.
+            self.pending = {
+                seq: other.without(body.officer) for seq, other in self.pending.items() if other.act.by != body.officer
+            }
         self.pending.pop(pending.ref.seq, None)
 
     def approvals_needed(self, body: Body) -> int:
@@ -321,7 +323,7 @@ class Register:
             return max(1, self.policy.approvals.get("add", 1))  # promise 1: no policy can lower it
         if isinstance(body, acts.Revoke):
             officer = self.in_office(body.officer)
-            if officer is not None and officer.role != "head":
+            if officer is not None and officer.role == "agent":
                 return 0  # taking an agent's power away never waits
         wanted = self.policy.approvals.get(body.kind, 0)
         if self.environment == "production":

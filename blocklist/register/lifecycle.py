@@ -331,6 +331,10 @@ class Pending:
         """The last instant at which it can be approved."""
         return self.act.at + PENDING_FOR
 
+    def without(self, officer: str) -> Pending:
+        """The same as if that officer had not approved it."""
+        return replace(self, approvals=tuple(other for other in self.approvals if other != officer))
+
     def stage(self, at: datetime) -> Stage:
         """Whether it still waits at the instant `at`."""
         return Stage.PENDING if at <= self.until else Stage.EXPIRED

@@ -33,6 +33,7 @@ UNSAID: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(("hosts", "dnsmasq"
 MAX_FORMATS: Final = 32
 TENANTS: Final = ("host", "path")
 APPROVALS: Final = ("add", "appoint", "revoke", "adopt")
+MAX_GROUNDS: Final = 20
 MAX_NAMES: Final = 20_000
 
 

@@ -27,6 +27,7 @@ from blocklist.register.policy import (
     FORMATS,
     HOUR,
     MAX_FORMATS,
+    MAX_GROUNDS,
     MAX_NAMES,
     MINUTE,
     REGIMES,
@@ -45,6 +46,8 @@ from blocklist.register.policy import (
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK}
 
 _MAX_SHOWN: Final = 50
+MAX_FAULTS: Final = 100
+"""A document that has more is not read on: whoever wrote it has enough to do, or wants to keep us busy."""
 
 _DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})([smhdw])")
 # Latin letters and the punctuation of French and English: all of it assigned long ago, none of it combining, so what
@@ -96,16 +99,31 @@ def join(path: str, key: str) -> str:
 
 
 class Checker:
-    """Reads one value of a kind, or notes a fault and gives back a stand-in, so that checking goes on."""
+    """Reads one value of a kind, or notes a fault and gives back a stand-in, so that checking goes on.
 
-    def __init__(self, *, written: bool) -> None:
+    Args:
+        name: What is read, for the error.
+        error: What is raised with the faults, by `finish` or as soon as there are `MAX_FAULTS`.
+        written: Whether it is a file that people write.
+    """
+
+    def __init__(self, name: str, error: type[DocumentError] = DocumentError, *, written: bool) -> None:
         self.written = written
         self.faults: list[Fault] = []
+        self._name = name
+        self._error = error
 
     def fault(self, path: str, value: object, allowed: str) -> None:
         """Note that `value` at `path` is wrong, and what is allowed there."""
         if value is not BAD:
             self.faults.append(Fault(path, _repr.repr(value), allowed))
+        if len(self.faults) >= MAX_FAULTS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Raise every fault that was noted, if there is one."""
+        if self.faults:
+            raise self._error(self._name, self.faults)
 
     def section(self, value: object, path: str, required: str, optional: str = "") -> dict[str, object]:
         """A mapping with these keys; one that is missing is there as `BAD`."""
@@ -118,11 +136,14 @@ class Checker:
             ]
         return {**dict.fromkeys(required.split(), BAD), **{key: pairs[key] for key in known if key in pairs}}
 
-    def pairs(self, value: object, path: str) -> dict[str, object]:
-        """A mapping with keys that are text."""
-        if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+    def pairs(self, value: object, path: str, most: int = 1000) -> dict[str, object]:
+        """A mapping with keys that are text, at most so many."""
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            self.fault(path or "policy", value, _("keys and values"))
+        elif len(value) > most:
+            self.fault(path or "policy", _("{count} keys", count=len(value)), _("at most {most} keys", most=most))
+        else:
             return value
-        self.fault(path or "policy", value, _("keys and values"))
         return {}
 
     def items(self, value: object, path: str, least: int, most: int) -> Iterator[tuple[str, object]]:
@@ -227,10 +248,9 @@ def from_json(value: object) -> Policy:
     Raises:
         PolicyError: Anything is wrong; it holds every fault.
     """
-    checker = Checker(written=False)
+    checker = Checker(_("the signed policy"), PolicyError, written=False)
     policy = policy_of(value, checker)
-    if checker.faults:
-        raise PolicyError(_("the signed policy"), checker.faults)
+    checker.finish()
     return policy
 
 
@@ -316,7 +336,8 @@ def _legal_basis(c: Checker, path: str, value: object) -> LegalBasis:
 
 
 def _grounds(c: Checker, value: object) -> dict[str, Ground]:
-    grounds = {key: _ground(c, item, join("grounds", key)) for key, item in c.pairs(value, "grounds").items()}
+    pairs = c.pairs(value, "grounds", MAX_GROUNDS)
+    grounds = {key: _ground(c, item, join("grounds", key)) for key, item in pairs.items()}
     for key in grounds:
         c.identifier(key, join("grounds", key))
     if value == {}:
@@ -415,9 +436,7 @@ def _names(c: Checker, value: object, path: str, least: int, most: int) -> tuple
 
 
 def _platforms(c: Checker, value: object) -> dict[str, str]:
-    pairs = c.pairs(value, "platforms")
-    if len(pairs) > MAX_NAMES:
-        c.fault("platforms", _("{count} names", count=len(pairs)), _("at most {most} names", most=MAX_NAMES))
+    pairs = c.pairs(value, "platforms", MAX_NAMES)
     read = (
         (check_name(c, k, join("platforms", k)), c.choice(t, join("platforms", k), TENANTS)) for k, t in pairs.items()
     )

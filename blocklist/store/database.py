@@ -67,6 +67,28 @@ def octets(column: sa.Column[bytes]) -> sa.Cast[bytes]:
     return sa.cast(column, sa.LargeBinary)
 
 
+def not_kept(shown: str) -> TargetError:
+    """What is said of a database that swallows what is inserted: a trigger can do so without an error."""
+    return TargetError(
+        _("the database {shown} does not keep what is appended: nothing was", shown=shown),
+        _("its tables or triggers were changed: see 'blocklist audit', and restore it from a backup"),
+    )
+
+
+def insert_dossiers(connection: sa.Connection, rows: Sequence[dict[str, object]], shown: str) -> None:
+    """Insert dossiers and read back that they are there.
+
+    Raises:
+        TargetError: They are not.
+    """
+    connection.execute(sa.insert(DOSSIERS), rows)
+    wanted = {(row["act"], row["salt"], row["content"]) for row in rows}
+    query = sa.select(DOSSIERS.c.act, DOSSIERS.c.salt, octets(DOSSIERS.c.content))
+    found = connection.execute(query.where(DOSSIERS.c.act.in_([row["act"] for row in rows])))
+    if {(act, salt, bytes(content)) for act, salt, content in found} != wanted:
+        raise not_kept(shown)
+
+
 class Database(ABC):
     """A database that holds acts and dossiers.
 
@@ -115,6 +137,13 @@ class Database(ABC):
         Raises:
             UsageError: This account may not.
             TargetError: Others use the database, so that traces may be left.
+        """
+
+    @abstractmethod
+    def altered(self) -> list[str]:
+        """The tables, indexes, triggers and rules that were added, changed or removed since they were made, by name.
+
+        One that swallows an insert makes the register lie to whoever appends.
         """
 
     @abstractmethod
@@ -326,7 +355,7 @@ class SqliteFiles(Database):
     def keep(self, connection: sa.Connection, rows: Sequence[dict[str, object]]) -> None:
         """See `Database`: on disk before the acts, since an act without its dossier could not be approved."""
         with self.writing(dossiers=True) as own:
-            own.execute(sa.insert(DOSSIERS), rows)
+            insert_dossiers(own, rows, self.shown)
 
     def take_back(self, act_ids: Sequence[str]) -> None:
         """See `Database`."""
@@ -347,6 +376,18 @@ class SqliteFiles(Database):
                 _("{path} is in use, so what was erased may still be in its log", path=self._folder / _SECRET),
                 _("run the command again when no other is running"),
             )
+
+    def altered(self) -> list[str]:
+        """See `Database`."""
+        shipped = sa.create_engine("sqlite://")
+        with shipped.begin() as connection:
+            ACT_TABLES.create_all(connection)
+            _forbid(connection)
+            wanted = _schema(connection)
+        shipped.dispose()
+        with self.reading() as connection:
+            found = _schema(connection)
+        return sorted({name for name, _sql in wanted ^ found})
 
     def contains(self, wanted: bytes) -> sa.ColumnElement[bool]:
         """See `Database`."""
@@ -380,6 +421,12 @@ class SqliteFiles(Database):
 def _forbid(connection: sa.Connection) -> None:
     for name, rule in _APPEND_ONLY.items():
         connection.exec_driver_sql(f"CREATE TRIGGER IF NOT EXISTS {name} {rule}")
+
+
+def _schema(connection: sa.Connection) -> set[tuple[str, str]]:
+    """What SQLite holds, by name, with the statement that made it; how that is spaced depends on the version."""
+    rows = connection.exec_driver_sql("SELECT name, coalesce(sql, '') FROM sqlite_master")
+    return {(str(name), " ".join(str(sql).split())) for name, sql in rows}
 
 
 def _engine(path: Path) -> sa.Engine:

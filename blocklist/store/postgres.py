@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from blocklist.base.errors import BlocklistError, TargetError, UnreachableError, UsageError
 from blocklist.base.i18n import _
-from blocklist.store.database import DOSSIERS, ConflictError, Database, octets
+from blocklist.store.database import DOSSIERS, ConflictError, Database, insert_dossiers, octets
 
 SCHEMA = Path(__file__).parent / "sql" / "postgresql.sql"
 """The tables and the roles, for whoever administers the server."""
@@ -49,6 +49,16 @@ _SESSION = (
     # What was acknowledged has to be on disk, whatever the server does by default.
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
 )
+
+_ONLY_TRIGGER = "acts_change"
+_TRIGGERS = """
+    SELECT t.tgname, t.tgenabled, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE NOT t.tgisinternal AND t.tgrelid IN (to_regclass('acts'), to_regclass('dossiers'))
+"""
+_RULES = """
+    SELECT rulename FROM pg_rewrite
+    WHERE rulename <> '_RETURN' AND ev_class IN (to_regclass('acts'), to_regclass('dossiers'))
+"""
 
 
 def how_to_name() -> str:
@@ -164,7 +174,7 @@ class PostgresServer(Database):
 
     def keep(self, connection: sa.Connection, rows: Sequence[dict[str, object]]) -> None:
         """See `Database`."""
-        connection.execute(sa.insert(DOSSIERS), rows)
+        insert_dossiers(connection, rows, self.shown)
 
     def take_back(self, act_ids: Sequence[str]) -> None:
         """Nothing is left: they were part of the transaction that failed."""
@@ -179,6 +189,16 @@ class PostgresServer(Database):
             connection.execute(sa.delete(DOSSIERS).where(DOSSIERS.c.act.in_(act_ids)))
         with self.writing(dossiers=True) as connection:
             connection.execute(sa.text("SELECT tidy_dossiers()"))
+
+    def altered(self) -> list[str]:
+        """See `Database`: triggers, rules and their functions; columns and constraints show at the first query."""
+        shipped = SCHEMA.read_text()
+        with self.reading() as connection:
+            triggers = connection.execute(sa.text(_TRIGGERS)).all()
+            rules = connection.scalars(sa.text(_RULES)).all()
+        sound = [name for name, enabled, source in triggers if enabled == "O" and name in shipped and source in shipped]
+        strange = {name for name, _enabled, _source in triggers} - set(sound)
+        return sorted({*strange, *rules, *({_ONLY_TRIGGER} - set(sound))})
 
     def contains(self, wanted: bytes) -> sa.ColumnElement[bool]:
         """See `Database`."""

@@ -23,11 +23,22 @@ import sqlalchemy as sa
 
 from blocklist.base import durable
 from blocklist.base.errors import TargetError, UnreachableError, UsageError, VerificationError
-from blocklist.base.i18n import _
+from blocklist.base.i18n import _, plain
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref, encode
 from blocklist.register.fold import Register
-from blocklist.store.database import ACTS, DOSSIERS, NO_ACT, REGISTER, ConflictError, Database, Row, SqliteFiles, octets
+from blocklist.store.database import (
+    ACTS,
+    DOSSIERS,
+    NO_ACT,
+    REGISTER,
+    ConflictError,
+    Database,
+    Row,
+    SqliteFiles,
+    not_kept,
+    octets,
+)
 from blocklist.store.postgres import PostgresServer, how_to_name, parsed
 
 _SALT = re.compile(r"[0-9a-f]{64}")
@@ -296,10 +307,24 @@ class Store:
                     self._database.keep(connection, confidential)
                     kept = True
                 connection.execute(sa.insert(ACTS), [_row(list_id, act) for act in signed])
+                self._require_stored(connection, list_id, signed)
         except BaseException:
             if kept:
                 self._database.take_back([str(row["act"]) for row in confidential])
             raise
+
+    def _require_stored(self, connection: sa.Connection, list_id: str, signed: Sequence[SignedAct]) -> None:
+        """Read back what was inserted: a trigger can swallow a row without an error."""
+        query = sa.select(octets(ACTS.c.envelope)).where(ACTS.c.list == list_id, ACTS.c.seq >= signed[0].act.seq)
+        if list(connection.scalars(query.order_by(ACTS.c.seq))) != [act.line() for act in signed]:
+            raise not_kept(self.shown)
+
+    def alterations(self) -> list[str]:
+        """A sentence for each table, trigger or rule of the database that is not as it was made."""
+        return [
+            _("the database is not as it was made: {name} was added, changed or removed", name=plain(name))
+            for name in self._database.altered()
+        ]
 
     def _require_writable(self) -> None:
         if self._database.read_only:

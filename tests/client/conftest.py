@@ -32,5 +32,5 @@ def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: No
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """A tree in memory, from which every pull reads."""
     made = Memory()
-    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription: made)
+    monkeypatch.setattr("blocklist.client.pull.transport", lambda _subscription, _deadline: made)
     return made

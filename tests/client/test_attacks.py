@@ -237,7 +237,7 @@ HISTORY = {
     "an act twice": (offered(lambda s: [*s.acts, s.acts[-1]]), "it does not follow act"),
     "the founding act missing": (
         lambda s: s.thief.offer([*s.acts[1:], *s.scene.news], s.now, state=fold_anyway(s.acts)),
-        "act 1: the first act does not found",
+        "those of another register",
     ),
     "the founding act twice": (offered(lambda s: [*s.acts, s.acts[0]]), "founds a register in the middle"),
     "other acts at the end": (offered(lambda s: forked(s, 1)), "history was rewritten"),

@@ -37,7 +37,7 @@ from kit.provider import Provider
 
 from blocklist.base.errors import BlocklistError, StaleError, UnreachableError
 from blocklist.client import transport
-from blocklist.client.transport import Answer, HttpsTransport, TransportError
+from blocklist.client.transport import Answer, Deadline, HttpsTransport, TransportError
 from blocklist.release.manifest import ACTS
 
 MINUTE = timedelta(minutes=1)
@@ -474,7 +474,7 @@ def way(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setattr(transport, "BACK_OFF", 0)
     monkeypatch.setattr(transport, "PATIENCE", 0.5)
     provider = Provider(tmp_path / "provider", URL, scene.site.root.read_bytes())
-    made = HttpsTransport(provider.subscription)
+    made = HttpsTransport(provider.subscription, Deadline(60))
     made._session.mount("http://", made._session.adapters["https://"])
     with closing(made):
         yield made
@@ -670,3 +670,21 @@ def test_a_range_of_too_many_digits(way: HttpsTransport) -> None:
     answer = b"HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\nContent-Range: %b\r\n\r\n56789" % stated
     with closing(Wire(said(answer))) as wire, pytest.raises(TransportError, match="another range"):
         read(way, wire, offset=5)
+
+
+def test_all_answers_together_have_a_deadline(way: HttpsTransport, scene: Scene, tmp_path: Path) -> None:
+    """Each comes in time for itself; a server that makes us wait for every file is left all the same."""
+    with closing(Wire(said(OK + b"Content-Length: 9\r\n\r\n123456789"))) as wire:
+        assert read(way, wire) == (200, b"123456789")
+        way._deadline.at = 0
+        asked = wire.connections
+        with pytest.raises(TransportError, match="was not done after 60 seconds") as caught:
+            read(way, wire)
+        assert "'deadline' in the subscription" in caught.value.hint
+        assert wire.connections == asked
+
+
+def test_the_deadline_ends_a_replay_that_takes_too_long(news: MemoryStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("blocklist.client.pull.Deadline", lambda _seconds: Deadline(0))
+    assert news.refused("was not done after 0 seconds", 5).hint
+    monkeypatch.undo()

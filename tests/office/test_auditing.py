@@ -61,8 +61,11 @@ def execute(site: Site, database: str, *statements: str) -> None:
 
 
 def altered(site: Site, *statements: str) -> None:
-    drops = [f"DROP TRIGGER acts_{name}" for name in ("update", "delete", "insert")]
-    execute(site, "register.db", *drops, *statements)
+    """The same, by one who puts the triggers back."""
+    with contextlib.closing(sqlite3.connect(site.workspace.lists / "register.db")) as connection:
+        triggers = dict(connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall())
+    drops = [f"DROP TRIGGER {name}" for name in triggers]
+    execute(site, "register.db", *drops, *statements, *triggers.values())
 
 
 def listing(folder: Path) -> dict[str, tuple[str, int]]:
@@ -379,3 +382,10 @@ def test_a_dossier_that_is_no_json_is_found(site: Site) -> None:
         dossier = Dossier(b"[", "5a" * 32)
         office.commit(lambda: [(acts.Reject(act=office.pending(7).ref), dossier)])
     assert faults(site) == [(8, "its dossier is no JSON object")]
+
+
+def test_a_trigger_of_somebody_else_is_a_fault(site: Site) -> None:
+    execute(site, "register.db", "CREATE TRIGGER swallow BEFORE INSERT ON acts BEGIN SELECT RAISE(IGNORE); END")
+    (fault,) = audit_workspace(site.workspace, site.now).faults
+    assert fault.message == "the database is not as it was made: swallow was added, changed or removed"
+    assert fault.act is None

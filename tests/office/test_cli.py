@@ -516,7 +516,8 @@ def test_a_register_that_lost_acts_is_refused(listed: Shell, tmp_path: Path) -> 
         listed.refused(*command, code=3, message="act 5")
     result = listed("--json", "audit", expect=3)
     assert 5 in [fault["act"] for fault in json.loads(result.stdout)["faults"]]
-    assert "blocklist: error: 1 fault in the register" in result.stderr  # its release, and a dossier of no act
+    # Its release, a dossier of no act, and the trigger that is gone.
+    assert "blocklist: error: 2 faults in the register" in result.stderr
 
 
 def test_audit_finds_a_dropped_act_and_goes_on(listed: Shell) -> None:

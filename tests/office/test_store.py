@@ -13,6 +13,7 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from kit.chain import Chain
@@ -333,6 +334,70 @@ def test_a_thief_who_drops_the_triggers_is_found_by_the_chain(store: Store, tmp_
         connection.execute("DELETE FROM acts WHERE seq = 2")
     with pytest.raises(VerificationError, match=r"^act 2: it does not follow act 1"):
         folded(tmp_path)
+
+
+SWALLOWS = {
+    "sqlite": "CREATE TRIGGER swallow BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END",
+    "postgres": "CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+    " CREATE TRIGGER swallow BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION swallow()",
+}
+
+
+def as_owner(place: Path, kind: str, request: pytest.FixtureRequest, statement: str, file: str = "register.db") -> None:
+    """What somebody does to the database who owns it."""
+    if kind == "sqlite":
+        with contextlib.closing(sqlite3.connect(place / file)) as connection:
+            connection.executescript(statement)
+    else:
+        server: Postgres = request.getfixturevalue("server")
+        server.psql(urlsplit((place / "register.url").read_text().splitlines()[1]).path[1:], statement)
+
+
+@pytest.mark.parametrize("table", ["acts", "dossiers"])
+def test_what_the_database_swallows_was_not_appended(
+    store: Store, chain: Chain, place: Path, kind: str, table: str, request: pytest.FixtureRequest
+) -> None:
+    """A trigger can leave out a row without an error: the command must not say that the act is there."""
+    dossier = Dossier.of({"a": 1})
+    assert store.dossier_ids() == set()  # which makes the file
+    as_owner(
+        place, kind, request, SWALLOWS[kind].format(table=table), "register.db" if table == "acts" else "dossiers.db"
+    )
+    with pytest.raises(TargetError, match="does not keep what is appended: nothing was") as caught:
+        store.append(LIST, [next_act(chain.head, chain.register.id, dossier)], [dossier])
+    assert "blocklist audit" in caught.value.hint
+    assert list(store.lines(LIST)) == chain.lines
+    assert store.dossier_ids() == set()
+
+
+ALTERED = {
+    "sqlite": {
+        SWALLOWS["sqlite"].format(table="acts"): "swallow",
+        "DROP TRIGGER acts_delete": "acts_delete",
+        "DROP TRIGGER acts_insert; CREATE TRIGGER acts_insert BEFORE INSERT ON acts BEGIN SELECT 1; END": "acts_insert",
+        "CREATE VIEW more AS SELECT * FROM acts": "more",
+    },
+    "postgres": {
+        SWALLOWS["postgres"].format(table="acts"): "swallow",
+        "DROP TRIGGER acts_change ON acts": "acts_change",
+        "ALTER TABLE acts DISABLE TRIGGER USER": "acts_change",
+        "CREATE OR REPLACE FUNCTION append_only() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'": (
+            "acts_change"
+        ),
+        "CREATE RULE swallow AS ON INSERT TO acts DO INSTEAD NOTHING": "swallow",
+    },
+}
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_what_was_done_to_the_schema_is_named(
+    store: Store, place: Path, kind: str, number: int, request: pytest.FixtureRequest
+) -> None:
+    assert store.alterations() == []
+    for statement, name in list(ALTERED[kind].items())[number : number + 1]:
+        as_owner(place, kind, request, statement)
+        (sentence,) = store.alterations()
+        assert f": {name} was added, changed or removed" in sentence
 
 
 @only_sqlite

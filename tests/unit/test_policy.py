@@ -206,8 +206,32 @@ def test_one_fault_is_counted_as_one_and_thousands_are_not_all_printed(signed: d
         from_json(at(signed, "ttl", 0))
     with pytest.raises(PolicyError) as caught:
         from_json(at(signed, "protected", ["UPPER.example"] * 300))
-    assert len(caught.value.faults) == 300
-    assert caught.value.hint.splitlines()[-1] == "and 250 more"
+    assert len(caught.value.faults) == 100  # nobody reads on
+    assert caught.value.hint.splitlines()[-1] == "and 50 more"
+
+
+@pytest.mark.parametrize(
+    ("key", "most"), [("grounds", 20), ("platforms", 20_000), ("protected", 20_000), ("legal_basis", 100)]
+)
+def test_every_collection_has_a_bound(signed: dict[str, Any], key: str, most: int) -> None:
+    """What is too long is not looked at, entry by entry."""
+    entry, many = signed[key], range(most + 1)
+    if isinstance(entry, dict):
+        sample = next(iter(entry.values()))
+        entry = {f"x{number}": sample for number in many}
+    else:
+        entry = [f"x{number}.example" for number in many]
+    with pytest.raises(PolicyError) as caught:
+        from_json(at(signed, key, entry))
+    (fault,) = caught.value.faults
+    assert fault.key == key
+    assert f"{most}" in fault.allowed
+
+
+def test_unknown_keys_without_end_are_not_read_on(signed: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError) as caught:
+        from_json(signed | {f"k{number}": 1 for number in range(390_000)})
+    assert len(caught.value.faults) <= 100
 
 
 def test_long_and_hostile_values_are_shown_short_and_escaped(signed: dict[str, Any]) -> None:

@@ -1144,19 +1144,45 @@ def test_heads_decide_together_in_production(environment: str, heads: tuple[str,
 @pytest.mark.parametrize("environment", ["test", "production"])
 def test_revoking_an_agent_never_waits(environment: str) -> None:
     chain = new_chain(environment=environment, heads=("head-1", "head-2", "head-3"), approvals={"add": 1, "revoke": 2})
-    for officer in ("agent-1", "qualified-1"):
-        chain.add_act("head-1", acts.Revoke(officer=officer))
-        assert chain.register.in_office(officer) is None
+    chain.add_act("head-1", acts.Revoke(officer="agent-1"))
+    assert chain.register.in_office("agent-1") is None
     assert not chain.register.pending
 
 
-def test_revoking_a_head_waits_for_another_in_production() -> None:
+@pytest.mark.parametrize("officer", ["head-3", "qualified-1"])
+def test_revoking_a_head_or_the_qualified_person_waits_for_another_head_in_production(officer: str) -> None:
+    """Nobody alone takes the oversight away."""
     chain = new_chain(environment="production", heads=("head-1", "head-2", "head-3"))
-    revoked = chain.add_act("head-1", acts.Revoke(officer="head-3"))
-    assert chain.register.heads() == ["head-1", "head-2", "head-3"]
+    revoked = chain.add_act("head-1", acts.Revoke(officer=officer))
+    assert chain.register.in_office(officer) is not None
+    refused(chain, "head-1", acts.Approve(act=revoked.ref), "cannot approve it")
+    refused(chain, "agent-1", acts.Approve(act=revoked.ref), "cannot approve act")
     chain.add_act("head-2", acts.Approve(act=revoked.ref))
-    assert chain.register.heads() == ["head-1", "head-2"]
-    refused(chain, "head-3", acts.Revoke(officer="head-1"), "not an officer in office")
+    assert chain.register.in_office(officer) is None
+    refused(chain, officer, acts.Revoke(officer="head-1"), "not an officer in office")
+
+
+def test_an_approval_is_void_once_its_officer_is_revoked() -> None:
+    """Only the approval: the proposal goes on waiting, for another officer."""
+    chain = new_chain(approvals={"add": 2})
+    for name in ("agent-4", "agent-5"):
+        chain.appoint(name)
+    added = chain.propose("bad.example")
+    chain.approve(added, "bad.example", by="agent-2")
+    chain.add_act("head-1", acts.Revoke(officer="agent-2"))
+    chain.approve(added, "bad.example", by="agent-4")
+    assert added.act.seq in chain.register.pending
+    assert not chain.register.in_force(chain.at)
+    chain.approve(added, "bad.example", by="agent-5")
+    assert added.act.seq not in chain.register.pending
+    assert [str(name) for name in chain.register.in_force(chain.at).domain] == ["bad.example"]
+
+
+def test_what_a_revoked_officer_approved_in_time_stays() -> None:
+    chain = new_chain()
+    chain.block("bad.example")
+    chain.add_act("head-1", acts.Revoke(officer="agent-2"))
+    assert list(chain.register.in_force(chain.at).domain) == ["bad.example"]
 
 
 def test_a_policy_can_ask_for_more_heads_but_not_for_more_than_there_are() -> None:

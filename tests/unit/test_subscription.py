@@ -60,6 +60,7 @@ client_key: tls/client.key
 proxy: http://proxy.example:3128
 provider: isp-one
 receipt_key: isp-one.pem
+deadline: 30m
 """
 
 
@@ -103,6 +104,7 @@ def test_every_field() -> None:
     assert read.client_key == Path("/provider/tls/client.key")
     assert read.proxy == "http://proxy.example:3128"
     assert (read.provider, read.receipt_key) == ("isp-one", Path("/provider/isp-one.pem"))
+    assert read.deadline == 30 * 60
     assert read.state == Path("/provider/list.state")
 
 
@@ -110,6 +112,7 @@ def test_only_what_is_required_and_what_then_holds() -> None:
     required = FULL.split("brakes:")[0]
     read = parse(required)
     assert read.brakes == BRAKES == Brakes(20, 30, 0)
+    assert read.deadline == 600
     assert read.never_block == frozenset()
     assert (read.ca, read.client_certificate, read.client_key, read.proxy) == (None, None, None, "")
 
