@@ -18,7 +18,7 @@ from blocklist.register.decoders import Head, Ref
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))  # whose officers sign them
 
-from kit.fixed import DAY, SALT, START, WEEK, key, key_text, names
+from kit.fixed import DAY, NONCE, SALT, START, WEEK, key, key_text, names
 from kit.forged import members
 
 _POLICY = {"id": "apology-of-terrorism", "note": "any object is read; what it means is for the register"}
@@ -35,7 +35,8 @@ BODIES: dict[str, tuple[str, str, acts.Body]] = {
     "revoke": ("head-1", "head-1 revokes agent-1", acts.Revoke(officer="agent-1")),
     "adopt": ("head-1", "head-1 adopts a policy", acts.Adopt(policy=_POLICY, files=_FILES, rules=1)),
     "request": ("agent-1", "agent-1 asked a host to remove content", acts.Request(to="host", names=_NAMES)),
-    "answer": ("agent-1", "the host did not answer", acts.Answer(request=_REF, outcome="silent")),
+    "answer": ("agent-1", "the host removed the content, which was seen to be gone a day before", acts.Answer(
+        request=_REF, outcome="removed", observed=START - DAY)),
     "add": ("agent-1", "agent-1 proposes four names, committed to and not named", acts.Add(
         commitment=_NAMES.commitment(SALT), count=len(_NAMES), ground="apology", basis="not-removed",
         review_by=START + 12 * WEEK, requests=(_REF, _LATER))),
@@ -57,7 +58,7 @@ def signed(kind: str) -> SignedAct:
     """One act of that kind, always the same."""
     by, _, body = BODIES[kind]
     header = {"seq": 10, "register": "00" * 32, "prev": "09" * 32, "dossier": "d0" * 32}
-    act = Act(at=START, by=by, body=body, **{"seq": 1} if kind == "found" else header)
+    act = Act(at=START, by=by, body=body, nonce=NONCE, **{"seq": 1} if kind == "found" else header)
     return acts.sign(act, signer(key(by)))
 
 

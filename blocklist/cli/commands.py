@@ -251,6 +251,17 @@ def read_date(_context: click.Context, _parameter: click.Parameter, text: str | 
         ) from fault
 
 
+def read_time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    """An instant as people write and read it: in Paris unless it says otherwise, to the second."""
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=paris())).astimezone(UTC).replace(microsecond=0)
+    except (ValueError, OverflowError) as fault:
+        raise click.BadParameter(_("a time is 2027-02-14 13:00, in Paris, or 2027-02-14T12:00:00Z")) from fault
+
+
 _SHOWN = 30
 
 name_arguments = click.argument("names", nargs=-1, required=True, metavar="NAME...")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -17,6 +17,7 @@ from blocklist.cli.commands import (
     name_arguments,
     note_option,
     read_name,
+    read_time,
     signing_office,
     yes_option,
 )
@@ -76,16 +77,24 @@ def request_command(
 @click.option(
     "--outcome", type=click.Choice(acts.ANSWERS), required=True, help="A clarification lets the notice begin anew."
 )
+@click.option(
+    "--observed", callback=read_time, metavar="TIME", help="When the content was seen to be gone; in Paris, or with Z."
+)
 @note_option
 @evidence_option
 @yes_option
 @click.pass_obj
-def answer_command(settings: Settings, number: int, outcome: str, note: str, evidence: tuple[Path, ...]) -> None:
-    """State what came back to removal request SEQ; once the content is removed, it is closed."""
+def answer_command(
+    settings: Settings, number: int, outcome: str, observed: datetime | None, note: str, evidence: tuple[Path, ...]
+) -> None:
+    """State what came back to removal request SEQ; once the content is removed, it is closed.
+
+    A request that could not be delivered is closed too: a new one has its own notice.
+    """
     with signing_office(settings) as opened:
         opened.open_request(number)
         ask(settings, _("Answer to request {seq}: {outcome}?", seq=number, outcome=said(outcome)))
-        signed = answer(opened, number, outcome, note, evidence)
+        signed = answer(opened, number, outcome, note, evidence, observed)
         members: dict[str, object] = {"act": signed.act.seq, "request": number, "outcome": outcome}
         text = _(
             "act {seq}: answer to request {request}: {outcome}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -148,7 +149,8 @@ def _found(
         files=digests,
         rules=acts.RULES,
     )
-    signed = acts.sign(Act(seq=1, at=now.replace(microsecond=0), by=head, body=body), signer(key))
+    act = Act(seq=1, at=now.replace(microsecond=0), by=head, body=body, nonce=secrets.token_hex(16))
+    signed = acts.sign(act, signer(key))
     Register().apply(signed)
     store.append(valid.id, [signed], [None])
     HeadMemory(workspace.keys.path).remember(signed.id, signed.ref)

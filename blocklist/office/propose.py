@@ -16,7 +16,7 @@ from blocklist.office.session import Said, Session, one_act, parts
 from blocklist.register import acts, decoders
 from blocklist.register.acts import SignedAct
 from blocklist.register.decoders import Ref
-from blocklist.register.lifecycle import RuleError, Stage
+from blocklist.register.lifecycle import RuleError
 from blocklist.register.policy import PROOF, lacking, unnamed
 from blocklist.store.store import Dossier
 
@@ -179,7 +179,7 @@ def _cited(session: Session, names: Sequence[Name], proposal: Proposal) -> tuple
             )
         return refs
     notice = timedelta(seconds=session.register.policy.notice)
-    named = [entry for entry in session.register.requests.values() if entry.names and entry.stage is not Stage.FOLLOWED]
+    named = [entry for entry in session.register.requests.values() if entry.names and not entry.is_closed]
     cited: dict[int, Ref] = {}
     for name in names:
         found = [entry for entry in named if entry.names and within(name.text, set(_texts(entry.names)))]
@@ -223,7 +223,7 @@ def former_proposal(session: Session, text: str) -> Proposal:
         reference=str(members.get("reference", "")),
         note=str(members.get("note", "")),
         says=says if isinstance(says, dict) else {},
-        requests=tuple(ref.seq for ref in body.requests or () if not session.is_followed(ref.seq)),
+        requests=tuple(ref.seq for ref in body.requests or () if not session.is_closed(ref.seq)),
         like=Model(seq, names, tuple(evidence) if isinstance(evidence, list) else ()),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -47,15 +48,35 @@ def request(
     return session.state_with_evidence(body, told, evidence)
 
 
-def answer(session: Session, seq: int, outcome: str, note: str, evidence: Sequence[Path]) -> SignedAct:
+def answer(
+    session: Session,
+    seq: int,
+    outcome: str,
+    note: str,
+    evidence: Sequence[Path],
+    observed: datetime | None = None,
+) -> SignedAct:
     """State what came back to a removal request.
 
+    Args:
+        session: The register, and the officer who signs.
+        seq: The number of the request.
+        outcome: One of `acts.ANSWERS`.
+        note: Kept in the dossier.
+        evidence: Files that are kept.
+        observed: When the content was seen to be gone; only with `removed`.
+
     Raises:
-        UsageError: There is no such request.
-        RuleError: It is closed.
+        UsageError: There is no such request, or the outcome says nothing of when.
+        RuleError: It is closed, or the time is not between the request and now.
     """
     session.require_officer()
-    body = acts.Answer(request=session.open_request(seq), outcome=outcome)
+    if observed is not None and outcome != "removed":
+        raise UsageError(
+            _("--observed says when the content was seen to be gone, so it goes with --outcome removed"),
+            _("leave out --observed"),
+        )
+    body = acts.Answer(request=session.open_request(seq), outcome=outcome, observed=observed)
     return session.state_with_evidence(body, {"note": note}, evidence)
 
 

@@ -7,6 +7,7 @@ everything checked again on top of them, and signs anew what the person was show
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,7 +24,7 @@ from blocklist.register import acts, decoders, policy, replay
 from blocklist.register.acts import Act, Body, SignedAct
 from blocklist.register.decoders import MAX_NAMES, Ref
 from blocklist.register.fold import Register
-from blocklist.register.lifecycle import Pending, Stage, State
+from blocklist.register.lifecycle import Pending, State
 from blocklist.register.replay import extend
 from blocklist.store.database import ConflictError
 from blocklist.store.evidence import Evidence
@@ -218,6 +219,7 @@ class Session:
                 at=max(self.now, self.register.at),
                 by=officer,
                 body=body,
+                nonce=secrets.token_hex(16),
                 register=self.register.id,
                 prev=self.register.head.id,
                 dossier=dossier.commitment if dossier else None,
@@ -284,10 +286,10 @@ class Session:
         message = _("act {seq} is not a removal request", seq=seq)
         return numbered(self.register.requests, seq, message, _("'blocklist due' lists those that are open")).ref
 
-    def is_followed(self, seq: int) -> bool:
-        """Whether the removal request of that number led to the removal of the content, and is closed."""
+    def is_closed(self, seq: int) -> bool:
+        """Whether the removal request of that number is closed: the content was removed, or nobody was reached."""
         request = self.register.requests.get(seq)
-        return request is not None and request.stage is Stage.FOLLOWED
+        return request is not None and request.is_closed
 
     def proposed_names(self, entry: Pending) -> tuple[Names, str] | None:
         """The names and salt that a pending `add` commits to, from its dossier; None for other acts.

@@ -71,7 +71,7 @@ def tasks(opened: Session, within: timedelta | None = None) -> list[Task]:
         *_lapses(opened, waiting),
         *_approvals(opened, in_force, waiting),
         *_requests(opened, in_force, waiting),
-        *_followed(opened, in_force),
+        *_closed(opened, in_force),
         *_recommendations(opened),
         *_irregular(opened, in_force),
         *_publications(opened, in_force),
@@ -161,10 +161,10 @@ def _approvals(opened: Session, in_force: Measures, waiting: AbstractSet[Name]) 
 
 def _waiting(opened: Session, entry: Pending) -> Task:
     kind, seq, by = entry.act.body.kind, entry.ref.seq, entry.act.by
-    closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if opened.is_followed(ref.seq)]
+    closed = [ref.seq for ref in getattr(entry.act.body, "requests", None) or () if opened.is_closed(ref.seq)]
     if closed:
         what = _(
-            "act {seq} by {by} cannot be approved: request {request} was followed; reject it",
+            "act {seq} by {by} cannot be approved: request {request} is closed; reject it",
             seq=seq,
             by=by,
             request=closed[0],
@@ -192,7 +192,7 @@ def _requests(opened: Session, in_force: Measures, waiting: AbstractSet[Name]) -
         open_names = [text for text in asked if text not in done]
         if request.stage in (Stage.WAITING, Stage.CLARIFIED):
             yield _unanswered(request, over)
-        elif request.stage is not Stage.FOLLOWED and open_names and over > _recent(opened):
+        elif not request.is_closed and open_names and over > _recent(opened):
             yield _unfollowed(request, over, open_names[:_TOGETHER])
 
 
@@ -209,16 +209,22 @@ def _unanswered(request: Request, over: datetime) -> Task:
     return Task(over, what, command)
 
 
-def _followed(opened: Session, in_force: Measures) -> Iterator[Task]:
-    """Measures whose addition cites a request that was followed since."""
+def _closed(opened: Session, in_force: Measures) -> Iterator[Task]:
+    """Measures whose addition cites a request that was closed since."""
     cited = {seq: opened.index.leads.get(seq, ()) for seq in {measure.added for measure in _each(in_force)}}
-    closed = {added: [seq for seq in seqs if opened.is_followed(seq)] for added, seqs in cited.items()}
+    closed = {added: [seq for seq in seqs if opened.is_closed(seq)] for added, seqs in cited.items()}
     for measure, texts in _together(in_force, lambda measure: bool(closed[measure.added])):
-        what = _(
-            "the content that request {seq} was about is removed, and {names} is still blocked: verify it again",
-            seq=closed[measure.added][0],
-            names=", ".join(texts),
-        )
+        seq, names = closed[measure.added][0], ", ".join(texts)
+        if opened.register.requests[seq].stage is Stage.FOLLOWED:
+            what = _(
+                "the content that request {seq} was about is removed, and {names} is still blocked: verify it again",
+                seq=seq,
+                names=names,
+            )
+        else:
+            what = _(
+                "request {seq} was never delivered, and {names} is still blocked: verify it again", seq=seq, names=names
+            )
         yield Task(opened.now, what, _command("review", *texts, "--outcome", "OUTCOME"))
 
 

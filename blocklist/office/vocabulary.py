@@ -22,6 +22,7 @@ WORDS: Mapping[str, str] = {
     "refused": later("refused"),
     "silent": later("no answer"),
     "clarification": later("asks for clarification, so the notice begins anew"),
+    "undelivered": later("it could not be delivered"),
     "still-unlawful": later("still unlawful"),
     "disappeared": later("the site has disappeared"),
     "lawful": later("the content is not unlawful any more"),
@@ -100,13 +101,18 @@ def _approved(body: acts.Approve) -> str:
     return _("approved act {seq}: {names}", seq=body.act.seq, names=brief(body.names))
 
 
+def _answered(body: acts.Answer) -> str:
+    found = _("answer to request {seq}: {outcome}", seq=body.request.seq, outcome=said(body.outcome))
+    return found if body.observed is None else found + _(", seen gone {time}", time=shown(body.observed))
+
+
 _SENTENCES: Mapping[type[Body], Callable[[Any], str]] = {
     acts.Found: _founded,
     acts.Appoint: _appointed,
     acts.Revoke: lambda body: _("ended the appointment of {officer}", officer=body.officer),
     acts.Adopt: lambda body: _("adopted a policy"),
     acts.Request: _requested,
-    acts.Answer: lambda body: _("answer to request {seq}: {outcome}", seq=body.request.seq, outcome=said(body.outcome)),
+    acts.Answer: _answered,
     acts.Add: _added,
     acts.Approve: _approved,
     acts.Reject: lambda body: _("rejected act {seq}", seq=body.act.seq),

@@ -40,6 +40,7 @@ from blocklist.register.decoders import (
     Instant,
     KeyText,
     NameSet,
+    Nonce,
     PolicyJson,
     Ref,
     Reference,
@@ -67,7 +68,7 @@ MAX_LINE = 8 * 1024 * 1024
 ENVIRONMENTS = ("test", "production")
 ROLES = ("agent", "head", "qualified-person")
 RECIPIENTS = ("host", "publisher", "platform")
-ANSWERS = ("removed", "refused", "silent", "clarification")
+ANSWERS = ("removed", "refused", "silent", "clarification", "undelivered")
 BASES = ("no-identification", "not-removed")
 OUTCOMES = ("still-unlawful", "disappeared", "lawful")
 REASONS = ("annulled", "suspended", "disappeared", "lawful", "error")
@@ -165,11 +166,17 @@ class Request(Body):
 @_kind
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer(Body):
-    """What came back to a request."""
+    """What came back to a request; `observed` is when the content was seen to be gone, where that is known."""
 
     kind: ClassVar[str] = "answer"
     request: Reference
     outcome: Annotated[str, code(*ANSWERS)]
+    observed: Instant | None = None
+
+    def check(self) -> None:
+        """Only what was removed was seen to be gone."""
+        if self.observed is not None and self.outcome != "removed":
+            refuse(_("only an answer 'removed' says when the content was seen to be gone"))
 
 
 @_kind
@@ -297,13 +304,15 @@ class Act:
     """One officer's statement: the header that every payload has, and a body by kind.
 
     `register` is the id of the founding act and `prev` that of the act before; both are absent in the first act.
-    `dossier` is HMAC-SHA256 (hex) of the confidential dossier's bytes under a salt kept with the dossier.
+    `dossier` is HMAC-SHA256 (hex) of the confidential dossier's bytes under a salt kept with the dossier. `nonce` is 16
+    random octets (hex): without it, whoever knows the id of an act could guess what a short one says.
     """
 
     seq: int
     at: datetime
     by: str
     body: Body
+    nonce: str
     register: str | None = None
     prev: str | None = None
     dossier: str | None = None
@@ -325,6 +334,7 @@ _HEADER: Mapping[str, Callable[[object], object]] = {
         ("seq", Sequence),
         ("at", Instant),
         ("by", Identifier),
+        ("nonce", Nonce),
         ("register", Digest),
         ("prev", Digest),
         ("dossier", Digest),

@@ -52,6 +52,7 @@ RESERVED_IDS = frozenset({"root", "targets", "snapshot", "timestamp", "metadata"
 
 _ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NONCE = re.compile(r"[0-9a-f]{32}")
 _FILE_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _INSTANT = re.compile(r"2[01]\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)  # strptime takes any script's digits
 
@@ -297,6 +298,7 @@ def _file_digests(value: object) -> Mapping[str, str]:
 Identifier = Annotated[str, parse_identifier]
 Instant = Annotated[datetime, parse_instant]
 Digest = Annotated[str, _digest]
+Nonce = Annotated[str, _text(_NONCE, later("{value} is not 32 hexadecimal digits"))]
 KeyText = Annotated[str, _key_text]
 Reference = Annotated[Ref, read_ref]
 References = Annotated[tuple[Ref, ...], _refs]

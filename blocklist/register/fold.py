@@ -42,6 +42,7 @@ from blocklist.register.policy import (
     check_adopted,
     check_appoint,
     check_notice,
+    check_observed,
     check_opening,
     check_request,
     check_review_date,
@@ -360,8 +361,12 @@ class Register:
         check_transition(request.ref.seq, request.stage, f"answer {body.outcome}")
         if body.outcome == "silent":
             check_notice(request, self.policy, signed.act.at)
+        if body.observed is not None:
+            check_observed(body.observed, request, signed.act.at)
         clock = signed.act.at if body.outcome == "clarification" else request.clock
-        self.requests[request.ref.seq] = replace(request, outcome=body.outcome, clock=clock, changed=signed.act.at)
+        self.requests[request.ref.seq] = replace(
+            request, outcome=body.outcome, clock=clock, changed=signed.act.at, observed=body.observed
+        )
 
     def _cited_request(self, ref: Ref) -> Request:
         return cited(self.requests, ref, later("act {seq} is not a removal request of this register"))

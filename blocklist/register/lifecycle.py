@@ -240,6 +240,7 @@ class Stage(StrEnum):
     SILENT = "request silent"
     CLARIFIED = "request clarified"
     FOLLOWED = "request followed"
+    UNDELIVERED = "request undelivered"
     OPEN = "recommendation open"
     ACCEPTED = "recommendation accepted"
     DECLINED = "recommendation refused"
@@ -251,6 +252,7 @@ ANSWERED: Mapping[str | None, Stage] = {
     "silent": Stage.SILENT,
     "clarification": Stage.CLARIFIED,
     "removed": Stage.FOLLOWED,
+    "undelivered": Stage.UNDELIVERED,
 }
 """The stage of a removal request by its last answer."""
 
@@ -258,6 +260,10 @@ RESPONDED: Mapping[str | None, Stage] = {None: Stage.OPEN, "accepted": Stage.ACC
 """The stage of a recommendation by its response."""
 
 
+_DELIVERED = (
+    later("request {subject} was answered, so it was delivered"),
+    later("say what came back; for another contact make a new request"),
+)
 _WHY: Mapping[State | Stage, tuple[str, str]] = {
     State.UNLISTED: (later("{subject} was never listed"), later("see 'blocklist list' for what is")),
     State.LISTED: (
@@ -280,6 +286,12 @@ _WHY: Mapping[State | Stage, tuple[str, str]] = {
     Stage.FOLLOWED: (
         later("request {subject} is closed: the content was removed"),
         later("there is nothing to answer or to block; for other content make a new request"),
+    ),
+    Stage.REFUSED: _DELIVERED,
+    Stage.CLARIFIED: _DELIVERED,
+    Stage.UNDELIVERED: (
+        later("request {subject} is closed: it was never delivered"),
+        later("make a new request, with the contact that works; its notice begins with it"),
     ),
     Stage.ACCEPTED: (
         later("recommendation {subject} was answered already: accepted"),
@@ -344,7 +356,8 @@ class Pending:
 class Request:
     """A removal request and what came back.
 
-    `since` is T0, `clock` that or the last clarification, which restarts it, `changed` the last act about it.
+    `since` is T0, `clock` that or the last clarification, which restarts it, `changed` the last act about it,
+    `observed` when the content was seen to be gone.
     """
 
     ref: Ref
@@ -354,11 +367,17 @@ class Request:
     clock: datetime
     changed: datetime
     outcome: str | None = None
+    observed: datetime | None = None
 
     @property
     def stage(self) -> Stage:
         """Where it stands."""
         return ANSWERED[self.outcome]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing can be based on it any more: the content is gone, or nobody was reached."""
+        return self.stage in (Stage.FOLLOWED, Stage.UNDELIVERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +414,7 @@ _ENDS = (
     *(f"review {outcome}" for outcome in acts.OUTCOMES if outcome != "still-unlawful"),
 )
 _KNOWN = (State.LISTED, State.LAPSED, State.REMOVED, State.ANNULLED)
+_REPLIES = tuple(answer for answer in acts.ANSWERS if answer != "undelivered")
 _UNFOLLOWED = (Stage.WAITING, Stage.REFUSED, Stage.SILENT, Stage.CLARIFIED)
 
 LIFECYCLE: Mapping[tuple[State | Stage, str], State | Stage] = {
@@ -413,7 +433,9 @@ LIFECYCLE: Mapping[tuple[State | Stage, str], State | Stage] = {
     # What acts cite: a proposal, a removal request, a recommendation
     (Stage.PENDING, "approve"): Stage.EFFECTIVE,
     (Stage.PENDING, "reject"): Stage.REJECTED,
-    **{(stage, f"answer {answer}"): ANSWERED[answer] for stage in _UNFOLLOWED for answer in acts.ANSWERS},
+    **{(stage, f"answer {answer}"): ANSWERED[answer] for stage in _UNFOLLOWED for answer in _REPLIES},
+    # What was refused or clarified had been read; what was taken for silence may turn out to have come back.
+    **{(stage, "answer undelivered"): Stage.UNDELIVERED for stage in (Stage.WAITING, Stage.SILENT)},
     **{(stage, "add not-removed"): stage for stage in _UNFOLLOWED},
     **{(Stage.OPEN, f"respond {response}"): RESPONDED[response] for response in acts.RESPONSES},
 }

@@ -256,6 +256,19 @@ def check_notice(request: Request, policy: Policy, at: datetime) -> None:
         )
 
 
+def check_observed(observed: datetime, request: Request, at: datetime) -> None:
+    """Check that content was seen to be gone after it was asked about, and not in the future.
+
+    Raises:
+        RuleError: It was not.
+    """
+    if not request.since <= observed <= at:
+        refuse_act(
+            _("{observed} is not between request {seq} and now", observed=shown(observed), seq=request.ref.seq),
+            _("request {seq} was made {since}", seq=request.ref.seq, since=shown(request.since)),
+        )
+
+
 def check_review_date(review_by: datetime, policy: Policy, at: datetime) -> None:
     """Check that a measure ends within the review period (décret 2015-125 art. 4).
 

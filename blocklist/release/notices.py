@@ -43,6 +43,7 @@ _ANSWERS: Mapping[str, str] = {
     "removed": later("Act {act}: {recipient} has removed the content"),
     "refused": later("Act {act}: {recipient} refused to remove the content"),
     "silent": later("Act {act}: {recipient} has not answered"),
+    "undelivered": later("Act {act}: the request could not be delivered to {recipient}"),
     "clarification": later("Act {act}: the request was clarified; the time to remove runs anew from {clock}"),
 }
 

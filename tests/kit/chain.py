@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from kit.fixed import LIST, SALT, START, WEEK, key, key_text, names, shipped_files, shipped_policy
+from kit.fixed import LIST, NONCE, SALT, START, WEEK, key, key_text, names, shipped_files, shipped_policy
 
 from blocklist.keys.encoding import signer
 from blocklist.names.domain_name import Names
@@ -72,6 +72,7 @@ class Chain:
             at=self.at,
             by=by,
             body=body,
+            nonce=NONCE,
             register=None if first else self.register.id,
             prev=None if first else self.head.id,
         )

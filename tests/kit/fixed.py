@@ -20,6 +20,7 @@ LISTS = ROOT / "lists"
 START = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(weeks=1)
 SALT = "5a" * 32
+NONCE = "0c" * 16
 SAYS = dict.fromkeys(("terrorist-act", "favourable", "public", "context"), "tested")
 """Answers to what the ground `apology` asks."""
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from kit.fixed import DAY, HOUR, LIST, SALT, names
+from kit.fixed import DAY, HOUR, LIST, NONCE, SALT, names
 from kit.provider import Provider
 from kit.site import Site
 from securesystemslib.formats import encode_canonical
@@ -94,7 +94,7 @@ def ref_of(lines: Sequence[bytes]) -> Ref:
 def next_line(lines: Sequence[bytes], by: str, key: SigningKey, body: Body, at: datetime, **header: Any) -> bytes:
     """An act that follows these lines, signed with any key; rules are not looked at."""
     register = hashlib.sha256(payload_of(lines[0])).hexdigest()
-    act = Act(seq=len(lines) + 1, at=at, by=by, body=body, register=register, prev=ref_of(lines).id)
+    act = Act(seq=len(lines) + 1, at=at, by=by, body=body, nonce=NONCE, register=register, prev=ref_of(lines).id)
     return acts.sign(replace(act, **header), signer(key)).line()
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from kit.fixed import LIST, START, key
+from kit.fixed import LIST, NONCE, START, key
 
 from blocklist.keys.encoding import signer
 from blocklist.register import acts
@@ -26,6 +26,7 @@ def next_act(head: Ref, register: str, dossier: Dossier | None = None, by: str =
         at=at.replace(minute=59),
         by=by,
         body=acts.Request(to="platform"),
+        nonce=NONCE,
         register=register,
         prev=head.id,
         dossier=dossier.commitment if dossier else None,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from kit.chain import Chain
-from kit.fixed import LIST
+from kit.fixed import LIST, NONCE
 from kit.postgres import OWNER, OnServer, Postgres, only_sqlite
 from kit.ready_made import ready_made
 from kit.shell import WHY, Shell, listed_site
@@ -194,7 +194,7 @@ def _append_ahead(office: Office, ahead: timedelta) -> None:
         founding = acts.read_line(next(iter(store.lines(LIST))))
         at = datetime.now(UTC).replace(microsecond=0) + ahead
         body = acts.Request(to="platform")
-        act = Act(seq=head.seq + 1, at=at, by="agent-1", body=body, register=founding.id, prev=head.id)
+        act = Act(seq=head.seq + 1, at=at, by="agent-1", body=body, nonce=NONCE, register=founding.id, prev=head.id)
         private = Site.at(office.shell.folder, at).keys.private("agent-1")
         store.append(LIST, [acts.sign(act, signer(private))], [None])
 

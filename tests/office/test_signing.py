@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kit.chain import Chain
-from kit.fixed import START, key_text, names
+from kit.fixed import NONCE, START, key_text, names
 from kit.shell import Shell
 
 from blocklist.base import durable
@@ -241,7 +241,7 @@ def test_a_malleable_signature_changes_no_id(kind: str, bits: int) -> None:
     chain.add_act("head-1", acts.Appoint(officer="agent-1", role="agent", key=text(der(GOOD[kind]))))
     act = Act(
         seq=3, at=START.replace(hour=13), by="agent-1", body=acts.Request(to="platform"),
-        register=chain.register.id, prev=chain.head.id,
+        nonce=NONCE, register=chain.register.id, prev=chain.head.id,
     )  # fmt: skip
     signed = acts.sign(act, signer(GOOD[kind]))
     r, s = decode_dss_signature(signed.signature)
@@ -273,7 +273,7 @@ def test_officers_may_have_any_of_the_three(kind: str) -> None:
     chain.add_act("head-1", acts.Appoint(officer="agent-1", role="agent", key=text(der(GOOD[kind]))))
     act = Act(
         seq=3, at=chain.at, by="agent-1", body=acts.Request(to="host", names=names("a.example")),
-        register=chain.register.id, prev=chain.head.id,
+        nonce=NONCE, register=chain.register.id, prev=chain.head.id,
     )  # fmt: skip
     register = Register()
     for signed in (*chain.signed, acts.sign(act, signer(GOOD[kind]))):

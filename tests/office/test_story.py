@@ -170,6 +170,55 @@ def test_a_site_whose_content_is_removed_after_all_is_due_for_review(office: Off
     assert f"blocklist review {SITE} --outcome OUTCOME" in office.todo()
 
 
+def test_a_request_that_came_back_is_no_request(office: Office) -> None:
+    """The next contact is another request, with a notice of its own."""
+    office.run("agent-1", "request", SITE, "--to", "host", "--contact", "abuse@hots.example")
+    office.wait(2 * DAY)
+    office.run("agent-1", "add", SITE, *CASE)
+    assert "it could not be delivered" in office.run("agent-1", "answer", "6", "--outcome", "undelivered")
+    office.refused("agent-2", "approve", "7", message="request 6 is closed: it was never delivered\n.*a new request")
+    assert "reject 7 --reason 'request 6'" in "\n".join(office.todo())
+    office.run("agent-1", "reject", "7", "--reason", "the address was wrong")
+    office.refused("agent-1", "add", SITE, *CASE, message=f"no open removal request names {SITE}")
+    office.run("agent-1", "request", SITE, "--to", "host", "--contact", "abuse@host.example")
+    office.refused("agent-1", "add", SITE, *CASE, message="the notice of request 10 ends")
+    office.wait(DAY)
+    office.run("agent-1", "add", SITE, *CASE)
+    office.refused("agent-1", "answer", "6", "--outcome", "removed", message="request 6 is closed")
+
+
+def test_what_was_taken_for_silence_had_come_back(office: Office) -> None:
+    office.run("agent-1", "request", SITE, "--to", "host", "--contact", "abuse@host.example")
+    office.wait(2 * DAY)
+    office.run("agent-1", "answer", "6", "--outcome", "silent")
+    office.run("agent-1", "add", SITE, *CASE)
+    office.run("agent-2", "approve", "8")
+    office.publish()
+    office.run("agent-1", "answer", "6", "--outcome", "undelivered")
+    assert "was never delivered" in office.todo()[f"blocklist review {SITE} --outcome OUTCOME"]
+
+
+def test_when_content_was_seen_to_be_gone(office: Office) -> None:
+    """In Paris unless it says otherwise; between the request, at 10:00, and now."""
+    shell = office.shell
+    office.run("agent-1", "request", SITE, "--to", "host", "--contact", "abuse@host.example")
+    office.wait(5 * HOUR)
+    for time in ("2026-01-05 09:59", "2026-01-05T15:00:01+01:00", "2026-01-05T08:59:59Z"):
+        words = ("answer", "6", "--outcome", "removed", "--observed", time)
+        office.refused("agent-1", *words, message="is not between request 6 and now\n.*was made 2026-01-05 10:00")
+    for outcome, time, message in (
+        ("silent", "2026-01-05 12:00", "goes with --outcome removed"),
+        ("removed", "noon", "a time is 2027-02-14 13:00, in Paris"),
+        ("removed", "9" * 400, "a time is 2027-02-14 13:00, in Paris"),
+    ):
+        shell.refused(
+            "--as", "agent-1", "answer", "6", "--outcome", outcome, "--observed", time, code=2, message=message
+        )
+    office.run("agent-1", "answer", "6", "--outcome", "removed", "--observed", "2026-01-05 12:34:56")
+    told = " ".join(shell("show", SITE).stdout.split())
+    assert "the content was removed, seen gone 2026-01-05 12:34:56+01:00" in told
+
+
 def test_a_platform_can_be_asked_and_its_names_stay_inside(office: Office) -> None:
     office.run(
         "agent-1",

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 from kit.chain import Chain
-from kit.fixed import LIST, START
+from kit.fixed import LIST, NONCE, START
 from kit.fixed import key as key_file
 from kit.provider import Provider
 from kit.seal import CONTENT, NOW, openssl_verifies
@@ -166,7 +166,7 @@ def test_a_token_signs_acts_metadata_seals_and_certificates(
     chain.add_act("head-1", acts.Appoint(officer="agent-1", role="agent", key=public.to_base64()))
     request = Act(
         seq=3, at=START.replace(hour=13), by="agent-1", body=acts.Request(to="platform"),
-        register=chain.register.id, prev=chain.head.id,
+        nonce=NONCE, register=chain.register.id, prev=chain.head.id,
     )  # fmt: skip
     *_, (_last, register) = from_beginning([*chain.lines, acts.sign(request, signer(key)).line()], request.at)
     assert register.head.seq == 3

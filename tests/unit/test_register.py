@@ -808,8 +808,10 @@ def test_every_stage_and_event(before: Stage, event: str) -> None:
     if (before, event) not in LIFECYCLE:
         why = (
             "does not wait|waited more than|is not a removal request|is not a recommendation|is closed|answered already"
+            "|was answered, so it was delivered"
         )
-        law = "LCEN art. 6-1 al. 2" if (before, event) == (Stage.FOLLOWED, "add not-removed") else ""
+        closed = before in (Stage.FOLLOWED, Stage.UNDELIVERED)
+        law = "LCEN art. 6-1 al. 2" if closed and event == "add not-removed" else ""
         refused_with_its_rule(chain, by, body, why, law)
         return
     chain.add_act(by, body)
@@ -962,6 +964,25 @@ def test_an_answer_does_not_shorten_the_notice(chain: Chain) -> None:
     chain.add_act("agent-2", acts.Answer(request=request.ref, outcome="refused"))
     refused(chain, "agent-1", cite(chain, request), "the notice of request", later=DAY - 2 * SECOND)
     chain.add_act("agent-1", cite(chain, request), later=DAY - SECOND)
+
+
+def test_when_content_was_seen_to_be_gone_lies_between_the_request_and_the_answer(chain: Chain) -> None:
+    request = chain.add_act("agent-1", acts.Request(to="host", names=names(SITE)))
+    asked, now = chain.at, chain.tick(HOUR)
+    for observed in (asked - SECOND, now + HOUR):
+        answered = acts.Answer(request=request.ref, outcome="removed", observed=observed)
+        refused(chain, "agent-1", answered, "is not between request 6 and now")
+    chain.add_act("agent-1", acts.Answer(request=request.ref, outcome="removed", observed=asked))
+    assert chain.register.requests[6].observed == asked
+
+
+def test_what_was_never_delivered_is_no_basis_also_for_what_waits(chain: Chain) -> None:
+    request = chain.add_act("agent-1", acts.Request(to="host", names=names(SITE)))
+    chain.tick(25 * HOUR)
+    added = chain.propose(SITE, basis="not-removed", requests=(request.ref,))
+    chain.add_act("agent-2", acts.Answer(request=request.ref, outcome="undelivered"))
+    refused(chain, "agent-2", opening(added, SITE), "is closed: it was never delivered")
+    refused(chain, "agent-1", acts.Answer(request=request.ref, outcome="removed"), "is closed: it was never delivered")
 
 
 def test_a_clarification_restarts_the_clock(chain: Chain) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from kit.chain import Chain, snapshot
-from kit.fixed import DAY, HOUR, SALT, START, WEEK, key_text, names
+from kit.fixed import DAY, HOUR, NONCE, SALT, START, WEEK, key_text, names
 from kit.forged import envelope, forged_line, resigned
 from kit.replaying import audit, fold
 
@@ -196,7 +196,7 @@ def test_a_fold_ignores_what_is_later_even_if_it_is_false() -> None:
 
 
 def vars_of(act: acts.Act) -> dict[str, object]:
-    return {name: getattr(act, name) for name in ("seq", "at", "by", "body", "register", "prev", "dossier")}
+    return {name: getattr(act, name) for name in ("seq", "at", "by", "body", "nonce", "register", "prev", "dossier")}
 
 
 def test_a_fold_raises_what_the_register_raises() -> None:
@@ -272,7 +272,13 @@ def test_an_act_that_breaks_a_rule_is_one_fault() -> None:
     bad = chain.make("agent-1", acts.Remove(names=names("never.example"), reason="lawful"))
     lines = [*chain.lines, bad.line()]
     last = acts.Act(
-        seq=22, at=chain.at, by="agent-3", body=acts.Request(to="platform"), register=chain.register.id, prev=bad.id
+        seq=22,
+        at=chain.at,
+        by="agent-3",
+        body=acts.Request(to="platform"),
+        nonce=NONCE,
+        register=chain.register.id,
+        prev=bad.id,
     )
     lines.append(envelope(last.payload(), "agent-3"))
     register, found = audit(lines, chain.at)
@@ -289,6 +295,7 @@ def test_an_act_of_a_revoked_officer_is_one_fault() -> None:
         at=chain.at,
         by="agent-3",
         body=acts.Request(to="platform"),
+        nonce=NONCE,
         register=chain.register.id,
         prev=chain.head.id,
     )
@@ -323,7 +330,13 @@ def test_an_act_from_the_future_is_one_fault() -> None:
     chain.add_act("agent-1", acts.Request(to="platform"), later=HOUR)
     ahead = chain.signed[-1]
     back = acts.Act(
-        seq=22, at=now, by="agent-3", body=acts.Request(to="platform"), register=chain.register.id, prev=ahead.id
+        seq=22,
+        at=now,
+        by="agent-3",
+        body=acts.Request(to="platform"),
+        nonce=NONCE,
+        register=chain.register.id,
+        prev=ahead.id,
     )
     lines = (*chain.lines, envelope(back.payload(), "agent-3"))
     assert [fault.act for fault in audit(lines, now)[1]] == [21]
@@ -361,6 +374,7 @@ def test_an_audit_never_lists_what_a_replay_would_refuse() -> None:
         at=chain.at,
         by="agent-2",
         body=acts.Approve(act=proposed.ref, names=names("forged.example"), salt=SALT),
+        nonce=NONCE,
         register=chain.register.id,
         prev=chain.head.id,
     )
