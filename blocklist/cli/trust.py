@@ -19,13 +19,13 @@ from blocklist.keys.encoding import PublicKey
 from blocklist.keys.folder import KeyFolder
 from blocklist.publisher.tree import Repository
 from blocklist.register.decoders import Ref
-from blocklist.trust.ceremony import Ceremony, checkpoint
+from blocklist.trust.ceremony import Ceremony, choose_branch
 from blocklist.trust.describe import lacks
 from blocklist.trust.expiry import trust_warnings
 from blocklist.trust.folder import TrustFolder
 from blocklist.trust.genesis import SEAL_ROLE, keep_key
 from blocklist.trust.proposal import Proposal
-from blocklist.trust.roles import OFFLINE, ROOT, TARGETS, Pin
+from blocklist.trust.roles import OFFLINE, ROOT, TARGETS
 
 if TYPE_CHECKING:
     from blocklist.trust.seal_certificates import Certificate
@@ -185,11 +185,11 @@ def trust_renew(settings: Settings, roles: tuple[str, ...]) -> None:
     _proposed(settings, ceremony, ceremony.propose(proposal))
 
 
-@trust_command.command("checkpoint", cls=Verb)
+@trust_command.command("branch", cls=Verb)
 @click.argument("seq", type=click.IntRange(1), required=False)
 @click.pass_obj
-def trust_checkpoint(settings: Settings, seq: int | None) -> None:
-    """Propose an act of the register, by default the last, as what every subscriber's register has to hold.
+def trust_branch(settings: Settings, seq: int | None) -> None:
+    """Propose that the branch which holds act SEQ, by default the last, is the right one.
 
     After a fork that was made with stolen keys, subscribers of the other branch move over to this one.
     """
@@ -200,9 +200,8 @@ def trust_checkpoint(settings: Settings, seq: int | None) -> None:
                 _("the register has no act {seq}", seq=seq), _("its last act is {last}", last=len(register.ids))
             )
         ref = register.head if seq is None else Ref(seq, register.ids[seq - 1])
-        pin = Pin(opened.list_id, register.environment, register.id, ref)
     ceremony = _ceremony(settings)
-    _proposed(settings, ceremony, checkpoint(ceremony, pin))
+    _proposed(settings, ceremony, choose_branch(ceremony, register, ref))
 
 
 @trust_command.command("sign", cls=Verb)

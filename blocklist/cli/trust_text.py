@@ -45,7 +45,7 @@ def trust_members(ceremony: Ceremony, warnings: Sequence[str]) -> dict[str, obje
         }
         for role in trust.names()
     ]
-    members["checkpoints"] = {list_id: pin.checkpoint.to_json() for list_id, pin in trust.pins.items()}
+    members["branches"] = {list_id: pin.branch.to_json() for list_id, pin in trust.pins.items()}
     members["seal"] = [entry.to_json() for entry in certificates(ceremony.heads, ceremony.keys)]
     members["proposal"] = proposal_members(ceremony, waiting) if waiting else None
     members["warnings"] = list(warnings)
@@ -73,7 +73,13 @@ def show_trust(ceremony: Ceremony, warnings: Sequence[str]) -> None:
     click.echo()
     for list_id, pin in trust.pins.items():
         click.echo(
-            _("{list_id}: checkpoint act {seq}, {id}", list_id=list_id, seq=pin.checkpoint.seq, id=pin.checkpoint.id)
+            _(
+                "{list_id}: branch {number}, which holds act {seq}, {id}",
+                list_id=list_id,
+                number=pin.branch.number,
+                seq=pin.branch.act.seq,
+                id=pin.branch.act.id,
+            )
         )
     click.echo()
     seals = certificates(ceremony.heads, ceremony.keys)

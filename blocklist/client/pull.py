@@ -477,5 +477,5 @@ class _ListPull:
 def _accepted(offer: Offer, replayed: Replayed) -> Accepted:
     shown = replayed.now
     return Accepted(
-        offer.number, shown.release().valid_until, offer.head, offer.acts.length, offer.checkpoint, len(shown.measures)
+        offer.number, shown.release().valid_until, offer.head, offer.acts.length, offer.branch, len(shown.measures)
     )

@@ -19,7 +19,7 @@ from blocklist import __version__
 from blocklist.base import durable
 from blocklist.base.errors import BlocklistError, UsageError
 from blocklist.base.i18n import _
-from blocklist.register.decoders import CLOCK_TOLERANCE, Ref
+from blocklist.register.decoders import CLOCK_TOLERANCE, Branch, Ref
 
 if TYPE_CHECKING:
     from blocklist.client.fetch import Publisher
@@ -122,7 +122,7 @@ class Accepted:
     valid_until: Instant
     head: Ref
     acts_length: int
-    checkpoint: Ref
+    branch: Branch
     names: int
 
     @property

@@ -21,7 +21,16 @@ from blocklist.base.i18n import Progress, _, later
 from blocklist.client.state import Accepted, ListState, Record, read_number
 from blocklist.register import replay
 from blocklist.register.acts import id_of, read_lines
-from blocklist.register.decoders import CLOCK_TOLERANCE, ActError, Ref, folder_name, format_instant, read_ref
+from blocklist.register.decoders import (
+    CLOCK_TOLERANCE,
+    ActError,
+    Branch,
+    Ref,
+    folder_name,
+    format_instant,
+    read_branch,
+    read_ref,
+)
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measures
 from blocklist.register.replay import extend, from_beginning
@@ -131,7 +140,7 @@ class Offer:
     list_id: str
     environment: str
     register: str
-    checkpoint: Ref
+    branch: Branch
 
     @classmethod
     def read(cls, publisher: Publisher, list_id: str, pin: Path) -> Offer:
@@ -160,7 +169,7 @@ class Offer:
             str(stated["list"]),
             str(stated["environment"]),
             str(stated["register"]),
-            read_ref(stated["checkpoint"]),
+            read_branch(stated["branch"]),
         )
 
     @property
@@ -213,7 +222,7 @@ class Offer:
             raise VerificationError(
                 _("{accepted} is another release of the same instant", accepted=folder_name(newest.instant)), _(TELL)
             )
-        if self.head.seq < newest.head.seq and self.checkpoint == newest.checkpoint:
+        if self.head.seq < newest.head.seq and self.branch == newest.branch:
             raise VerificationError(_("the register is shorter than it was: acts were dropped"), _("tell the office"))
 
 
@@ -339,8 +348,9 @@ def _check_register(offer: Offer, register: Register, of: tuple[str, str]) -> No
         raise _another_register()
     if offer.instant < register.at:
         raise VerificationError(_("the release is older than its last act, so something is left out of it"), _(TELL))
-    if offer.checkpoint.seq > offer.head.seq or register.ids[offer.checkpoint.seq - 1] != offer.checkpoint.id:
-        raise VerificationError(_("the acts do not hold the checkpoint that the heads signed"), _(TELL))
+    chosen = offer.branch.act
+    if chosen.seq > offer.head.seq or register.ids[chosen.seq - 1] != chosen.id:
+        raise VerificationError(_("the acts are not of the branch that the heads chose"), _(TELL))
 
 
 def _another_register() -> VerificationError:
@@ -359,18 +369,20 @@ def _check_not_backdated(newest: Accepted, register: Register, seq: int) -> None
 
 
 def _move_over(offer: Offer, state: ListState, record: Record, replayed: Replayed, now: datetime) -> None:
-    """The head that we accepted is not in this chain: follow only if the heads signed a newer checkpoint.
+    """The head that we accepted is not in this chain: follow only if the heads chose another branch since.
+
+    The act that they chose decides and not the number: whoever stole their keys could have used up the numbers.
 
     Raises:
-        VerificationError: The history was rewritten, and no checkpoint says that this is right.
+        VerificationError: The history was rewritten, and nobody says that this is right.
     """
-    head, position = record.newest.head, offer.checkpoint.seq - 1
+    head, chosen = record.newest.head, offer.branch.act
     taken: dict[Mark, Snapshot] = {}
     old = Register()
     with _kept_lines(state, record) as lines:
         for _signed, old in from_beginning(lines, now):
             take_marked(old, (_mark(record.newest), _mark(record.base)), taken)
-    known = position < len(old.ids) and old.ids[position] == offer.checkpoint.id
+    known = chosen.seq <= len(old.ids) and old.ids[chosen.seq - 1] == chosen.id
     if known or not old.ids or old.head != head:
         raise VerificationError(
             _("act {seq} that was accepted is not in the register any more: history was rewritten", seq=head.seq),

@@ -80,7 +80,7 @@ def init(
         several = len(store.lists()) > 1
     finally:
         store.close()
-    pin = Pin(list_id, environment, register.id, decoders.Ref(1, register.id))
+    pin = Pin(list_id, environment, register.id, decoders.Branch(1, decoders.Ref(1, register.id)))
     if tree.lacks(list_id):
         published, waits = bool(heads), not ceremony.let_in(pin, heads)
         with suppress(TargetError):  # the tree may be closed to this account: `publish` mends it then

@@ -299,7 +299,7 @@ def _require_stated(workspace: Workspace, register: Register, register_id: str |
             _("the acts are those of register {register}, not of {stated}", register=register.id, stated=max(stated)),
             _("take the acts.jsonl of a release that you verified"),
         )
-    if pin is not None and not _has(register, pin.checkpoint):
+    if pin is not None and not _has(register, pin.branch.act):
         raise VerificationError(
-            _("the acts do not hold the checkpoint that the heads signed"), _("take those of a newer release")
+            _("the acts are not of the branch that the heads chose"), _("take those of a newer release")
         )

@@ -87,6 +87,21 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """Which history of a register the heads chose, by an act that it holds.
+
+    The first is the founding act's. After a fork they choose another one, with the next number.
+    """
+
+    number: int
+    act: Ref
+
+    def to_json(self) -> dict[str, object]:
+        """The form inside what the heads state."""
+        return {"act": self.act.to_json(), "number": self.number}
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """An officer whom the founding act appoints: id and public key (SubjectPublicKeyInfo DER, base64)."""
 
@@ -240,6 +255,16 @@ def read_ref(value: object) -> Ref:
     """
     entries = _object(value, ("id", "seq"))
     return Ref(_sequence(entries["seq"]), _digest(entries["id"]))
+
+
+def read_branch(value: object) -> Branch:
+    """The branch that the heads state.
+
+    Raises:
+        ActError: It is none.
+    """
+    entries = _object(value, ("act", "number"))
+    return Branch(_sequence(entries["number"]), read_ref(entries["act"]))
 
 
 def _refs(value: object) -> tuple[Ref, ...]:

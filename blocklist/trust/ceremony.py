@@ -21,6 +21,8 @@ from blocklist.base.errors import BlocklistError, RefusedError, UsageError, Veri
 from blocklist.base.i18n import _
 from blocklist.keys.encoding import PublicKey, SigningKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
+from blocklist.register.decoders import Branch, Ref
+from blocklist.register.fold import Register
 from blocklist.trust.folder import PIN, TrustFolder, add_signatures, key_name, read
 from blocklist.trust.genesis import keep_key
 from blocklist.trust.proposal import MAX_PROPOSAL, Proposal
@@ -355,10 +357,14 @@ def _require_recovery(names: Sequence[str]) -> None:
         )
 
 
-def checkpoint(ceremony: Ceremony, pin: Pin) -> Proposal:
-    """Propose a newer checkpoint of a register.
+def choose_branch(ceremony: Ceremony, register: Register, act: Ref) -> Proposal:
+    """Propose that the branch of a register that holds this act is the right one.
 
     Raises:
-        RefusedError: It is not newer, or of another register.
+        UsageError: The heads state nothing of that list.
+        RefusedError: The act is no later than that of the branch chosen last, or the register is another one.
     """
+    before = ceremony.heads.trust().pins.get(register.list_id)
+    number = before.branch.number + 1 if before else 1
+    pin = Pin(register.list_id, register.environment, register.id, Branch(number, act))
     return ceremony.propose(ceremony.begin().state(pin, ceremony.now))

@@ -19,7 +19,7 @@ def does(trust: Trust, role: str) -> str:
     if role == ROOT:
         return _("heads, offline: name the keys of root, targets, snapshot and timestamp")
     if role == TARGETS:
-        return _("heads, offline: state each list's register and checkpoint, name the key of its releases")
+        return _("heads, offline: state each list's register and branch, name the key of its releases")
     if role == SNAPSHOT:
         return _("publisher: says which versions belong together")
     if role == TIMESTAMP:
@@ -107,12 +107,14 @@ def _stated(before: Pin | None, pin: Pin) -> str:
             register=pin.register,
         )
     return _(
-        "  {list_id}: checkpoint act {seq}, {id} (now act {old}, {old_id})",
+        "  {list_id}: branch {number}, which holds act {seq}, {id} (now branch {before}, act {old}, {old_id})",
         list_id=pin.list_id,
-        seq=pin.checkpoint.seq,
-        id=pin.checkpoint.id,
-        old=before.checkpoint.seq,
-        old_id=before.checkpoint.id,
+        number=pin.branch.number,
+        seq=pin.branch.act.seq,
+        id=pin.branch.act.id,
+        before=before.branch.number,
+        old=before.branch.act.seq,
+        old_id=before.branch.act.id,
     )
 
 

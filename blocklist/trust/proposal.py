@@ -21,7 +21,7 @@ from tuf.api.metadata import Metadata, Role, Root, Targets
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.keys.encoding import PublicKey
-from blocklist.register.decoders import Ref, is_identifier
+from blocklist.register.decoders import Branch, Ref, is_identifier
 from blocklist.trust.roles import (
     MALFORMED,
     OFFLINE_FOR,
@@ -157,11 +157,11 @@ class Proposal:
         return edited
 
     def state(self, pin: Pin, now: datetime) -> Proposal:
-        """A newer checkpoint of a list's register.
+        """The next branch of a list's register.
 
         Raises:
             UsageError: There is no such list.
-            RefusedError: It is of another register, or no newer one.
+            RefusedError: It is of another register, or not the next one.
         """
         before = self.base.pins.get(pin.list_id)
         if before is None:
@@ -334,16 +334,22 @@ def _require_forward(before: Pin, after: Pin) -> None:
             _("the register of {list_id} would become another one", list_id=before.list_id),
             _("every provider pinned the first; do not sign this"),
         )
-    if after.checkpoint.seq <= before.checkpoint.seq:
+    old, new = before.branch, after.branch
+    if new.number != old.number + 1 or new.act.seq <= old.act.seq:
         raise RefusedError(
-            _("the checkpoint of {list_id} is act {seq} already", list_id=before.list_id, seq=before.checkpoint.seq),
-            _("a checkpoint only goes forward"),
+            _(
+                "branch {number} of {list_id} begins with act {seq} already",
+                number=old.number,
+                list_id=before.list_id,
+                seq=old.act.seq,
+            ),
+            _("the next one has the next number, and is chosen by a later act"),
         )
 
 
 def _require_new(base: Trust, pin: Pin) -> None:
     """Refuse a list that no `init` founded in the workspace of the others."""
-    is_founding = pin.checkpoint == Ref(1, pin.register) and _ID.fullmatch(pin.register)
+    is_founding = pin.branch == Branch(1, Ref(1, pin.register)) and _ID.fullmatch(pin.register)
     if not (is_identifier(pin.list_id) and is_founding):
         raise _beyond()
     if pin.environment not in {other.environment for other in base.pins.values()}:
@@ -354,7 +360,7 @@ def _require_new(base: Trust, pin: Pin) -> None:
 
 
 def _frame(metadata: Metadata[Any]) -> str:
-    """What of the metadata no proposal changes, as text: all but version, expiry, keys, thresholds and checkpoints."""
+    """What of the metadata no proposal changes, as text: all but version, expiry, keys, thresholds and branches."""
     members = metadata.signed.to_dict()
     delegations = members.get("delegations") or {}
     for part in (members, delegations):
@@ -371,6 +377,6 @@ def _frame(metadata: Metadata[Any]) -> str:
 
 def _beyond() -> RefusedError:
     return RefusedError(
-        _("the proposal changes more than keys, thresholds, lists, checkpoints and dates"),
+        _("the proposal changes more than keys, thresholds, lists, branches and dates"),
         _("do not sign it; ask who made it"),
     )

@@ -29,7 +29,7 @@ from tuf.api.metadata import (
 from blocklist.base.errors import RefusedError, UsageError, VerificationError
 from blocklist.base.i18n import _
 from blocklist.keys.encoding import PublicKey
-from blocklist.register.decoders import ActError, Ref, encode, read_ref
+from blocklist.register.decoders import ActError, Branch, encode, read_branch
 
 OFFLINE_FOR = timedelta(days=365)
 """Life of `root` and top-level `targets`, which heads sign with keys that are kept offline."""
@@ -49,7 +49,7 @@ class Pin:
     list_id: str
     environment: str
     register: str
-    checkpoint: Ref
+    branch: Branch
 
     @property
     def target(self) -> str:
@@ -62,7 +62,7 @@ class Pin:
             "list": self.list_id,
             "environment": self.environment,
             "register": self.register,
-            "checkpoint": self.checkpoint.to_json(),
+            "branch": self.branch.to_json(),
         }
         return encode(members) + b"\n"
 
@@ -75,8 +75,8 @@ class Pin:
         """
         try:
             members = json.loads(content)
-            checkpoint = read_ref(members["checkpoint"])
-            pin = cls(str(members["list"]), str(members["environment"]), str(members["register"]), checkpoint)
+            branch = read_branch(members["branch"])
+            pin = cls(str(members["list"]), str(members["environment"]), str(members["register"]), branch)
         except MALFORMED as fault:
             raise VerificationError(_("what the heads stated of a register cannot be read")) from fault
         if pin.to_bytes() != content:

@@ -55,7 +55,7 @@ from kit.attacks import (
 )
 from kit.chain import Chain
 from kit.fixed import DAY, HOUR, LIST, names
-from kit.hostile import EVIL, MINUTE, Scene, Stage, fold_anyway, next_line, ref_of
+from kit.hostile import EVIL, MINUTE, Scene, Stage, branch_of, fold_anyway, next_line, ref_of
 from kit.memory import Asked, Memory, MemoryStage, Reply, body, broken_off, endless, status
 
 from blocklist.client.transport import Answer, TransportError
@@ -383,9 +383,9 @@ def pinned(pin: bytes) -> Attack:
     return lambda s: (s.heads.replace(pin), s.thief.offer())
 
 
-def checkpointed(seq: int, id_: str) -> Attack:
-    """The heads signed a checkpoint that the acts do not hold."""
-    return lambda s: (s.heads.state(checkpoint={"seq": seq, "id": id_}), s.thief.offer())
+def branched(seq: int, id_: str) -> Attack:
+    """The heads chose a branch whose act the acts do not hold."""
+    return lambda s: (s.heads.state(branch={"act": {"seq": seq, "id": id_}, "number": 2}), s.thief.offer())
 
 
 def unnamed(file: str) -> Attack:
@@ -509,7 +509,16 @@ ANSWERS = {
 
 SIGNED_ROLES = ("timestamp", "snapshot", LIST)
 NO_VERSIONS = ("NaN", "Infinity", "1e400", "1.0", "-1", "0", "null", "true", '"1"', "[1]", "9" * 400, "9" * 5000)
-NO_PINS = (b"", b"{}", b"[]", b"null", b"[" * 60_000, b"\xff", b'{"list":1}', b'{"checkpoint":{"seq":1e999,"id":"x"}}')
+NO_PINS = (
+    b"",
+    b"{}",
+    b"[]",
+    b"null",
+    b"[" * 60_000,
+    b"\xff",
+    b'{"list":1}',
+    b'{"branch":{"act":{"seq":1e999,"id":"x"},"number":1}}',
+)
 NO_DIGESTS = ("../../../evil", "/evil", "..", "a?b", "a#b", "", "é", "a" * 200, "a" * 5000)
 NO_CUSTOM = "no release that this program knows|do not end at the head|shorter than it was"
 NO_SINCE = "no release that this program knows|compares itself with one that never was"
@@ -531,12 +540,12 @@ ATTACKS = {
         "a pin that is too large": (pinned(b" " * 70_000), "has 70000 bytes, more than 65536"),
         **{f"a pin of {pin[:20]!r}": (pinned(pin), "describe no release") for pin in NO_PINS},
         **{
-            f"a checkpoint at {seq}": (checkpointed(seq, id_), "do not hold the checkpoint|describe no release")
+            f"a branch that holds act {seq}": (branched(seq, id_), "not of the branch|describe no release")
             for seq, id_ in ((3, "3" * 64), (999, "3" * 64), (0, "0" * 64), (-1, "0" * 64))
         },
-        "a checkpoint that both branches hold": (
+        "a choice that both branches hold": (
             lambda s: (
-                s.heads.state(checkpoint=ref_of(s.acts[:3]).to_json()),
+                s.heads.state(branch=branch_of(s.acts[:3])),
                 s.thief.offer(forked(s, 1, 3), s.now),
             ),
             "history was rewritten",

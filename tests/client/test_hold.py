@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kit.effort import EXAMPLES
 from kit.faults_world import Release, World, remarks_of, serial_of
 from kit.fixed import DAY, HOUR, LIST, SALT, WEEK, names
-from kit.hostile import Heads, Thief, key_of, next_line, published_acts, ref_of
+from kit.hostile import Heads, Thief, branch_of, key_of, next_line, published_acts, ref_of
 from kit.ready_made import copy_tree, ready_made
 from kit.shell import WHY, Shell
 from kit.site import Site
@@ -500,7 +500,7 @@ def test_a_fork_that_the_heads_ended_waits_until_the_hold_ends(world: World, tmp
     world.rollback()
     at = site.now + MINUTE
     lines = forked(published_acts(site.exports), site, at)
-    Heads(site, thief).state(checkpoint=ref_of(lines[:-1]).to_json())
+    Heads(site, thief).state(branch=branch_of(lines[:-1]))
     thief.offer(lines, at)
     site.now = at + MINUTE
     kept, marks = world.provider.kept(), world.marks

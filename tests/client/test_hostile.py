@@ -15,6 +15,7 @@ from kit.hostile import (
     MINUTE,
     Scene,
     Thief,
+    branch_of,
     envelope,
     next_line,
     other_signature,
@@ -93,12 +94,12 @@ def test_promise_8_unknown_rules_ask_for_an_upgrade(stage: MemoryStage) -> None:
     assert stage.refused("follows rules 2, this program knows 1").hint == "upgrade blocklist"
 
 
-def test_promise_8_a_fork_is_refused_until_the_heads_sign_a_newer_checkpoint(stage: MemoryStage) -> None:
+def test_promise_8_a_fork_is_refused_until_the_heads_choose_another_branch(stage: MemoryStage) -> None:
     lines = forked(stage, 1, 3)
     old = ref_of(stage.acts)
     stage.thief.offer(lines, stage.now)
     stage.refused("history was rewritten")
-    stage.heads.state(checkpoint=ref_of(lines[:-1]).to_json())
+    stage.heads.state(branch=branch_of(lines[:-1]))
     stage.thief.offer(lines, stage.now + MINUTE)
     stage.show()
     outcome = stage.provider.pull(stage.now + MINUTE)
@@ -111,7 +112,7 @@ def test_promise_8_a_fork_is_refused_until_the_heads_sign_a_newer_checkpoint(sta
     # The branch that was left is refused from now on.
     stage.kept = stage.provider.kept()
     stage.thief.offer([*stage.acts, *stage.scene.news], stage.now + 2 * MINUTE)
-    stage.refused("the checkpoint|history was rewritten", now=stage.now + 3 * MINUTE)
+    stage.refused("not of the branch|history was rewritten", now=stage.now + 3 * MINUTE)
 
 
 # --- Time: old news, future news, news that never ends ----------------------------------------------------------------
@@ -249,7 +250,7 @@ def test_promise_6_what_ended_and_is_listed_again_waits_with_the_others(stage: M
 def test_promise_8_a_fork_does_not_get_past_a_brake(stage: MemoryStage) -> None:
     """The heads ended it, the brakes still hold: nothing moves before the provider's word."""
     lines = listed(stage, forked(stage, 1, 1), *MANY, at=stage.now)
-    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.heads.state(branch=branch_of(lines))
     stage.thief.offer(lines, stage.now)
     stage.refused("names are added, more than 20", 1)
     stage.refused("names are added, more than 20", 1, now=stage.now + MINUTE)
@@ -262,7 +263,7 @@ def test_promise_8_a_fork_while_the_list_is_held(stage: MemoryStage) -> None:
     rollback(stage.provider.subscription, LIST, None, stage.now, quietly)
     stage.kept = stage.provider.kept()
     lines = listed(stage, forked(stage, 1, 3), "five.example", at=stage.now)
-    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.heads.state(branch=branch_of(lines))
     stage.thief.offer(lines, stage.now + MINUTE)
     stage.refused("ended a fork, and the list is held", 1, now=stage.now + MINUTE)
     stage.accepted(stage.now + MINUTE, resume=True)
@@ -277,7 +278,7 @@ def test_promise_8_after_a_fork_what_was_accepted_has_to_be_known(stage: MemoryS
     stage.provider.record_path.write_text(json.dumps(record))
     stage.kept = stage.provider.kept()
     fork = forked(stage, 1, 3)
-    stage.heads.state(checkpoint=ref_of(fork).to_json())
+    stage.heads.state(branch=branch_of(fork))
     stage.thief.offer(fork, stage.now)
     stage.refused("history was rewritten")
 
@@ -287,7 +288,7 @@ def test_promise_8_a_fork_while_additions_wait(stage: MemoryStage) -> None:
     lines = listed(stage, forked(stage, 1, 4), *MANY, at=stage.now)
     stage.thief.offer(lines, stage.now + MINUTE)
     stage.refused("history was rewritten", now=stage.now + MINUTE)
-    stage.heads.state(checkpoint=ref_of(lines).to_json())
+    stage.heads.state(branch=branch_of(lines))
     stage.thief.offer(lines, stage.now + 2 * MINUTE)
     stage.refused("names are added, more than 20", 1, now=stage.now + 2 * MINUTE)
 

@@ -131,7 +131,7 @@ def test_the_publishers_keys_and_those_of_two_officers_make_a_fork(theft: Theft)
     for agent in ("agent-1", "agent-2"):
         theft.shell("--as", "head-1", "officer", "revoke", agent, "--reason", "stolen")
     theft.shell("trust", "rotate", "publisher", "--stolen")
-    theft.shell("trust", "checkpoint")
+    theft.shell("trust", "branch")
     theft.shell("trust", "sign")
     appoint(theft.shell, "agent-4")
     theft.goes_on(by="agent-3", approved_by="agent-4")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from kit.hostile import EVIL, key_of, public_key, published_acts, ref_of, signed_by_two
+from kit.hostile import EVIL, branch_of, key_of, public_key, published_acts, ref_of, signed_by_two
 from kit.ready_made import ready_made
 from kit.seal import openssl_verifies
 from kit.site import Site
@@ -123,7 +123,7 @@ def test_a_targets_key(theft: Theft, evil: Site) -> None:
     thief, other = theft.thief, published_acts(evil.exports)
     # Can: state another register to whoever subscribes now.
     genuine = theft.site.founded.register
-    theft.heads.state(register=evil.founded.register, checkpoint=ref_of(other[:1]).to_json())
+    theft.heads.state(register=evil.founded.register, branch=branch_of(other[:1]))
     thief.offer(other, theft.now, since=None)
     newcomer = theft.newcomer()
     newcomer.pull(theft.now, accept="any")
@@ -132,14 +132,14 @@ def test_a_targets_key(theft: Theft, evil: Site) -> None:
     theft.refused("another register than the one accepted")
     # Can: with officers' keys, move subscribers to a fork. Who sees it: they do, and report both heads.
     fork = signed_by_two(theft.site, theft.acts[:-1], "evil.example", at=theft.now)
-    theft.heads.state(register=genuine, checkpoint=ref_of(fork).to_json())
+    theft.heads.state(register=genuine, branch=branch_of(fork))
     thief.offer(fork, theft.now + MINUTE, since=None)
     outcome = theft.provider.pull(theft.now + MINUTE)
     assert "evil.example A " in theft.provider.installed()
     assert all(ref.id in outcome.notes[0] for ref in (ref_of(theft.acts), ref_of(fork)))
-    # Recovery: the root's keys give another `targets` key, the publisher new ones, and the heads a checkpoint.
+    # Recovery: the root's keys give another `targets` key, the publisher new ones, and the heads choose a branch.
     theft.wait(2 * MINUTE)
-    for words in (("rotate", "targets", "--no-passphrase"), ("rotate", "publisher", "--stolen"), ("checkpoint",)):
+    for words in (("rotate", "targets", "--no-passphrase"), ("rotate", "publisher", "--stolen"), ("branch",)):
         theft.shell("trust", *words)
     theft.shell("trust", "sign")
     theft.goes_on()

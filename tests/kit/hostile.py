@@ -45,7 +45,7 @@ from blocklist.names.domain_name import Name, Scope
 from blocklist.office import appoint, remove
 from blocklist.register import acts
 from blocklist.register.acts import Act, Body
-from blocklist.register.decoders import Ref, encode
+from blocklist.register.decoders import Branch, Ref, encode
 from blocklist.register.fold import Register
 from blocklist.register.lifecycle import Measure, Measures
 from blocklist.register.replay import from_beginning
@@ -89,6 +89,11 @@ def payload_of(line: bytes) -> bytes:
 def ref_of(lines: Sequence[bytes]) -> Ref:
     """The head of a register of these lines."""
     return Ref(len(lines), hashlib.sha256(payload_of(lines[-1])).hexdigest())
+
+
+def branch_of(lines: Sequence[bytes], number: int = 2) -> dict[str, object]:
+    """The branch of which these acts are, as the heads state it."""
+    return Branch(number, ref_of(lines)).to_json()
 
 
 def next_line(lines: Sequence[bytes], by: str, key: SigningKey, body: Body, at: datetime, **header: Any) -> bytes:
@@ -357,7 +362,7 @@ class Heads:
         self._thief.refer({"targets.json": targets.version})
 
     def state(self, **changes: Any) -> None:
-        """Sign a new `registers/<list>.json`, for instance with a newer checkpoint, and let the publisher show it."""
+        """Sign a new `registers/<list>.json`, for instance with another branch, and let the publisher show it."""
         targets = self._thief.read("targets").signed
         pin = json.loads(self._thief.target_path(targets.targets[PIN]).read_bytes()) | changes
         self.replace(encode(pin) + b"\n")

@@ -26,7 +26,7 @@ from blocklist.cli.commands import GROUPS, MODULES, main, read_date
 
 SUBCOMMANDS = {
     "receipt": ["add"],
-    "trust": ["show", "threshold", "rotate", "renew", "checkpoint", "sign", "discard"],
+    "trust": ["show", "threshold", "rotate", "renew", "branch", "sign", "discard"],
     "key": ["new", "attach", "change-passphrase", "list"],
     "officer": ["appoint", "revoke", "list"],
     "policy": ["check", "show", "diff", "adopt"],

@@ -22,8 +22,8 @@ from tuf.api.metadata import Metadata, TargetFile
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.keys.encoding import PublicKey, signer
 from blocklist.keys.folder import KeyFolder, role_key_name
-from blocklist.register.decoders import Ref
-from blocklist.trust.ceremony import Ceremony, checkpoint
+from blocklist.register.decoders import Branch, Ref
+from blocklist.trust.ceremony import Ceremony
 from blocklist.trust.describe import advice, changes, ends
 from blocklist.trust.folder import TrustFolder
 from blocklist.trust.proposal import Proposal
@@ -210,23 +210,27 @@ def test_a_refused_rotation_makes_no_key(heads: Ceremony) -> None:
     assert sorted(heads.keys.path.iterdir()) == before
 
 
-# --- Checkpoints ------------------------------------------------------------------------------------------------------
+# --- Branches ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_goes_forward_only_and_stays_in_its_register(heads: Ceremony) -> None:
-    pin = heads.begin().base.pins[LIST]
+def test_a_branch_goes_forward_only_and_stays_in_its_register(heads: Ceremony) -> None:
+    pin, later = heads.begin().base.pins[LIST], Branch(2, Ref(3, "1" * 64))
+    assert pin.branch == Branch(1, Ref(1, pin.register))
     for other, said in (
-        (replace(pin), "is act 1 already"),
-        (replace(pin, register="0" * 64, checkpoint=Ref(2, "1" * 64)), "would become another one"),
-        (replace(pin, environment="production", checkpoint=Ref(2, "1" * 64)), "would become another one"),
+        (pin, "branch 1 of .* begins with act 1 already"),
+        (replace(pin, branch=replace(later, number=1)), "begins with act 1 already"),
+        (replace(pin, branch=replace(later, number=3)), "begins with act 1 already"),
+        (replace(pin, branch=Branch(2, pin.branch.act)), "begins with act 1 already"),
+        (replace(pin, register="0" * 64, branch=later), "would become another one"),
+        (replace(pin, environment="production", branch=later), "would become another one"),
     ):
         with pytest.raises(RefusedError, match=said):
-            checkpoint(heads, other)
+            heads.begin().state(other, heads.now)
     with pytest.raises(UsageError, match="nothing of a list nobody"):
-        checkpoint(heads, replace(pin, list_id="nobody"))
-    newer = checkpoint(heads, replace(pin, checkpoint=Ref(3, "1" * 64)))
+        heads.begin().state(replace(pin, list_id="nobody"), heads.now)
+    newer = heads.begin().state(replace(pin, branch=later), heads.now)
     assert list(newer.documents) == ["targets"]
-    assert "checkpoint act 3" in "\n".join(changes(newer))
+    assert "branch 2, which holds act 3" in "\n".join(changes(newer))
 
 
 # --- Files that travel ------------------------------------------------------------------------------------------------
@@ -414,7 +418,7 @@ def another_target(proposal: Proposal) -> Proposal:
 
 
 def another_register(proposal: Proposal) -> Proposal:
-    pin = replace(proposal.base.pins[LIST], register="0" * 64, checkpoint=Ref(9, "0" * 64))
+    pin = replace(proposal.base.pins[LIST], register="0" * 64, branch=Branch(2, Ref(9, "0" * 64)))
     edited = _targets(proposal)
     edited.after.targets.signed.targets[pin.target] = pin.file()
     return replace(edited, pins={LIST: pin})
@@ -426,8 +430,8 @@ def a_pin_that_is_not_shown(proposal: Proposal) -> Proposal:
     return edited
 
 
-def checkpoint_back(proposal: Proposal) -> Proposal:
-    pin = replace(proposal.base.pins[LIST], checkpoint=Ref(1, "0" * 64))
+def branch_back(proposal: Proposal) -> Proposal:
+    pin = replace(proposal.base.pins[LIST], branch=Branch(2, Ref(1, "0" * 64)))
     edited = _targets(proposal)
     edited.after.targets.signed.targets[pin.target] = pin.file()
     return replace(edited, pins={LIST: pin})
@@ -480,7 +484,7 @@ def stolen_and_still_used(proposal: Proposal) -> Proposal:
     return replace(proposal.renew("root", NOW), stolen=frozenset(proposal.base.role("timestamp").keyids))
 
 
-FOUNDED = Pin("other-list", "test", "a" * 64, Ref(1, "a" * 64))
+FOUNDED = Pin("other-list", "test", "a" * 64, Branch(1, Ref(1, "a" * 64)))
 
 
 def new_list(proposal: Proposal, pin: Pin = FOUNDED) -> Proposal:
@@ -545,7 +549,7 @@ UNSOUND: dict[Change, str] = {
     another_target: "changes more than keys",
     another_register: "would become another one",
     a_pin_that_is_not_shown: "is not what was signed",
-    checkpoint_back: "is act 1 already",
+    branch_back: "begins with act 1 already",
     valid_for_ever: "would be valid until",
     expired: "would be valid until",
     version_skipped: "does not follow version 1",
@@ -557,8 +561,8 @@ UNSOUND: dict[Change, str] = {
     new_list_with(environment="production"): "of another environment than the others",
     new_list_with(list_id="mirrors/x"): "changes more than keys",
     new_list_with(list_id="registers"): "changes more than keys",
-    new_list_with(checkpoint=Ref(2, "b" * 64)): "changes more than keys",
-    new_list_with(register="\x1b[2J", checkpoint=Ref(1, "\x1b[2J")): "of a register cannot be read",
+    new_list_with(branch=Branch(1, Ref(2, "b" * 64))): "changes more than keys",
+    new_list_with(register="\x1b[2J", branch=Branch(1, Ref(1, "\x1b[2J"))): "of a register cannot be read",
     new_list_for_another: "changes more than keys",
     new_list_that_goes_on: "changes more than keys",
     new_list_without_a_register: "changes more than keys",
@@ -767,14 +771,16 @@ def test_a_proposal_is_shown_and_asked_about_before_it_is_signed(shell: Shell) -
     assert (shell.office / "lists/trust/2.root.json").exists()
 
 
-def test_checkpoint_command(listed: Shell) -> None:
-    listed.refused("trust", "checkpoint", "99", code=2, message="has no act 99")
-    listed.refused("trust", "checkpoint", "1", code=1, message="is act 1 already")
-    proposed = listed.json("trust", "checkpoint", "3")
-    assert any("checkpoint act 3" in line for line in proposed["changes"])
-    assert any("checkpoint act 5" in line for line in listed.json("trust", "checkpoint")["changes"])
+def test_branch_command(listed: Shell) -> None:
+    listed.refused("trust", "branch", "99", code=2, message="has no act 99")
+    listed.refused("trust", "branch", "1", code=1, message="begins with act 1 already")
+    proposed = listed.json("trust", "branch", "3")
+    assert any("branch 2, which holds act 3" in line for line in proposed["changes"])
+    assert any("branch 2, which holds act 5" in line for line in listed.json("trust", "branch")["changes"])
     assert listed.json("trust", "sign")["published"]
-    assert listed.json("trust", "show")["checkpoints"][LIST]["seq"] == 5
+    chosen = listed.json("trust", "show")["branches"][LIST]
+    assert (chosen["number"], chosen["act"]["seq"]) == (2, 5)
+    assert "branch 2, which holds act 5" in listed("trust", "show").stdout
     path = listed.subscribe()
     listed("pull", "-c", path, "--accept", where=False)
     listed("publish")
@@ -817,7 +823,7 @@ def test_commands_within_groups_have_help(empty: Shell, command: str) -> None:
 
 
 def test_the_pin_is_read_strictly() -> None:
-    pin = Pin(LIST, "test", "0" * 64, Ref(1, "0" * 64))
+    pin = Pin(LIST, "test", "0" * 64, Branch(1, Ref(1, "0" * 64)))
     assert Pin.from_bytes(pin.to_bytes()) == pin
     for content in (b"", b"[]", pin.to_bytes().strip(), pin.to_bytes().replace(b'":"', b'": "'), b'{"list":1}'):
         with pytest.raises(VerificationError):

@@ -21,8 +21,8 @@ from tuf.ngclient import Updater
 
 from blocklist.base.errors import BlocklistError, RefusedError, UsageError, VerificationError
 from blocklist.register import acts
-from blocklist.trust.ceremony import checkpoint
-from blocklist.trust.roles import Pin
+from blocklist.register.decoders import Branch
+from blocklist.trust.ceremony import choose_branch
 from blocklist.trust.seal_certificates import renew, revoke
 
 
@@ -332,7 +332,7 @@ def test_a_large_list_after_a_theft_takes_a_persons_word_once(site: Site, tmp_pa
 
 
 def test_subscribers_of_both_branches_end_on_the_right_one(site: Site, tmp_path: Path) -> None:
-    """Publisher and two agents were broken into. The heads sign a checkpoint; nobody phones anybody."""
+    """Publisher and two agents were broken into. The heads choose a branch; nobody phones anybody."""
     root = site.root.read_bytes()
     ours, theirs = (Provider(tmp_path / name, site.exports.as_uri(), root) for name in ("ours", "theirs"))
     for provider in (ours, theirs):
@@ -366,19 +366,19 @@ def test_subscribers_of_both_branches_end_on_the_right_one(site: Site, tmp_path:
     good.now += 2 * MINUTE
     with pytest.raises(VerificationError, match="is not in the register"):
         good.publish()
-    # The heads: new keys for the publisher, and a checkpoint on the branch that is right, in one proposal.
+    # The heads: new keys for the publisher, and the branch that is right, in one proposal.
     heads = ceremony(good)
     heads.rotate(["publisher"], None, None, stolen=True, encrypt=False)
     with good.office() as office:
-        pin = Pin(LIST, "test", office.register.id, office.register.head)
-    checkpoint(heads, pin)
+        head = office.register.head
+        choose_branch(heads, office.register, head)
     assert sign(good).published
     good.now += MINUTE
     assert good.publish().changed
     for provider in (ours, theirs):
         provider.edit(url=good.exports.as_uri())
         outcome = provider.pull(good.now)
-        assert provider.accepted()["head"] == pin.checkpoint.to_json()
+        assert provider.accepted()["head"] == head.to_json()
         assert "evil.example" not in provider.installed()
         assert "two.example" in provider.installed()
         assert any("ended a fork" in note for note in outcome.notes) == (provider is theirs)
@@ -389,17 +389,17 @@ def test_subscribers_of_both_branches_end_on_the_right_one(site: Site, tmp_path:
         theirs.pull(good.now + MINUTE)
 
 
-def test_a_checkpoint_is_published_although_nothing_else_changed(site: Site, tmp_path: Path) -> None:
+def test_a_branch_is_published_although_nothing_else_changed(site: Site, tmp_path: Path) -> None:
     provider = Provider(tmp_path / "provider", site.exports.as_uri(), site.root.read_bytes())
     provider.pull(site.now, accept="any")
     with site.office() as office:
-        pin = Pin(LIST, "test", office.register.id, office.register.head)
-    checkpoint(ceremony(site), pin)
+        head = office.register.head
+        choose_branch(ceremony(site), office.register, head)
     sign(site)
     site.now += MINUTE
     assert site.publish().changed
     provider.pull(site.now)
-    assert provider.accepted()["checkpoint"] == pin.checkpoint.to_json()
+    assert provider.accepted()["branch"] == Branch(2, head).to_json()
 
 
 # --- Several lists ----------------------------------------------------------------------------------------------------

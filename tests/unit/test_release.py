@@ -26,6 +26,7 @@ from blocklist.publisher.tree import Pin, Repository
 from blocklist.publisher.tree_writer import commit, release_keys, staged
 from blocklist.register import acts
 from blocklist.register.acts import SignedAct
+from blocklist.register.decoders import Branch
 from blocklist.register.policy import Brakes
 from blocklist.register.replay import from_beginning
 from blocklist.release import contents, formats, manifest
@@ -405,7 +406,7 @@ def golden_tree(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     before, now, plan, signed = golden_release()
     keys = KeyFolder(folder / "keys", no_passphrase)
     tree = Repository(folder / "exports", folder / "trust")
-    tree.create(Pin(now.list_id, "test", now.register, signed[0].ref), keys, START, encrypt=False)
+    tree.create(Pin(now.list_id, "test", now.register, Branch(1, signed[0].ref)), keys, START, encrypt=False)
     monkeypatch.undo()
     files = golden_contents(before, now, plan, (entry.line() for entry in signed))
     sums = files.pop(manifest.SUMS)
