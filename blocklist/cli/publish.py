@@ -9,6 +9,7 @@ import click
 from blocklist.base.i18n import _, plural, shown
 from blocklist.cli.commands import Settings, Verb, clock, office, workspace
 from blocklist.cli.terminal import (
+    complain,
     counted,
     counts,
     fail,
@@ -30,8 +31,11 @@ from blocklist.release.contents import BrakeError, announcement
 from blocklist.release.notices import SHOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from blocklist.publisher.explain import Change
     from blocklist.publisher.publish import Draft, Result
+    from blocklist.release.notices import Notice
 
 
 @click.command("plan", cls=Verb, short_help="Show what a publish would do and why, and what brakes it.")
@@ -39,17 +43,27 @@ if TYPE_CHECKING:
 def plan_command(settings: Settings) -> None:
     """Show what a publish would change and announce, by which act or date, and why it would be braked.
 
-    What is listed against a guard is shown too: a name that is published stays until an officer ends it.
+    What is listed against a guard is shown too: a name that is published stays until an officer ends it. Where the last
+    acts do not verify, what the valid acts before them say is shown, and the exit code is 3.
     """
     made = draft(workspace(settings), clock(), progress)
     notice, changes = made.notice(), list(changes_of(made))
-    with office(settings) as opened:
-        warnings = list(against_rules(opened, made.now.measures))
+    warnings = []
+    if made.bad is None:  # else the register does not open
+        with office(settings) as opened:
+            warnings = list(against_rules(opened, made.now.measures))
     if settings.json:
         announced = [announcement(request) for request in notice.requests]
         more = {"announced": announced, "due": made.due, "braked": list(made.braked), "warnings": warnings}
         finish(settings, {**plan_members(made.plan), "changes": [change.to_json() for change in changes], **more})
-        return
+    else:
+        _show(made, notice, changes, warnings)
+    if made.bad is not None:
+        fail(made.bad)
+
+
+def _show(made: Draft, notice: Notice, changes: Sequence[Change], warnings: Sequence[str]) -> None:
+    """What would be published, for people."""
     if changes:
         table(("", _("NAME"), _("SCOPE"), _("WHY")), map(_row, changes[: 2 * SHOWN]))
     if len(changes) > 2 * SHOWN:
@@ -93,7 +107,8 @@ def publish_command(settings: Settings, accept: str | None, notify: str | None) 
     """Make a release, if anything changed or half of the last one's validity has gone.
 
     Signs with the publisher's keys; no officer takes part. With --notify the command is told, in French and in English,
-    which names were added, have ended or lapsed, and which removals were requested since it was told last.
+    which names were added, have ended or lapsed, and which removals were requested since it was told last. Where the
+    last acts do not verify, what the valid acts before them say is published, and the exit code is 3.
     """
     here = workspace(settings)
     here.only_list()  # or the first complaint would be about the lock file
@@ -106,10 +121,14 @@ def publish_command(settings: Settings, accept: str | None, notify: str | None) 
     members = {"release": result.number, "path": str(result.path), "changed": result.changed}
     changes = plan_members(plan) if settings.json else {}  # a million names and their checksum, for nobody else
     finish(settings, {**members, **changes, "notified": result.notified}, _said(result, notify))
-    if result.failure is not None:
-        if isinstance(result.failure, NotifyError) and result.failure.output:
-            say(result.failure.output)
-        fail(result.failure)
+    failure, bad = result.failure, result.draft.bad
+    if isinstance(failure, NotifyError) and failure.output:
+        say(failure.output)
+    if bad is not None and failure is not None:
+        complain(failure)
+    fault = bad or failure
+    if fault is not None:
+        fail(fault)
 
 
 def _said(result: Result, notify: str | None) -> str:

@@ -20,7 +20,7 @@ _REMEMBERED = 1000
 _SHORT = 64
 """Octets up to which a name of two labels has none that is too long."""
 
-_ORDINARY = re.compile(rb"[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)+")
+_ORDINARY = re.compile(rb"(?!.*rpz-)[a-z0-9]+(?:-+[a-z0-9]+)*(?:\.[a-z0-9]+(?:-+[a-z0-9]+)*)+")
 _HOST = re.compile(rb"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.|$))+")
 _TRIGGER = re.compile(rb"(?:^|\.)(rpz-(?:ip|client-ip|nsip|nsdname))$")
 _ADDRESS = re.compile(rb"\d{1,3}(?:\.\d{1,3}){4}|\d{1,3}(?:\.(?:zz|[0-9a-f]{1,4})){1,8}")
@@ -115,16 +115,16 @@ class Owners:
             start: The index of the first line to take.
             number: The number of that line in its file.
         """
-        states, nothing, last = self._states, self.nothing, None
+        states, nothing, state, last = self._states, self.nothing, self.nothing, None
         for index in range(start, len(lines)):
             owner, _, record = lines[index].partition(b" ")
-            if owner != last:  # the records of one owner stand together
-                below = owner[:2] == b"*."
-                name = owner[2:] if below else owner
+            below = owner[:2] == b"*."
+            name = owner[2:] if below else owner
+            if name != last:  # the records of one name stand together
                 state = states.get(name, nothing)
-                if not self._is_ordinary(name) if state is nothing else name in self._odd:
+                if name in self._odd or (state is nothing and not self._is_ordinary(name)):
                     return index - start
-                last = owner
+                last = name
             after = state.following[below].get(record)
             if after is None:
                 return index - start
@@ -135,7 +135,7 @@ class Owners:
 
     def _is_ordinary(self, name: bytes) -> bool:
         """Whether no record for this name, or for what is below it, can have a wrong owner."""
-        return len(name) <= self._short and b"rpz-" not in name and _ORDINARY.fullmatch(name) is not None
+        return len(name) <= self._short and _ORDINARY.fullmatch(name) is not None
 
     def act(self, found: Record) -> Act:
         """Return what a record does."""

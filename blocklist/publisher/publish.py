@@ -47,7 +47,8 @@ class Draft:
     """What a publish would do at this moment; `braked` says why it needs a person's word.
 
     `told` is the release that the office's command was told of last, if one is to be told. `replayed` is how many acts
-    were replayed, the others having been verified before.
+    were replayed, the others having been verified before. `bad` says why the last acts do not count: nothing that ends
+    waits for their repair.
     """
 
     list_id: str
@@ -59,6 +60,7 @@ class Draft:
     plan: Plan
     braked: tuple[str, ...]
     told: Snapshot | None = None
+    bad: VerificationError | None = None
 
     @property
     def decisions(self) -> Measures:
@@ -89,7 +91,8 @@ class Draft:
 class Result:
     """The release that is current now, and whether this publish made it.
 
-    `notified` says that the office's command took a notice; `failure` why it did not, or why old releases stay.
+    `notified` says that the office's command took a notice; `failure` why it did not, or why old releases stay. The
+    draft tells of acts that do not count.
     """
 
     draft: Draft
@@ -104,7 +107,7 @@ def draft(workspace: Workspace, now: datetime, progress: Progress = quietly) -> 
     """What a publish would change, and why.
 
     Raises:
-        VerificationError: The register or the tree is not what was signed.
+        VerificationError: The register, as far as it was published, or the tree is not what was signed.
     """
     with closing(workspace.open_store()) as store:
         list_id = workspace.chosen(store.lists())
@@ -133,12 +136,19 @@ def _draft(
     new = head.seq - begun if head else 0
     if begun:
         take_marked(register, marks, taken)
+    bad: VerificationError | None = None
     with progress(_("replaying the register"), new) as advance:
-        for _signed in extend(register, store.lines(list_id, begun), now):
-            take_marked(register, marks, taken)
-            advance(1)
-    memory.check(register)
+        try:
+            for _signed in extend(register, store.lines(list_id, begun), now):
+                take_marked(register, marks, taken)
+                advance(1)
+        except VerificationError as fault:
+            bad = fault
     before = taken.get((current.head, current.instant)) if current else None
+    if bad is None:
+        memory.check(register)
+    elif before is None:
+        raise bad  # nothing was published yet, or something that is not here any more
     told = taken.get((known.head, known.instant)) if known else None
     if current is not None and before is None:
         raise VerificationError(
@@ -153,7 +163,7 @@ def _draft(
     plan = make_plan(before, snapshot, decisions)
     test, parents = snapshot.environment == "test", decisions.all_parents()
     braked = (*brakes(plan, snapshot.policy.brakes), *wide(plan.added, parents, test=test))
-    return Draft(list_id, current, before, snapshot, register, len(register.ids) - begun, plan, braked, told)
+    return Draft(list_id, current, before, snapshot, register, len(register.ids) - begun, plan, braked, told, bad)
 
 
 # The register as this publisher published it last: its own account's, in the folder of its keys. To begin there is
@@ -192,7 +202,8 @@ def publish(
     Raises:
         RefusedError: A brake stops the plan, or another plan was accepted.
         UsageError: `notify` is no command line.
-        VerificationError: The register or the tree is not what was signed, or the record of notices does not fit them.
+        VerificationError: The register, as far as it was published, or the tree is not what was signed, or the record
+            of notices does not fit them.
         TargetError: The tree could not be written; the last release is still the current one.
     """
     with durable.locked(workspace.lists / "publish.lock", "publish"), closing(workspace.open_store()) as store:
@@ -217,8 +228,7 @@ def publish(
         except BlocklistError as fault:
             # A brake may wait for days; the news of what was published before does not.
             failure = _tell(outbox, made, published=False)[1]
-            if failure is not None:
-                fault.hint = f"{fault.hint}\n{failure.message}"
+            fault.hint = "\n".join([fault.hint, *(more.message for more in (made.bad, failure) if more is not None)])
             raise
         notified, failure = _tell(outbox, made, published=result.changed)
         return replace(result, notified=notified, failure=failure or result.failure)

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -166,11 +168,19 @@ def test_a_release_is_not_older_than_its_last_act(site: Site) -> None:
     assert result.number == int((site.now + timedelta(minutes=4)).timestamp())
 
 
-def test_an_act_of_the_future_stops_the_publisher(site: Site) -> None:
+def test_an_act_of_the_future_waits_until_it_is_past(site: Site) -> None:
+    """Whose clock is wrong nobody knows: it counts for nothing yet, and is told."""
     site.block("two.example")
     later(site, timedelta(minutes=-6))
-    with pytest.raises(VerificationError, match="in the future"):
-        site.publish()
+    made = site.publish()
+    assert not made.changed
+    assert made.draft.bad is not None
+    assert "in the future" in made.draft.bad.message
+    later(site, timedelta(minutes=6))
+    made = site.publish()
+    assert made.changed
+    assert made.draft.bad is None
+    assert "two.example " in zone(site)
 
 
 # --- Brakes -----------------------------------------------------------------------------------------------------------
@@ -378,17 +388,71 @@ def test_a_register_that_lost_acts_is_not_published(site: Site, tmp_path: Path) 
         site.publish()
 
 
-def test_another_act_in_the_database(site: Site) -> None:
+def forge(site: Site) -> None:
     """Whoever writes into the database cannot sign."""
-    before = everything(site.exports)
     store = Store(site.workspace.lists)
     body = acts.Remove(names=names("one.example"), reason="error")
     line = next_line(list(store.lines(LIST)), "agent-1", key_of(site, "timestamp"), body, site.now)
     store.append(LIST, [read_line(line)], [None])
     store.close()
-    with pytest.raises(VerificationError, match="act 6: it is not signed with the key of agent-1"):
+
+
+def test_another_act_in_the_database_counts_for_nothing(site: Site) -> None:
+    before = everything(site.exports)
+    forge(site)
+    made = site.publish()
+    assert not made.changed
+    assert made.draft.bad is not None
+    assert made.draft.bad.message == "act 6: it is not signed with the key of agent-1"
+    assert everything(site.exports) == before
+
+
+def test_promise_2_a_bad_tail_stops_no_ending(site: Site) -> None:
+    """What the valid acts say goes on at each new instant: what was removed is out, lapses and freshness go on."""
+    site.block("two.example", review_by=site.now + 2 * HOUR)
+    site.publish()
+    site.remove("one.example")
+    forge(site)
+    later(site, HOUR)
+    made = site.publish()
+    assert made.changed
+    assert made.draft.bad is not None
+    assert "one.example " not in zone(site)
+    assert "two.example " in zone(site)
+    release = (site.exports / LIST / "latest").read_text().strip()
+    shipped = (site.exports / LIST / release / ACTS).read_bytes().splitlines()
+    assert len(shipped) == made.draft.now.head.seq == 8
+    later(site, HOUR)
+    assert site.publish().changed
+    assert "two.example " not in zone(site)
+    later(site, 7 * HOUR)
+    assert site.publish().changed  # and a provider sees that nothing is withheld
+    provider = Provider(site.folder / "provider", site.exports.as_uri(), site.root.read_bytes())
+    assert provider.pull(site.now, accept="any").changed
+
+
+def test_a_register_of_which_what_was_published_is_bad_is_not_published(site: Site) -> None:
+    with closing(sqlite3.connect(site.workspace.lists / "register.db")) as database, database:
+        database.execute("DROP TRIGGER acts_update")
+        database.execute("UPDATE acts SET envelope = x'7b7d' WHERE seq = 5")
+    later(site, HOUR)
+    before = everything(site.exports)
+    with pytest.raises(VerificationError, match="act 5: "):
         site.publish()
     assert everything(site.exports) == before
+
+
+def test_the_command_publishes_and_names_the_bad_act(listed: Shell) -> None:
+    site = Site.at(listed.folder, datetime.now(UTC).replace(microsecond=0))
+    listed("--as", "agent-1", "remove", "bad.example", "--reason", "lawful")
+    forge(site)
+    shown = listed("plan", expect=3)
+    assert re.search(r"- +bad\.example +domain +act 6: ", shown.stdout)
+    assert "blocklist: error: act 7: it is not signed with the key of agent-1" in shown.stderr
+    done = listed("publish", expect=3)
+    assert "published: 0 names" in done.stderr
+    assert "blocklist: error: act 7: it is not signed with the key of agent-1" in done.stderr
+    assert listed.json("plan", expect=3)["due"] is False
 
 
 def test_a_workspace_founded_twice_is_the_same(site: Site) -> None:
