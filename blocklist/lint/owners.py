@@ -115,23 +115,30 @@ class Owners:
             start: The index of the first line to take.
             number: The number of that line in its file.
         """
-        states, nothing, state, last = self._states, self.nothing, self.nothing, None
+        states, nothing, odd = self._states, self.nothing, self._odd
+        state, last = nothing, b""
         for index in range(start, len(lines)):
             owner, _, record = lines[index].partition(b" ")
-            below = owner[:2] == b"*."
-            name = owner[2:] if below else owner
-            if name != last:  # the records of one name stand together
-                state = states.get(name, nothing)
-                if name in self._odd or (state is nothing and not self._is_ordinary(name)):
+            if below := owner[:2] == b"*.":
+                owner = owner[2:]
+            if owner != last:  # the records of one name stand together
+                if state is not nothing:
+                    states[last] = state
+                state = states.get(owner, nothing)
+                if owner in odd or (state is nothing and not self._is_ordinary(owner)):
                     return index - start
-                last = name
+                last = owner
             after = state.following[below].get(record)
             if after is None:
-                return index - start
+                break
             if state is nothing:
                 self._lines.append(number + index - start)
-            states[name] = state = after
-        return len(lines) - start
+            state = after
+        else:
+            index = len(lines)
+        if state is not nothing:
+            states[last] = state
+        return index - start
 
     def _is_ordinary(self, name: bytes) -> bool:
         """Whether no record for this name, or for what is below it, can have a wrong owner."""
